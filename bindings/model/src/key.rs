@@ -33,7 +33,8 @@ impl KeyMaterial {
 impl PartialEq for KeyMaterial {
     /// Takes the same time wherever the first difference stands.
     fn eq(&self, other: &KeyMaterial) -> bool {
-        let difference = self.bytes.iter().zip(&other.bytes).fold(self.len ^ other.len, |d, (a, b)| d | (a ^ b));
+        let difference =
+            self.bytes.iter().zip(&other.bytes).fold(self.len ^ other.len, |d, (a, b)| d | (a ^ b));
         std::hint::black_box(difference) == 0
     }
 }

@@ -125,7 +125,7 @@ impl Selector {
         if source.addr().is_ipv4() != destination.addr().is_ipv4() {
             return Err(SelectorError::MixedFamilies);
         }
-        if !(source_port.is_any() && destination_port.is_any()) && !protocol.has_ports() {
+        if !(protocol.has_ports() || source_port.is_any() && destination_port.is_any()) {
             return Err(SelectorError::PortsWithoutProtocol);
         }
         Ok(Selector {
@@ -186,7 +186,13 @@ impl Selector {
 
     /// Whether a packet with these fields is meant. `ports` is `None` where a packet has none that can be seen
     /// (a protocol without ports, or a fragment that is not the first): then only a selector of every port fits.
-    pub fn contains(&self, source: IpAddr, destination: IpAddr, protocol: u8, ports: Option<(u16, u16)>) -> bool {
+    pub fn contains(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        protocol: u8,
+        ports: Option<(u16, u16)>,
+    ) -> bool {
         self.protocol.contains(protocol)
             && self.source.contains(&source)
             && self.destination.contains(&destination)
