@@ -1,0 +1,304 @@
+//! The 5-tuple of an IP packet: what selectors look at (RFC 4301, section 4.4.1.1).
+//!
+//! IPv6 extension headers are walked up to the next-layer protocol, at most [`MAX_EXTENSIONS`] of them. AH and ESP count
+//! as next-layer protocols. A fragment that is not the first has no ports, and its protocol is what its fragment
+//! header says.
+
+use crate::{Error, field, ipv4, ipv6, protocol};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// IPv6 extension headers that are walked over; a packet with more is refused. Honest packets have up to four.
+pub const MAX_EXTENSIONS: usize = 8;
+
+/// The 5-tuple of a packet of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FiveTuple {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address, of the same family.
+    pub destination: IpAddr,
+    /// Number of the next-layer protocol.
+    pub protocol: u8,
+    /// Source and destination port; `None` where the packet has none that can be seen.
+    pub ports: Option<(u16, u16)>,
+}
+
+impl FiveTuple {
+    /// The same flow, the other way.
+    #[must_use]
+    pub fn reversed(self) -> FiveTuple {
+        FiveTuple {
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            ports: self.ports.map(|(source, destination)| (destination, source)),
+        }
+    }
+}
+
+impl From<FlowV4> for FiveTuple {
+    fn from(flow: FlowV4) -> FiveTuple {
+        FiveTuple {
+            source: Ipv4Addr::from_bits(flow.source).into(),
+            destination: Ipv4Addr::from_bits(flow.destination).into(),
+            protocol: flow.protocol,
+            ports: flow.ports,
+        }
+    }
+}
+
+impl From<FlowV6> for FiveTuple {
+    fn from(flow: FlowV6) -> FiveTuple {
+        FiveTuple {
+            source: Ipv6Addr::from_bits(flow.source).into(),
+            destination: Ipv6Addr::from_bits(flow.destination).into(),
+            protocol: flow.protocol,
+            ports: flow.ports,
+        }
+    }
+}
+
+/// The 5-tuple of an IPv4 packet, addresses in host order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowV4 {
+    /// Source address.
+    pub source: u32,
+    /// Destination address.
+    pub destination: u32,
+    /// Number of the next-layer protocol.
+    pub protocol: u8,
+    /// Source and destination port; `None` where the packet has none that can be seen.
+    pub ports: Option<(u16, u16)>,
+}
+
+/// The 5-tuple of an IPv6 packet, addresses in host order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowV6 {
+    /// Source address.
+    pub source: u128,
+    /// Destination address.
+    pub destination: u128,
+    /// Number of the next-layer protocol.
+    pub protocol: u8,
+    /// Source and destination port; `None` where the packet has none that can be seen.
+    pub ports: Option<(u16, u16)>,
+}
+
+/// The 5-tuple of a packet that begins at its IP header; the version nibble says which family.
+///
+/// # Errors
+/// Those of [`v4`] and [`v6`]; [`Error::BadVersion`] for any other version.
+#[inline]
+pub fn five_tuple(l3: &[u8]) -> Result<FiveTuple, Error> {
+    match l3.first().map(|first| first >> 4) {
+        Some(4) => v4(l3).map(FiveTuple::from),
+        Some(6) => v6(l3).map(FiveTuple::from),
+        Some(_) => Err(Error::BadVersion),
+        None => Err(Error::Truncated),
+    }
+}
+
+/// The 5-tuple of an IPv4 packet.
+///
+/// # Errors
+/// Those of [`ipv4::Packet::new_checked`]; [`Error::Truncated`] also where a protocol with ports (TCP, UDP, SCTP, DCCP,
+/// UDP-Lite) has no room for them: such a packet must not pass a policy about ports (RFC 1858).
+#[inline]
+pub fn v4(l3: &[u8]) -> Result<FlowV4, Error> {
+    let packet = ipv4::Packet::new_checked(l3)?;
+    let protocol = packet.protocol();
+    let ports = if packet.is_first_fragment() { ports(protocol, packet.payload())? } else { None };
+    Ok(FlowV4 {
+        source: packet.source().to_bits(),
+        destination: packet.destination().to_bits(),
+        protocol,
+        ports,
+    })
+}
+
+/// The 5-tuple of an IPv6 packet.
+///
+/// # Errors
+/// Those of [`ipv6::Packet::new_checked`], [`Error::Truncated`] as in [`v4`] and where an extension header does not end
+/// inside the packet, [`Error::BadExtension`], [`Error::TooManyExtensions`].
+#[inline]
+pub fn v6(l3: &[u8]) -> Result<FlowV6, Error> {
+    let packet = ipv6::Packet::new_checked(l3)?;
+    let (protocol, ports) = match packet.next_header() {
+        // Nearly every packet has no extension header.
+        next @ (protocol::TCP | protocol::UDP | protocol::ICMPV6) => (next, ports(next, packet.payload())?),
+        next => walk(next, packet.payload())?,
+    };
+    Ok(FlowV6 {
+        source: packet.source().to_bits(),
+        destination: packet.destination().to_bits(),
+        protocol,
+        ports,
+    })
+}
+
+/// Walks extension headers (RFC 8200, section 4) from the payload's beginning.
+fn walk(first: u8, payload: &[u8]) -> Result<(u8, Option<(u16, u16)>), Error> {
+    let (mut next, mut rest) = (first, payload);
+    for place in 0..=MAX_EXTENSIONS {
+        let length = match next {
+            // Only directly after the fixed header (section 4.1).
+            protocol::HOP_BY_HOP if place > 0 => return Err(Error::BadExtension),
+            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
+                let [_, units] = *rest.first_chunk::<2>().ok_or(Error::Truncated)?;
+                (usize::from(units) + 1) * 8
+            }
+            protocol::FRAGMENT => {
+                let header = rest.first_chunk::<8>().ok_or(Error::Truncated)?;
+                let offset = u16::from_be_bytes([header[2], header[3]]) >> 3;
+                if offset != 0 {
+                    return Ok((header[0], None));
+                }
+                8
+            }
+            upper => return Ok((upper, ports(upper, rest)?)),
+        };
+        let following = rest.get(length..).ok_or(Error::Truncated)?;
+        next = field::get_u8(rest, 0);
+        rest = following;
+    }
+    Err(Error::TooManyExtensions)
+}
+
+#[inline]
+fn ports(protocol: u8, payload: &[u8]) -> Result<Option<(u16, u16)>, Error> {
+    if !protocol::has_ports(protocol) {
+        return Ok(None);
+    }
+    let [a, b, c, d] = *payload.first_chunk::<4>().ok_or(Error::Truncated)?;
+    Ok(Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn packet4(protocol: u8, flags_and_offset: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 20];
+        ipv4::Repr {
+            source: Ipv4Addr::new(10, 1, 2, 3),
+            destination: Ipv4Addr::new(10, 4, 5, 6),
+            protocol,
+            tos: 0,
+            ttl: 64,
+            df: false,
+            identification: 1,
+            payload_len: payload.len(),
+        }
+        .emit(&mut bytes)
+        .unwrap();
+        bytes[6..8].copy_from_slice(&flags_and_offset.to_be_bytes());
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn packet6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 40];
+        ipv6::Repr {
+            source: "2001:db8::1".parse().unwrap(),
+            destination: "2001:db8::2".parse().unwrap(),
+            next_header,
+            traffic_class: 0,
+            flow_label: 0,
+            hop_limit: 64,
+            payload_len: payload.len(),
+        }
+        .emit(&mut bytes)
+        .unwrap();
+        bytes.extend(payload);
+        bytes
+    }
+
+    const PORTS: [u8; 4] = [0x12, 0x34, 0x00, 0x35];
+
+    #[test]
+    fn ports_are_seen_where_they_are() {
+        let whole = five_tuple(&packet4(protocol::UDP, 0x4000, &PORTS)).unwrap();
+        assert_eq!(whole.ports, Some((0x1234, 53)));
+        assert_eq!(whole.source, IpAddr::from([10, 1, 2, 3]));
+        assert_eq!(whole.reversed().ports, Some((53, 0x1234)));
+        assert_eq!(whole.reversed().source, whole.destination);
+        // First fragment, later fragment, protocol without ports, options before the payload.
+        assert_eq!(v4(&packet4(protocol::TCP, 0x2000, &PORTS)).unwrap().ports, Some((0x1234, 53)));
+        assert_eq!(v4(&packet4(protocol::TCP, 0x2001, &PORTS)).unwrap().ports, None);
+        assert_eq!(v4(&packet4(protocol::ICMP, 0, &PORTS)).unwrap().ports, None);
+        let mut options = packet4(protocol::TCP, 0, &[&[1; 8][..], &PORTS].concat());
+        options[0] = 0x47;
+        assert_eq!(v4(&options).unwrap().ports, Some((0x1234, 53)));
+    }
+
+    #[test]
+    fn ports_that_are_cut_off_are_an_error() {
+        assert_eq!(v4(&packet4(protocol::TCP, 0, &PORTS[..3])), Err(Error::Truncated));
+        assert_eq!(v6(&packet6(protocol::TCP, &PORTS[..3])), Err(Error::Truncated));
+        // Link-layer padding is not the packet's.
+        let mut padded = packet4(protocol::TCP, 0, &[]);
+        padded.resize(46, 0);
+        assert_eq!(five_tuple(&padded), Err(Error::Truncated));
+        assert_eq!(five_tuple(&[]), Err(Error::Truncated));
+        assert_eq!(five_tuple(&[0x50; 40]), Err(Error::BadVersion));
+    }
+
+    #[test]
+    fn extension_headers_are_walked() {
+        let hop = |next: u8| [next, 0, 1, 4, 0, 0, 0, 0];
+        let fragment = |next: u8, offset: u16| {
+            let [high, low] = (offset << 3 | 1).to_be_bytes();
+            [next, 0, high, low, 0, 0, 0, 1]
+        };
+        let long = [&[protocol::UDP, 1][..], &[0; 14]].concat();
+        let payload =
+            [&hop(protocol::FRAGMENT)[..], &fragment(protocol::DESTINATION_OPTIONS, 0), &long, &PORTS]
+                .concat();
+        let flow = v6(&packet6(protocol::HOP_BY_HOP, &payload)).unwrap();
+        assert_eq!((flow.protocol, flow.ports), (protocol::UDP, Some((0x1234, 53))));
+
+        let later = [&fragment(protocol::TCP, 5)[..], &PORTS].concat();
+        let flow = v6(&packet6(protocol::FRAGMENT, &later)).unwrap();
+        assert_eq!((flow.protocol, flow.ports), (protocol::TCP, None));
+
+        assert_eq!(v6(&packet6(protocol::ESP, &PORTS)).unwrap().protocol, protocol::ESP);
+        assert_eq!(v6(&packet6(protocol::NO_NEXT_HEADER, &[])).unwrap().ports, None);
+        let misplaced = [hop(protocol::HOP_BY_HOP), hop(protocol::TCP)].concat();
+        assert_eq!(v6(&packet6(protocol::DESTINATION_OPTIONS, &misplaced)), Err(Error::BadExtension));
+        assert_eq!(v6(&packet6(protocol::ROUTING, &[protocol::TCP, 1])), Err(Error::Truncated));
+        assert_eq!(v6(&packet6(protocol::ROUTING, &[protocol::TCP])), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn the_walk_is_bounded() {
+        let options = |count: usize| {
+            let mut payload = [protocol::DESTINATION_OPTIONS, 0, 1, 4, 0, 0, 0, 0].repeat(count - 1);
+            payload.extend([protocol::TCP, 0, 1, 4, 0, 0, 0, 0]);
+            payload.extend(PORTS);
+            packet6(protocol::DESTINATION_OPTIONS, &payload)
+        };
+        assert_eq!(v6(&options(MAX_EXTENSIONS)).unwrap().protocol, protocol::TCP);
+        assert_eq!(v6(&options(MAX_EXTENSIONS + 1)), Err(Error::TooManyExtensions));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..120), version: bool) {
+            if let Some(first) = bytes.first_mut() {
+                *first = if version { 0x45 } else { 0x60 };
+            }
+            if bytes.len() > 7 {
+                // Lengths that are near the truth, so that the walk is reached.
+                let length = if version { bytes.len() } else { bytes.len().saturating_sub(40) };
+                let at = if version { 2 } else { 4 };
+                bytes[at..at + 2].copy_from_slice(&(length as u16).to_be_bytes());
+                if !version {
+                    bytes[6] = [0, 43, 44, 60, 6, 50][usize::from(bytes[6] % 6)];
+                }
+            }
+            let _ = five_tuple(&bytes);
+        }
+    }
+}
