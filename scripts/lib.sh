@@ -32,11 +32,22 @@ die() {
 usage() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$0"; }
 
 # Runs a command as root, by sudo where we are not root. The environment that the scripts rely on goes along.
+sudo_environment=PYTHONPATH,CARGO_TARGET_DIR,ESPALIER_BIN,NO_COLOR
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
     elif command -v sudo >/dev/null; then
-        sudo --preserve-env=PATH,CARGO_TARGET_DIR,NO_COLOR env "PATH=$PATH" "$@"
+        sudo --preserve-env="$sudo_environment" env "PATH=$PATH" "$@"
+    else
+        die "this needs root (for: $1 ...), and there is no sudo here; run it as root"
+    fi
+}
+# The same in our place, so that a signal for the script reaches the command.
+exec_as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        exec "$@"
+    elif command -v sudo >/dev/null; then
+        exec sudo --preserve-env="$sudo_environment" env "PATH=$PATH" "$@"
     else
         die "this needs root (for: $1 ...), and there is no sudo here; run it as root"
     fi
