@@ -1,1 +1,25 @@
-//! esp
+//! ESP, RFC 4303: encapsulation and decapsulation in tunnel mode, the replay window, IV and sequence number rules.
+//!
+//! Pure: it works on bytes and atomics that it is lent. It knows no cipher (it says what is to be sealed or opened, with
+//! which nonce and additional data, and whoever owns the keys does it), no key but the salt, no SAD, no buffer and no
+//! shared memory.
+//!
+//! A packet's way out: [`sequence::allocate`] once per burst and SA, [`iv::at`], [`outbound::encapsulate`], then the
+//! caller seals. A packet's way in: [`inbound::prepare`], [`replay::Window::check`], the caller opens, then
+//! [`replay::Window::commit`], then [`inbound::finish`]. A packet whose ICV did not verify must go neither to `commit` nor
+//! to `finish`.
+//!
+//! [`reference`](mod@reference) is the slow twin, written straight from the RFCs, that tests hold against all this.
+#![forbid(unsafe_code)]
+
+pub mod aad;
+mod atomic;
+pub mod inbound;
+pub mod iv;
+pub mod outbound;
+pub mod reference;
+pub mod replay;
+pub mod sequence;
+pub mod tunnel;
+
+pub use aad::Aad;

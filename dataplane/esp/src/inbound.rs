@@ -1,0 +1,166 @@
+//! Decapsulation (RFC 4303, section 3.4) in tunnel mode.
+
+use crate::tunnel::{self, Version};
+use crate::{Aad, iv, sequence};
+use model::{IcvLen, Suite};
+use packet::{Ecn, esp, ipv4, ipv6, protocol};
+use std::ops::Range;
+
+/// Pad length and next header.
+const TRAILER_LEN: usize = 2;
+
+/// What an inbound SA is, as far as opening its packets needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// The end of the keying material: the first 4 bytes of the nonce.
+    pub salt: [u8; 4],
+    /// Of the ICV on the wire.
+    pub icv: IcvLen,
+    /// Extended (64-bit) sequence numbers.
+    pub esn: bool,
+    /// Size of the replay window in packets; 0 is none.
+    pub window: u32,
+}
+
+impl Parameters {
+    /// With the ICV of a suite.
+    pub const fn new(suite: Suite, salt: [u8; 4], esn: bool, window: u32) -> Parameters {
+        let icv = match suite {
+            Suite::AesGcm { icv, .. } => icv,
+        };
+        Parameters { salt, icv, esn, window }
+    }
+}
+
+/// What is wrong with an ESP packet. The fault is the packet's: its sender's, or the path's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Too short for ESP header, IV, pad length, next header and ICV.
+    #[error("the packet is too short for ESP header, IV, trailer and ICV")]
+    Truncated,
+    /// The padding is longer than the packet, or is not 1, 2, 3, ... (RFC 4303, section 2.4).
+    #[error("the padding is longer than the packet, or is not 1, 2, 3, ...")]
+    BadPadding,
+    /// What is inside is neither IPv4 nor IPv6, so not of tunnel mode.
+    #[error("next header {0} is not of tunnel mode (4 or 41)")]
+    BadNextHeader(u8),
+    /// A dummy packet, which traffic flow confidentiality sends (RFC 4303, section 2.6). To be dropped, and no fault.
+    #[error("a dummy packet")]
+    Dummy,
+    /// The inner packet is malformed.
+    #[error("the inner packet is malformed: {0}")]
+    BadInner(#[from] packet::Error),
+    /// The packet met congestion, and its inner header cannot say so (RFC 6040, section 4.2).
+    #[error("the packet met congestion, and its inner header cannot say so")]
+    Congestion,
+}
+
+/// What opening needs to know about a packet. The ICV lies right behind `text`, up to the packet's end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The whole sequence number; its high half is inferred, where there is one.
+    pub sequence: u64,
+    /// Salt and IV.
+    pub nonce: [u8; iv::NONCE_LEN],
+    /// What is authenticated beside the text.
+    pub aad: Aad,
+    /// What is to be decrypted, in place, within the packet.
+    pub text: Range<usize>,
+}
+
+/// The packet that was inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inner {
+    /// Its bytes within the outer packet, without padding.
+    pub range: Range<usize>,
+    /// Its family.
+    pub version: Version,
+}
+
+/// Reads the ESP header of a packet.
+///
+/// `packet` ends where the outer IP packet ends (link-layer padding is cut off), and its ESP header is at `esp_offset`.
+/// The SA was found by its SPI. `highest` is [`crate::replay::Window::highest`].
+///
+/// # Errors
+/// [`Error::Truncated`].
+#[inline]
+pub fn prepare(
+    parameters: &Parameters,
+    packet: &[u8],
+    esp_offset: usize,
+    highest: u64,
+) -> Result<Opening, Error> {
+    const HEADER_LEN: usize = esp::HEADER_LEN + iv::LEN;
+    let header = packet.get(esp_offset..).and_then(|esp| esp.first_chunk::<HEADER_LEN>());
+    let [s0, s1, s2, s3, l0, l1, l2, l3, iv @ ..] = *header.ok_or(Error::Truncated)?;
+    let start = esp_offset + HEADER_LEN;
+    let end = packet.len().checked_sub(parameters.icv.bytes()).ok_or(Error::Truncated)?;
+    if end < start + TRAILER_LEN {
+        return Err(Error::Truncated);
+    }
+    let low = u32::from_be_bytes([l0, l1, l2, l3]);
+    let sequence =
+        if parameters.esn { sequence::infer(highest, parameters.window, low) } else { u64::from(low) };
+    Ok(Opening {
+        sequence,
+        nonce: iv::nonce(parameters.salt, iv),
+        aad: Aad::new(u32::from_be_bytes([s0, s1, s2, s3]), sequence, parameters.esn),
+        text: start..end,
+    })
+}
+
+/// Takes the inner packet out of a packet whose ICV has verified and whose text is decrypted.
+///
+/// `packet` is as it was for [`prepare`], and begins at the outer IP header; `text` is [`Opening::text`]. Checks the padding
+/// and the inner header (lengths, and the checksum of IPv4), cuts off what traffic flow confidentiality put behind the
+/// inner packet (RFC 4303, section 2.7), and joins the ECN of both headers into the inner one (RFC 6040). The inner TTL is
+/// not touched (see [`tunnel`]).
+///
+/// # Errors
+/// All of [`Error`].
+#[inline]
+pub fn finish(packet: &mut [u8], text: Range<usize>) -> Result<Inner, Error> {
+    let start = text.start;
+    let outer_ecn = outer_ecn(packet);
+    let text = packet.get_mut(text).ok_or(Error::Truncated)?;
+    let (body, &mut [pad_len, next_header]) = text.split_last_chunk_mut().ok_or(Error::Truncated)?;
+    let inner_len = body.len().checked_sub(usize::from(pad_len)).ok_or(Error::BadPadding)?;
+    let (inner, padding) = body.split_at_mut_checked(inner_len).ok_or(Error::BadPadding)?;
+    // At most 255 of them, as `pad_len` is a byte.
+    if !padding.iter().copied().eq(1..=pad_len) {
+        return Err(Error::BadPadding);
+    }
+    let (version, length) = match next_header {
+        protocol::IPV4 => {
+            let mut inner = ipv4::Packet::new_checked(inner)?;
+            inner.verify_checksum()?;
+            let ecn = tunnel::decapsulated_ecn(outer_ecn, inner.ecn()).ok_or(Error::Congestion)?;
+            if ecn != inner.ecn() {
+                inner.set_ecn(ecn);
+            }
+            (Version::V4, usize::from(inner.total_len()))
+        }
+        protocol::IPV6 => {
+            let mut inner = ipv6::Packet::new_checked(inner)?;
+            let ecn = tunnel::decapsulated_ecn(outer_ecn, inner.ecn()).ok_or(Error::Congestion)?;
+            if ecn != inner.ecn() {
+                inner.set_ecn(ecn);
+            }
+            (Version::V6, inner.total_len())
+        }
+        protocol::NO_NEXT_HEADER => return Err(Error::Dummy),
+        other => return Err(Error::BadNextHeader(other)),
+    };
+    Ok(Inner { range: start..start + length, version })
+}
+
+/// Of the outer header, which whoever found the ESP header has checked.
+#[inline]
+fn outer_ecn(packet: &[u8]) -> Ecn {
+    match Version::of(packet) {
+        Some(Version::V4) => ipv4::Packet::new_unchecked(packet).ecn(),
+        Some(Version::V6) => ipv6::Packet::new_unchecked(packet).ecn(),
+        None => Ecn::NotEct,
+    }
+}

@@ -1,0 +1,181 @@
+//! What tunnel mode copies between the headers: RFC 4301, section 5.1.2, and RFC 6040 for ECN.
+//!
+//! | field of the outer IPv4 header | on the way out | on the way in |
+//! |---|---|---|
+//! | TTL | [`Options::ttl`], not the inner one | not looked at |
+//! | DSCP | copied from the inner header, or fixed: [`Dscp`] | not looked at; the inner one stays |
+//! | ECN | RFC 6040, normal mode, or compatibility mode: [`EcnMode`] | joined with the inner one: [`decapsulated_ecn`] |
+//! | DF | [`DontFragment`] | not looked at |
+//! | identification | 0 where DF is set (RFC 6864), else the low 16 bits of the sequence number | not looked at |
+//! | options | none | not looked at |
+//!
+//! The inner TTL or hop limit is not this crate's: whoever forwards the packet decrements it, once, before
+//! encapsulation or after decapsulation (RFC 4301, section 5.1.2.1, note 2). So is the inner header as a whole, but for
+//! ECN on the way in.
+
+use packet::{Ecn, ipv4, ipv6, protocol};
+
+/// What outer headers are made of, beside the inner one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Time to live of the outer header, in hops.
+    pub ttl: u8,
+    /// Where the outer DSCP comes from.
+    pub dscp: Dscp,
+    /// Where the outer DF comes from.
+    pub df: DontFragment,
+    /// Where the outer ECN comes from.
+    pub ecn: EcnMode,
+}
+
+impl Default for Options {
+    /// TTL 64, DSCP and DF copied, ECN in normal mode.
+    fn default() -> Options {
+        Options { ttl: 64, dscp: Dscp::Copy, df: DontFragment::Copy, ecn: EcnMode::Normal }
+    }
+}
+
+/// Where the outer DSCP comes from (RFC 4301, section 5.1.2.1, note 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dscp {
+    /// From the inner header.
+    #[default]
+    Copy,
+    /// One for all packets, 0 to 63, which hides the inner one.
+    Set(u8),
+}
+
+/// Where the outer DF comes from (RFC 4301, sections 5.1.2.1, note 4, and 8.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DontFragment {
+    /// From an inner IPv4 header. An IPv6 packet has no such bit, but is never fragmented on its way (RFC 8200,
+    /// section 5), so it counts as having it set.
+    #[default]
+    Copy,
+    /// Always set.
+    Set,
+    /// Never set.
+    Clear,
+}
+
+/// Where the outer ECN comes from (RFC 6040, section 4.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EcnMode {
+    /// From the inner header.
+    #[default]
+    Normal,
+    /// None, for a peer whose decapsulation loses congestion marks.
+    Compatibility,
+}
+
+/// IP version of an inner packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Version {
+    /// Of a packet, by its first nibble.
+    #[inline]
+    pub fn of(packet: &[u8]) -> Option<Version> {
+        match packet.first()? >> 4 {
+            4 => Some(Version::V4),
+            6 => Some(Version::V6),
+            _ => None,
+        }
+    }
+
+    /// ESP's next header for it in tunnel mode.
+    #[inline]
+    pub const fn next_header(self) -> u8 {
+        match self {
+            Version::V4 => protocol::IPV4,
+            Version::V6 => protocol::IPV6,
+        }
+    }
+}
+
+impl Options {
+    /// TOS byte and DF of the outer header around this packet, whose header is sound.
+    #[inline]
+    pub(crate) fn outer(&self, version: Version, inner: &[u8]) -> (u8, bool) {
+        let (tos, df) = match version {
+            Version::V4 => {
+                let inner = ipv4::Packet::new_unchecked(inner);
+                (inner.tos(), inner.has_df())
+            }
+            Version::V6 => (ipv6::Packet::new_unchecked(inner).traffic_class(), true),
+        };
+        let dscp = match self.dscp {
+            Dscp::Copy => tos & !0b11,
+            Dscp::Set(dscp) => dscp << 2,
+        };
+        let ecn = match self.ecn {
+            EcnMode::Normal => tos & 0b11,
+            EcnMode::Compatibility => Ecn::NotEct.bits(),
+        };
+        let df = match self.df {
+            DontFragment::Copy => df,
+            DontFragment::Set => true,
+            DontFragment::Clear => false,
+        };
+        (dscp | ecn, df)
+    }
+}
+
+/// The ECN of a packet that comes out of a tunnel (RFC 6040, section 4.2, figure 4); `None`: it must be dropped, as it
+/// met congestion and cannot say so.
+#[inline]
+pub const fn decapsulated_ecn(outer: Ecn, inner: Ecn) -> Option<Ecn> {
+    match (inner, outer) {
+        (Ecn::NotEct, Ecn::Ce) => None,
+        (Ecn::NotEct, _) => Some(Ecn::NotEct),
+        (_, Ecn::Ce) | (Ecn::Ce, _) => Some(Ecn::Ce),
+        (Ecn::Ect0, Ecn::Ect1) => Some(Ecn::Ect1),
+        (inner, _) => Some(inner),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ecn_is_joined_as_figure_4_says() {
+        use Ecn::{Ce, Ect0, Ect1, NotEct};
+        // Rows: inner; columns: outer Not-ECT, ECT(0), ECT(1), CE.
+        let figure = [
+            (NotEct, [Some(NotEct), Some(NotEct), Some(NotEct), None]),
+            (Ect0, [Some(Ect0), Some(Ect0), Some(Ect1), Some(Ce)]),
+            (Ect1, [Some(Ect1), Some(Ect1), Some(Ect1), Some(Ce)]),
+            (Ce, [Some(Ce), Some(Ce), Some(Ce), Some(Ce)]),
+        ];
+        for (inner, row) in figure {
+            for (outer, expected) in [NotEct, Ect0, Ect1, Ce].into_iter().zip(row) {
+                assert_eq!(decapsulated_ecn(outer, inner), expected, "inner {inner:?}, outer {outer:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn outer_fields_follow_the_options() {
+        let mut v4 = [0; 20];
+        v4[..2].copy_from_slice(&[0x45, 0b1011_1001]);
+        let mut v6 = [0; 40];
+        ipv6::Packet::new_unchecked(&mut v6[..]).set_traffic_class(0b1011_1010);
+        let copy = Options::default();
+        assert_eq!(copy.outer(Version::V4, &v4), (0b1011_1001, false));
+        assert_eq!(copy.outer(Version::V6, &v6), (0b1011_1010, true));
+        v4[6] = 0x40;
+        assert_eq!(copy.outer(Version::V4, &v4), (0b1011_1001, true));
+        let fixed =
+            Options { ttl: 1, dscp: Dscp::Set(1), df: DontFragment::Clear, ecn: EcnMode::Compatibility };
+        assert_eq!(fixed.outer(Version::V4, &v4), (0b0000_0100, false));
+        let set = Options { df: DontFragment::Set, ..copy };
+        v4[6] = 0;
+        assert_eq!(set.outer(Version::V4, &v4), (0b1011_1001, true));
+    }
+}
