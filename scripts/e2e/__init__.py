@@ -1,0 +1,7 @@
+"""End-to-end tests: whole gateways in the laboratory of namespaces of `lab`.
+
+    case.py              what a test gets: a laboratory, gateways that run, and their counters
+    counters.py          reading `espalier stats`: drops by name, and whether every packet is accounted for
+    wire.py              putting frames on a cable and taking them off, byte by byte
+    test_*.py            the tests, in the order in which __main__.py names them
+"""
