@@ -164,3 +164,6 @@ fn outer_ecn(packet: &[u8]) -> Ecn {
         None => Ecn::NotEct,
     }
 }
+#[cfg(test)]
+#[path = "inbound_tests.rs"]
+mod tests;

@@ -222,3 +222,6 @@ pub fn encapsulate(
         text: HEADER_LEN..HEADER_LEN + text_len,
     })
 }
+#[cfg(test)]
+#[path = "outbound_tests.rs"]
+mod tests;

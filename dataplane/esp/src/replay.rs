@@ -175,3 +175,11 @@ impl<'a> Window<'a> {
         }
     }
 }
+#[cfg(test)]
+#[cfg(loom)]
+#[path = "replay_loom.rs"]
+mod loom_tests;
+#[cfg(test)]
+#[cfg(not(loom))]
+#[path = "replay_tests.rs"]
+mod tests;

@@ -60,7 +60,8 @@ pub const fn infer(highest: u64, window: u32, low: u32) -> u64 {
     (high as u64) << 32 | low as u64
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

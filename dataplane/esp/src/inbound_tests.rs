@@ -1,0 +1,188 @@
+//! Decapsulation: what is refused and why, and that no bytes make it panic. That it is ESP, the tests in `tests/` say.
+
+use super::*;
+use proptest::prelude::*;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+const OUTER: usize = ipv4::HEADER_LEN;
+
+fn parameters() -> Parameters {
+    Parameters::new(Suite::AES_GCM_256, [1, 2, 3, 4], true, 64)
+}
+
+fn inner4(payload_len: usize) -> Vec<u8> {
+    let mut inner = vec![0x5A; 20 + payload_len];
+    ipv4::Repr {
+        source: Ipv4Addr::new(10, 0, 0, 1),
+        destination: Ipv4Addr::new(10, 0, 0, 2),
+        protocol: protocol::UDP,
+        tos: 0,
+        ttl: 17,
+        df: false,
+        identification: 9,
+        payload_len,
+    }
+    .emit(&mut inner)
+    .unwrap();
+    inner
+}
+
+fn inner6(payload_len: usize) -> Vec<u8> {
+    let mut inner = vec![0x5A; 40 + payload_len];
+    ipv6::Repr {
+        source: Ipv6Addr::LOCALHOST,
+        destination: Ipv6Addr::LOCALHOST,
+        next_header: protocol::UDP,
+        traffic_class: 0,
+        flow_label: 1,
+        hop_limit: 17,
+        payload_len,
+    }
+    .emit(&mut inner)
+    .unwrap();
+    inner
+}
+
+/// An opened packet with this text, and `outer_ecn` in its outer header.
+fn opened(outer_ecn: Ecn, text: &[u8]) -> (Vec<u8>, Range<usize>) {
+    let mut packet = vec![0; OUTER + 16];
+    packet[0] = 0x45;
+    packet[1] = outer_ecn.bits();
+    packet.extend(text);
+    let range = OUTER + 16..packet.len();
+    packet.extend([0xCC; 16]);
+    (packet, range)
+}
+
+fn finished(text: &[u8]) -> Result<Inner, Error> {
+    let (mut packet, range) = opened(Ecn::NotEct, text);
+    finish(&mut packet, range)
+}
+
+#[test]
+fn the_header_is_read() {
+    let mut packet = vec![0; OUTER];
+    packet.extend([0x11, 0x22, 0x33, 0x44, 0, 0, 0, 5]);
+    packet.extend([1, 2, 3, 4, 5, 6, 7, 8]);
+    packet.extend([0xAB; 20]);
+    packet.extend([0xCC; 16]);
+    let opening = prepare(&parameters(), &packet, OUTER, 7 << 32 | 0xFFFF_FFF0).unwrap();
+    assert_eq!(opening.sequence, 8 << 32 | 5);
+    assert_eq!(opening.nonce, [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(opening.aad.as_slice(), [0x11, 0x22, 0x33, 0x44, 0, 0, 0, 8, 0, 0, 0, 5]);
+    assert_eq!(packet[opening.text.clone()], [0xAB; 20]);
+    let plain = Parameters { esn: false, icv: IcvLen::Bytes8, ..parameters() };
+    let opening = prepare(&plain, &packet, OUTER, 7 << 32 | 0xFFFF_FFF0).unwrap();
+    assert_eq!((opening.sequence, opening.aad.len(), opening.text.len()), (5, 8, 28));
+}
+
+#[test]
+fn what_is_too_short_is_refused() {
+    let whole = vec![0; OUTER + 8 + 8 + 2 + 16];
+    assert!(prepare(&parameters(), &whole, OUTER, 0).is_ok());
+    for len in 0..whole.len() {
+        assert_eq!(prepare(&parameters(), &whole[..len], OUTER, 0), Err(Error::Truncated));
+    }
+    assert_eq!(prepare(&parameters(), &whole, whole.len() + 1, 0), Err(Error::Truncated));
+    assert_eq!(prepare(&parameters(), &whole, usize::MAX, 0), Err(Error::Truncated));
+}
+
+#[test]
+fn the_trailer_is_checked() {
+    let inner = inner4(8);
+    let with = |trailer: &[u8]| finished(&[&inner[..], trailer].concat());
+    let range = OUTER + 16..OUTER + 16 + 28;
+    assert_eq!(with(&[0, 4]), Ok(Inner { range: range.clone(), version: Version::V4 }));
+    assert_eq!(with(&[1, 2, 3, 3, 4]), Ok(Inner { range: range.clone(), version: Version::V4 }));
+    assert_eq!(with(&[1, 2, 4, 3, 4]), Err(Error::BadPadding));
+    assert_eq!(with(&[0, 0, 0, 3, 4]), Err(Error::BadPadding));
+    assert_eq!(with(&[255, 4]), Err(Error::BadPadding));
+    assert_eq!(with(&[0, 6]), Err(Error::BadNextHeader(6)));
+    assert_eq!(with(&[0, 41]), Err(Error::BadInner(packet::Error::BadVersion)));
+    assert_eq!(finished(&[0]), Err(Error::Truncated));
+    assert_eq!(finished(&[0, 59]), Err(Error::Dummy));
+    assert_eq!(finished(&[0, 4]), Err(Error::BadInner(packet::Error::Truncated)));
+    // The longest padding.
+    let longest: Vec<u8> = (1..=255).chain([255, 4]).collect();
+    assert_eq!(with(&longest).map(|inner| inner.range), Ok(range));
+}
+
+#[test]
+fn the_inner_packet_is_checked_and_cut() {
+    for (inner, next_header, version) in [(inner4(8), 4, Version::V4), (inner6(8), 41, Version::V6)] {
+        let padded = [&inner[..], &[0; 33], &[0, next_header]].concat();
+        let found = finished(&padded).unwrap();
+        assert_eq!((found.range.len(), found.version), (inner.len(), version));
+        let short = [&inner[..inner.len() - 1], &[0, next_header]].concat();
+        assert_eq!(finished(&short), Err(Error::BadInner(packet::Error::Truncated)));
+    }
+    let mut inner = inner4(8);
+    inner[8] = 1;
+    inner.extend([0, 4]);
+    assert_eq!(finished(&inner), Err(Error::BadInner(packet::Error::BadChecksum)));
+}
+
+#[test]
+fn ecn_is_carried_inwards_or_the_packet_is_dropped() {
+    for outer in [Ecn::NotEct, Ecn::Ect1, Ecn::Ect0, Ecn::Ce] {
+        for inner in [Ecn::NotEct, Ecn::Ect1, Ecn::Ect0, Ecn::Ce] {
+            let expected = tunnel::decapsulated_ecn(outer, inner);
+            for version in [Version::V4, Version::V6] {
+                let mut text = if version == Version::V4 { inner4(3) } else { inner6(3) };
+                match version {
+                    Version::V4 => ipv4::Packet::new_unchecked(&mut text[..]).set_ecn(inner),
+                    Version::V6 => ipv6::Packet::new_unchecked(&mut text[..]).set_ecn(inner),
+                }
+                text.extend([0, version.next_header()]);
+                let (mut packet, range) = opened(outer, &text);
+                match (finish(&mut packet, range), expected) {
+                    (Ok(found), Some(ecn)) => {
+                        let bytes = &packet[found.range];
+                        match version {
+                            Version::V4 => {
+                                let header = ipv4::Packet::new_checked(bytes).unwrap();
+                                assert_eq!((header.ecn(), header.verify_checksum()), (ecn, Ok(())));
+                            }
+                            Version::V6 => assert_eq!(ipv6::Packet::new_checked(bytes).unwrap().ecn(), ecn),
+                        }
+                    }
+                    (result, expected) => {
+                        assert_eq!((result, expected), (Err(Error::Congestion), None));
+                    }
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_refused_or_read(
+        mut packet in prop::collection::vec(any::<u8>(), 0..200), esp_offset in 0_usize..80, highest: u64, window: u32,
+        esn: bool, next_header in prop_oneof![Just(4_u8), Just(41), any::<u8>()], pad_len in 0_u8..4,
+    ) {
+        let parameters = Parameters { esn, window, ..parameters() };
+        if let Ok(opening) = prepare(&parameters, &packet, esp_offset, highest) {
+            prop_assert_eq!(opening.text.end + 16, packet.len());
+            // A trailer and a first nibble that let `finish` come far.
+            let end = opening.text.end;
+            packet[end - 1] = next_header;
+            packet[end - 2] = pad_len.min((opening.text.len() - 2) as u8);
+            for place in 0..usize::from(packet[end - 2]) {
+                packet[end - 2 - usize::from(pad_len) + place] = place as u8 + 1;
+            }
+            if opening.text.len() > 44 {
+                packet[opening.text.start] = if next_header == 4 { 0x45 } else { 0x60 };
+            }
+            if let Ok(inner) = finish(&mut packet, opening.text.clone()) {
+                prop_assert!(inner.range.start == opening.text.start && inner.range.end <= end - 2);
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_ranges_do_not_panic(mut packet in prop::collection::vec(any::<u8>(), 0..99), start: usize, end: usize) {
+        let text = start % 128..end % 128;
+        let _ = finish(&mut packet, text);
+    }
+}

@@ -1,0 +1,105 @@
+//! Every interleaving of few workers: `RUSTFLAGS="--cfg loom" cargo test -p esp --lib --release`.
+
+use super::*;
+use loom::sync::Arc;
+use loom::thread;
+
+struct Memory {
+    highest: AtomicU64,
+    words: Vec<AtomicU64>,
+}
+
+/// A window of 32 packets in two words, with everything up to the floor seen.
+fn memory(floor: u64) -> Arc<Memory> {
+    let words = (0..words_for(32)).map(|_| AtomicU64::new(0)).collect();
+    let memory = Arc::new(Memory { highest: AtomicU64::new(0), words });
+    window(&memory).reset(floor);
+    memory
+}
+
+fn window(memory: &Memory) -> Window<'_> {
+    Window::new(&memory.highest, &memory.words, 32).unwrap()
+}
+
+/// Commits each list of sequence numbers in a worker of its own; returns what became of them.
+fn commit_at_once<const N: usize>(
+    memory: &Arc<Memory>,
+    workers: [&'static [u64]; N],
+) -> Vec<(u64, Result<(), Replay>)> {
+    let handles = workers.map(|sequences| {
+        let memory = memory.clone();
+        thread::spawn(move || {
+            sequences.iter().map(|&sequence| (sequence, window(&memory).commit(sequence))).collect::<Vec<_>>()
+        })
+    });
+    handles.into_iter().flat_map(|handle| handle.join().unwrap()).collect()
+}
+
+fn wins(results: &[(u64, Result<(), Replay>)], sequence: u64) -> usize {
+    results.iter().filter(|(of, result)| *of == sequence && result.is_ok()).count()
+}
+
+#[test]
+fn one_number_is_won_once() {
+    loom::model(|| {
+        let memory = memory(0);
+        let results = commit_at_once(&memory, [&[7], &[7], &[7]]);
+        assert_eq!(wins(&results, 7), 1);
+        assert_eq!(window(&memory).check(7), Err(Replay::Seen));
+    });
+}
+
+#[test]
+fn neighbours_in_one_word_do_not_disturb_each_other() {
+    loom::model(|| {
+        let memory = memory(0);
+        let results = commit_at_once(&memory, [&[7, 9], &[8, 7]]);
+        assert_eq!([wins(&results, 7), wins(&results, 8), wins(&results, 9)], [1, 1, 1]);
+        assert_eq!(window(&memory).highest(), 9);
+    });
+}
+
+/// 70 lives in the word of 6 and pushes it out: who comes late finds it too old, and nobody gets in twice.
+#[test]
+fn a_block_that_is_pushed_out_stays_out() {
+    loom::model(|| {
+        let memory = memory(0);
+        let results = commit_at_once(&memory, [&[6], &[70], &[6]]);
+        assert_eq!(wins(&results, 70), 1);
+        assert!(wins(&results, 6) <= 1);
+        assert_eq!(window(&memory).commit(6), Err(Replay::TooOld));
+        assert_eq!(window(&memory).commit(70), Err(Replay::Seen));
+        assert_eq!(window(&memory).commit(69), Ok(()));
+    });
+}
+
+/// Also where the tag of the newer block is the smaller number.
+#[test]
+fn a_tag_that_wraps_is_newer() {
+    const EDGE: u64 = 1 << 37;
+    loom::model(|| {
+        let memory = memory(EDGE - 30);
+        let results = commit_at_once(&memory, [&[EDGE - 5, EDGE + 1], &[EDGE + 33, EDGE - 5]]);
+        assert_eq!(wins(&results, EDGE + 33), 1);
+        assert!(wins(&results, EDGE - 5) <= 1);
+        assert!(wins(&results, EDGE + 1) <= 1);
+        assert_eq!(window(&memory).commit(EDGE - 5), Err(Replay::TooOld));
+        let again = window(&memory).commit(EDGE + 2);
+        assert_eq!(again, Ok(()));
+    });
+}
+
+#[test]
+fn sequence_numbers_are_given_out_once_and_end_at_the_last() {
+    loom::model(|| {
+        let next = Arc::new(AtomicU64::new(5));
+        let workers = [2, 2].map(|count| {
+            let next = next.clone();
+            thread::spawn(move || crate::sequence::allocate(&next, count, 7))
+        });
+        let mut all: Vec<_> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+        all.sort_unstable();
+        assert_eq!(all, [5, 6, 7]);
+        assert_eq!(next.load(Ordering::Relaxed), 8);
+    });
+}
