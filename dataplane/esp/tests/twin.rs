@@ -1,5 +1,7 @@
 //! The quick way beside its slow twin: equal packets out, equal packets or refusals in.
 
+#![allow(clippy::unwrap_used)] // In a test, a panic is the report.
+
 mod common;
 
 use common::{Gcm, Sa, inner};
