@@ -20,7 +20,7 @@ class LabCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        with _limit(cls.seconds, f"{cls.__name__}'s laboratory"):
+        with limit(cls.seconds, f"{cls.__name__}'s laboratory"):
             cls.lab = Lab()
             cls.lab.__enter__()
             cls.addClassCleanup(cls.lab.__exit__, None, None, None)
@@ -30,7 +30,7 @@ class LabCase(unittest.TestCase):
     def run(self, result=None):
         before = len(result.failures) + len(result.errors) if result else 0
         try:
-            with _limit(self.seconds, self.id()):
+            with limit(self.seconds, self.id()):
                 outcome = super().run(result)
         except TooLong as late:
             result.addError(self, (TooLong, AssertionError(str(late)), late.__traceback__))
@@ -56,7 +56,7 @@ class LabCase(unittest.TestCase):
             time.sleep(0.05)
 
 
-class _limit:
+class limit:
     """Raises `TooLong` in the main thread when the time is up."""
 
     def __init__(self, seconds, what):

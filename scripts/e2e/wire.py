@@ -39,6 +39,9 @@ class Cable:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
         self.socket.close()
 
     def send(self, frame):

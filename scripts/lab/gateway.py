@@ -6,9 +6,6 @@ import shutil
 
 from .process import Failed, Process, call, wait_until
 
-# Enough for the packet buffers of two ports and two mirror TAPs, in MiB.
-EAL_MEMORY = 128
-
 
 class Gateway:
     """`espalier-dataplane` and `espalier-controlplane` of one site."""
@@ -31,9 +28,7 @@ class Gateway:
         self.start_dataplane()
         self.start_controlplane()
 
-    def dataplane_command(self, socket=None, core=None, idle="sleep", eal=None):
-        if eal is None:
-            eal = ("-m", EAL_MEMORY)
+    def dataplane_command(self, socket=None, core=None, idle="sleep", eal=()):
         command = [
             self.lab.program("espalier-dataplane"), "--socket", socket or self.dataplane_socket,
             "--cores", self.core if core is None else core, "--idle", idle,

@@ -101,17 +101,25 @@ class Lab:
         process.log.unlink(missing_ok=True)
         return status, said
 
+    def add_gateway(self, site, config=None):
+        """A gateway that does not run yet. `config`: a path; default: the demonstration's."""
+        core = two_cores()[SITES.index(site)]
+        gateway = Gateway(self, site, config or DEMO_CONFIGS / f"{site.gateway}.conf", core)
+        self.gateways.append(gateway)
+        return gateway
+
     def start_gateways(self, configs=None):
-        """Starts both gateways and waits until their tunnel is up. `configs`: {"gw-a": path, ...}; default: the
-        demonstration's."""
-        for site, core in zip(SITES, two_cores()):
-            config = (configs or {}).get(site.gateway, DEMO_CONFIGS / f"{site.gateway}.conf")
-            gateway = Gateway(self, site, config, core)
-            self.gateways.append(gateway)
-            gateway.start()
+        """Starts both gateways and waits until their tunnel is up. `configs`: {"gw-a": path, ...}."""
+        for site in SITES:
+            self.add_gateway(site, (configs or {}).get(site.gateway)).start()
         for gateway in self.gateways:
             gateway.wait_ready()
         return self.gateways
+
+    def mac(self, role, link):
+        """The MAC address of an interface, as six bytes."""
+        shown = json.loads(self.network.ip(role, "-j", "link", "show", link).stdout)
+        return bytes.fromhex(shown[0]["address"].replace(":", ""))
 
     def forward_by_linux(self):
         """Puts plain Linux routers in the gateways' places: what the instruments are tried on."""
