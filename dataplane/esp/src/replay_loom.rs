@@ -10,11 +10,11 @@ struct Memory {
     words: Vec<AtomicU64>,
 }
 
-/// Checks all interleavings in which workers are interrupted up to three times, which finds nearly all that there is to
-/// find, in seconds.
+/// Checks all interleavings in which workers are interrupted up to twice, which finds nearly all that there is to find,
+/// in seconds.
 fn model(check: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(2);
     builder.check(check);
 }
 
