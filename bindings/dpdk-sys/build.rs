@@ -74,11 +74,15 @@ fn build() -> Result<(), String> {
 fn unfit(error: &pkg_config::Error) -> String {
     match error {
         pkg_config::Error::Command { .. } => {
-            format!("pkg-config, which finds DPDK, does not run: apt install pkg-config, and for DPDK {INSTALL}")
+            format!(
+                "pkg-config, which finds DPDK, does not run: apt install pkg-config, and for DPDK {INSTALL}"
+            )
         }
         _ => match version() {
             Some(version) => {
-                format!("DPDK 22.11 to 24.11 is needed, but pkg-config finds libdpdk {version}: {INSTALL} of Debian 12")
+                format!(
+                    "DPDK 22.11 to 24.11 is needed, but pkg-config finds libdpdk {version}: {INSTALL} of Debian 12"
+                )
             }
             None => format!("DPDK 22.11 to 24.11 is needed, and pkg-config finds no libdpdk: {INSTALL}"),
         },
@@ -98,12 +102,14 @@ fn version() -> Option<String> {
 /// The compiler's flags: include paths, the build's configuration and the lowest CPU that it was built for, which
 /// the inline functions depend on.
 fn cflags() -> Result<Vec<String>, String> {
-    let flags = pkg_config("--cflags").ok_or_else(|| format!("pkg-config gives no flags for libdpdk: {INSTALL}"))?;
+    let flags =
+        pkg_config("--cflags").ok_or_else(|| format!("pkg-config gives no flags for libdpdk: {INSTALL}"))?;
     Ok(flags.split_whitespace().map(str::to_owned).collect())
 }
 
 fn generate(cflags: &[String]) -> Result<(), String> {
-    let missing = "libclang, with which the bindings to DPDK are generated, is missing: apt install libclang-dev";
+    let missing =
+        "libclang, with which the bindings to DPDK are generated, is missing: apt install libclang-dev";
     let mut builder = bindgen::Builder::default()
         .header("src/shim.h")
         .clang_args(cflags)
@@ -132,5 +138,7 @@ fn generate(cflags: &[String]) -> Result<(), String> {
         format!("bindings to DPDK cannot be generated; if a standard header is not found, apt install libclang-dev: {error}")
     })?;
     let out = env::var_os("OUT_DIR").map(PathBuf::from).ok_or("OUT_DIR is not set: run this by cargo")?;
-    bindings.write_to_file(out.join("bindings.rs")).map_err(|error| format!("bindings.rs is not written: {error}"))
+    bindings
+        .write_to_file(out.join("bindings.rs"))
+        .map_err(|error| format!("bindings.rs is not written: {error}"))
 }

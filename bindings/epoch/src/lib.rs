@@ -8,7 +8,7 @@
 //! let published = epoch::Published::new(1);
 //! let reader = published.reader();
 //! let pinned = reader.pin();
-//! published.publish(std::sync::Arc::new(2));
+//! published.publish(2);
 //! assert_eq!(*pinned, 1); // what was pinned stays
 //! drop(pinned);
 //! assert_eq!(*reader.pin(), 2);

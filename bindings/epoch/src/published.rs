@@ -52,11 +52,11 @@ impl<T: Send + Sync + 'static> Published<T> {
     /// Makes a value the newest one. Readers that pin from now on see it; those that are pinned keep what they have.
     /// The old one is freed by a later [`collect`](Published::collect), [`wait_for_readers`](Published::wait_for_readers)
     /// or by the drop of this.
-    pub fn publish(&self, value: Arc<T>) {
+    pub fn publish(&self, value: impl Into<Arc<T>>) {
         let handle = self.collector.register();
         let guard = handle.pin();
         self.graveyard.retired.fetch_add(1, Ordering::Relaxed);
-        let new = Owned::new(Node { value, next: AtomicPtr::new(ptr::null_mut()) });
+        let new = Owned::new(Node { value: value.into(), next: AtomicPtr::new(ptr::null_mut()) });
         let old = self.current.swap(new, Ordering::AcqRel, &guard).as_raw() as usize;
         let graveyard = Arc::clone(&self.graveyard);
         // SAFETY: `old` was allocated by `Owned`/`Atomic::new` and the swap took it out of the only place that readers
@@ -255,7 +255,7 @@ mod tests {
         let reader = published.reader();
         let pinned = reader.pin();
         for number in 1..=5 {
-            published.publish(Arc::new(Tracked::new(number, &living)));
+            published.publish(Tracked::new(number, &living));
         }
         assert!(published.collect() >= 1, "the pinned value is not freed");
         assert!(pinned.alive.load(Ordering::SeqCst));
@@ -274,7 +274,7 @@ mod tests {
         let published = Published::new(Tracked::new(0, &living));
         let _idle = published.reader();
         for number in 1..1000 {
-            published.publish(Arc::new(Tracked::new(number, &living)));
+            published.publish(Tracked::new(number, &living));
             assert_eq!(published.collect(), 0);
             assert_eq!(living.load(Ordering::SeqCst), 1);
         }
@@ -285,7 +285,7 @@ mod tests {
         let living = Arc::new(AtomicU64::new(0));
         let published = Published::new(Tracked::new(0, &living));
         for number in 1..100 {
-            published.publish(Arc::new(Tracked::new(number, &living)));
+            published.publish(Tracked::new(number, &living));
         }
         drop(published);
         assert_eq!(living.load(Ordering::SeqCst), 0);
@@ -312,7 +312,7 @@ mod tests {
                 }
             });
             for _ in 0..2000 {
-                published.publish(Arc::new(Home(home, Arc::clone(&strangers))));
+                published.publish(Home(home, Arc::clone(&strangers)));
             }
             published.collect();
             stop.store(true, Ordering::Relaxed);
@@ -347,7 +347,7 @@ mod tests {
                 })
                 .collect();
             for number in 1..=20_000 {
-                published.publish(Arc::new(Tracked::new(number, &living)));
+                published.publish(Tracked::new(number, &living));
                 if number % 16 == 0 {
                     published.collect();
                 }
