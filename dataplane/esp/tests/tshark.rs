@@ -90,10 +90,11 @@ fn tshark_reads_what_we_write() {
     let mut expected = Vec::new();
     let sas = sas();
     for sa in &sas {
-        for (sequence, len) in (1..).zip((40..57).chain([576, 1420, 1500])) {
+        // From 48 on: behind an inner UDP header that is cut off tshark says nothing of the trailer.
+        for (sequence, len) in (1..).zip((48..65).chain([576, 1420, 1500])) {
             let inner = inner(len % 2 == 1, len, 0xB8, len % 4 == 0, len as u32);
             let mut packet = sa.encapsulate(sequence, !sequence, &inner);
-            let tampered = len == 56;
+            let tampered = len == 64;
             if tampered {
                 *packet.last_mut().unwrap() ^= 1;
             }
