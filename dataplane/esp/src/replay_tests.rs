@@ -118,6 +118,19 @@ fn zero_is_never_accepted_and_the_window_moves() {
     assert_eq!(window.highest(), 65);
 }
 
+/// Words that nobody wrote to for 2^36 sequence numbers are still read as old.
+#[test]
+fn a_long_leap_leaves_the_window_whole() {
+    let memory = Memory::new(64, 4, 0);
+    let window = memory.window();
+    let far = (1 << 36) + 20;
+    assert_eq!(window.commit(far), Ok(()));
+    for sequence in far - 63..far {
+        assert_eq!((window.check(sequence), window.commit(sequence)), (Ok(()), Ok(())));
+        assert_eq!(window.commit(sequence), Err(Replay::Seen));
+    }
+}
+
 #[test]
 fn without_a_window_only_the_highest_is_kept() {
     let memory = Memory::new(0, 0, 0);
