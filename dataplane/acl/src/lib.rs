@@ -1,1 +1,72 @@
-//! acl
+//! Access lists: ordered rules, first match wins, compiled to one flat image and looked up a burst at a time.
+//!
+//! Pure. It knows selectors and actions, but no crypto map, no port and no packet: keys come ready-made. The control plane
+//! compiles, the data plane [verifies](Classifier::verify) the bytes once and looks up; what was verified cannot be made
+//! to read out of bounds or to loop by any key. [`Linear`] is the slow twin.
+#![forbid(unsafe_code)]
+
+mod compile;
+mod image;
+mod key;
+mod linear;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::{CompileError, Image, Limits, compile};
+pub use image::{Classifier, VerifyError};
+pub use key::{KeyV4, KeyV6};
+pub use linear::Linear;
+
+use model::Selector;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// It goes on as it is.
+    Bypass,
+    /// It is dropped.
+    Discard,
+    /// It is protected, by the SA that serves this policy entry.
+    Protect(u32),
+}
+
+/// One rule of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Which packets.
+    pub selector: Selector,
+    /// What becomes of them.
+    pub action: Action,
+}
+
+/// The outcome of one look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict(Option<(u32, Action)>);
+
+impl Verdict {
+    /// No rule matched.
+    pub const NONE: Verdict = Verdict(None);
+
+    pub(crate) const fn new(rule: u32, action: Action) -> Verdict {
+        Verdict(Some((rule, action)))
+    }
+
+    /// The place of the rule that matched in the list that was compiled.
+    #[inline]
+    pub const fn rule(self) -> Option<u32> {
+        match self.0 {
+            Some((rule, _)) => Some(rule),
+            None => None,
+        }
+    }
+
+    /// What that rule says.
+    #[inline]
+    pub const fn action(self) -> Option<Action> {
+        match self.0 {
+            Some((_, action)) => Some(action),
+            None => None,
+        }
+    }
+}

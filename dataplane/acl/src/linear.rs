@@ -1,0 +1,43 @@
+//! The slow twin: one rule after the other.
+
+use crate::{KeyV4, KeyV6, Rule, Verdict};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An uncompiled list.
+#[derive(Clone, Debug)]
+pub struct Linear<'a>(&'a [Rule]);
+
+impl<'a> Linear<'a> {
+    /// Over the rules as they stand.
+    pub const fn new(rules: &'a [Rule]) -> Linear<'a> {
+        Linear(rules)
+    }
+
+    fn find(&self, source: IpAddr, destination: IpAddr, protocol: u8, ports: Option<(u16, u16)>) -> Verdict {
+        self.0
+            .iter()
+            .enumerate()
+            .find(|(_, rule)| rule.selector.contains(source, destination, protocol, ports))
+            .map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, rule.action))
+    }
+
+    /// A verdict for each IPv4 key, as far as both slices go.
+    pub fn lookup_v4(&self, keys: &[KeyV4], verdicts: &mut [Verdict]) {
+        for (key, verdict) in keys.iter().zip(verdicts) {
+            let ports = key.has_ports.then_some((key.source_port, key.destination_port));
+            let (source, destination) =
+                (Ipv4Addr::from_bits(key.source), Ipv4Addr::from_bits(key.destination));
+            *verdict = self.find(source.into(), destination.into(), key.protocol, ports);
+        }
+    }
+
+    /// A verdict for each IPv6 key, as far as both slices go.
+    pub fn lookup_v6(&self, keys: &[KeyV6], verdicts: &mut [Verdict]) {
+        for (key, verdict) in keys.iter().zip(verdicts) {
+            let ports = key.has_ports.then_some((key.source_port, key.destination_port));
+            let (source, destination) =
+                (Ipv6Addr::from_bits(key.source), Ipv6Addr::from_bits(key.destination));
+            *verdict = self.find(source.into(), destination.into(), key.protocol, ports);
+        }
+    }
+}
