@@ -10,6 +10,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Slot(pub(crate) [u64; SLOT_WORDS]);
 
+impl std::fmt::Debug for Slot {
+    /// Without the contents, as they may hold a key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}
+
 impl Slot {
     /// All zero.
     pub const fn zeroed() -> Slot {
@@ -23,6 +30,15 @@ impl Slot {
             *word = u64::from_ne_bytes(*chunk);
         }
         slot
+    }
+
+    /// As bytes, to go through a socket.
+    pub(crate) fn to_bytes(&self) -> zeroize::Zeroizing<[u8; SLOT_BYTES]> {
+        let mut bytes = zeroize::Zeroizing::new([0; SLOT_BYTES]);
+        for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&self.0) {
+            *chunk = word.to_ne_bytes();
+        }
+        bytes
     }
 
     /// The byte at a place below [`SLOT_BYTES`].
@@ -48,7 +64,7 @@ named_enum! {
         Length = 4, "length", "The message does not fit its slot.";
         Port = 5, "port", "A port's number, below 32.";
         Device = 6, "device", "A DPDK device string.";
-        Name = 7, "interface name", "The name of a mirror TAP: 1 to 15 of A-Z a-z 0-9 . _ and -.";
+        Name = 7, "interface name", "The name of a mirror TAP: at most 15 of A-Z a-z 0-9 . _ and -; empty for none.";
         Mac = 8, "MAC address", "A unicast MAC address.";
         Mtu = 9, "MTU", "68 to 9600 bytes.";
         SaIndex = 10, "SA index", "The index of an SA, below the capacity.";

@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 /// A port's number: below [`MAX_PORTS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct PortId(u8);
 
 impl PortId {
@@ -46,14 +46,15 @@ impl fmt::Display for PortId {
 /// An Ethernet address.
 pub type MacAddress = [u8; 6];
 
-/// Attach a DPDK device as a port, with a mirror TAP in Linux.
+/// Attach a DPDK device as a port, with or without a mirror TAP in Linux.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachPort {
     /// The number that it gets.
     pub port: PortId,
     /// DPDK device string; not empty.
     pub device: Device,
-    /// Name of the mirror TAP in Linux: letters, digits, `.`, `_` and `-` only, as it goes into a device string.
+    /// Name of the mirror TAP in Linux: letters, digits, `.`, `_` and `-` only, as it goes into a device string. Empty: the
+    /// port has no mirror TAP, and what would go to Linux is dropped.
     pub name: PortName,
     /// Station address; the port is then promiscuous. `None` keeps the device's own.
     pub mac: Option<MacAddress>,
@@ -64,7 +65,7 @@ pub struct AttachPort {
 }
 
 /// The limits of an SA in what passes through it; time is the control plane's to watch. `None` is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Limits {
     /// Packets after which an event asks for a new SA; not above the hard limit.
     pub soft_packets: Option<u64>,
@@ -399,7 +400,7 @@ impl AttachPort {
         }
         let name: PortName = r.text(Field::Name)?;
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.is_empty() || !name.as_str().chars().all(plain) || matches!(name.as_str(), "." | "..") {
+        if !name.as_str().chars().all(plain) || matches!(name.as_str(), "." | "..") {
             return Err(Malformed(Field::Name));
         }
         let mac: MacAddress = r.array()?;

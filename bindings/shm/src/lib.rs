@@ -3,17 +3,86 @@
 //! All that the two processes share is here, and nothing else is shared. It knows of no NIC, no packet, no policy's
 //! meaning and no configuration. Whoever reads a segment trusts no index, length or enum in it: hostile contents are
 //! a typed error, never a panic, an endless loop or a read out of bounds.
+//!
+//! - The data plane: [`Server`], and what its workers write, [`SaTable`], [`Counters`], [`Hits`].
+//! - The control plane: [`Control`], which sends [`Command`]s and [`PolicySegment`]s and gets [`Event`]s.
+//! - Those who only look: [`Observer`], [`SaTableView`], [`CountersView`], [`PolicyView`].
+//!
+//! Built with `--cfg loom` it is the lock-free pieces alone, for the model checker.
+#![cfg_attr(loom, allow(dead_code, missing_docs, rustdoc::broken_intra_doc_links))]
 
+#[cfg(not(loom))]
+mod client;
+#[cfg(not(loom))]
 mod codec;
+#[cfg(not(loom))]
 mod command;
+#[cfg(not(loom))]
+mod counters;
+#[cfg(not(loom))]
 mod event;
+mod guarded;
+#[cfg(not(loom))]
+mod hello;
+#[cfg(not(loom))]
+mod histogram;
+#[cfg(not(loom))]
 pub mod layout;
+#[cfg(not(loom))]
+mod listener;
+#[cfg(not(loom))]
+mod memory;
+#[cfg(not(loom))]
 mod named;
+#[cfg(not(loom))]
+mod observer;
+#[cfg(not(loom))]
+mod policy;
+mod ring;
+#[cfg(not(loom))]
+mod rings;
+#[cfg(not(loom))]
+mod sa;
+#[cfg(not(loom))]
+mod segment;
+#[cfg(not(loom))]
+mod server;
+#[cfg(not(loom))]
+mod snapshot;
+#[cfg(not(loom))]
+mod socket;
+mod sync;
+#[cfg(not(loom))]
 mod text;
+#[cfg(not(loom))]
+mod transaction;
+#[cfg(not(loom))]
+mod windows;
+#[cfg(not(loom))]
 mod words;
 
-pub use codec::{Field, Malformed, Slot};
-pub use command::{AttachPort, Command, Envelope, InstallSa, Limits, MacAddress, NextHop, PortId};
-pub use event::{Ack, Event, Failure, Flow, Reason};
-pub use text::{Device, Label, PortName, Text, TextError};
-pub use words::{DropReason, Stage};
+#[cfg(not(loom))]
+pub use {
+    client::{Control, LinkError, SubmitError, WaitError},
+    codec::{Field, Malformed, Slot},
+    command::{AttachPort, Command, Envelope, InstallSa, Limits, MacAddress, NextHop, PortId},
+    counters::{
+        Counter, Counters, CountersView, Description, PortCounters, PortStatus, StageCounters, WorkerCounters,
+    },
+    event::{Ack, Event, Failure, Flow, Reason},
+    hello::{ConnectError, Refusal},
+    histogram::{Histogram, HistogramSnapshot},
+    layout::MAX_PORTS,
+    observer::{Observer, PolicyView},
+    policy::{Hits, PolicyImage, PolicySegment},
+    sa::{
+        SaCounters, SaCounts, SaDescriptor, SaSlot, SaStatus, SaTable, SaTableError, SaTableView,
+        SharedCounter, window_words,
+    },
+    segment::SegmentError,
+    server::{BindError, Detached, Request, ServeError, Server, Setup},
+    snapshot::{CountersSnapshot, PortTraffic, StageSnapshot, WorkerSnapshot},
+    text::{Device, Label, PortName, Text, TextError},
+    transaction::Transaction,
+    words::{DropReason, Stage},
+};

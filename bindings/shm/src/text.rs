@@ -112,6 +112,12 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+impl<const N: usize> serde::Serialize for Text<N> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 impl<const N: usize> std::str::FromStr for Text<N> {
     type Err = TextError;
     fn from_str(text: &str) -> Result<Text<N>, TextError> {
