@@ -1,13 +1,13 @@
 //! From what Linux knows to what the data plane must know: next hops and routes. Pure: facts in, steps out.
 //!
 //! The data plane looks up one table and asks nothing: a neighbour is a host route, an own address is a host route to
-//! Linux, a subnet is a route to "ask who has it". Only links that are mirrors of our ports count; the host's other
-//! links and routes are not ours to forward by.
+//! Linux, a subnet is a route to "ask who has it". Links that are mirrors of our ports are ours to forward by; what
+//! leaves by any other link of the host, Linux forwards (or refuses) itself.
 
 use crate::kernel::facts::{Facts, Mac, RouteKind};
 use model::Prefix;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Who a next hop is, whatever is known of it just now; it keeps its number when a MAC address becomes known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,21 +83,24 @@ impl Forwarding {
                 continue;
             }
             // Of several equal paths the first that is ours: the data plane has one next hop a route.
-            let hop = paths.iter().find_map(|path| {
+            let ours = paths.iter().find_map(|path| {
                 let port = path.link.and_then(|link| mirrors.get(&link)).copied();
                 match (path.kind, port, path.gateway) {
                     (RouteKind::Blackhole, _, _) => Some(Hop::Blackhole),
-                    (RouteKind::Local, Some(_), _) => Some(Hop::Local),
+                    (RouteKind::Local, _, _) => Some(Hop::Local),
                     (RouteKind::Unicast, Some(port), Some(address)) => Some(Hop::Neighbour { port, address }),
                     (RouteKind::Unicast, Some(port), None) => Some(Hop::OnLink { port }),
-                    (_, None, _) => None,
+                    (RouteKind::Unicast, None, _) => None,
                 }
             });
-            if let Some(hop) = hop {
-                picture.routes.insert(key.prefix, hop);
+            if !paths.is_empty() {
+                picture.routes.insert(key.prefix, ours.unwrap_or(Hop::Local));
             }
         }
-        for (&(link, address), _) in &facts.neighbours {
+        if !mirrors.is_empty() {
+            picture.routes.extend(link_scoped().map(|prefix| (prefix, Hop::Local)));
+        }
+        for &(link, address) in facts.neighbours.keys() {
             let Some(&port) = mirrors.get(&link) else { continue };
             // A neighbour is a host route only where the kernel would ask for it on that very link: an entry left over on
             // another link must not pull traffic there.
@@ -147,6 +150,17 @@ impl Forwarding {
         });
         behind.collect()
     }
+}
+
+/// Broadcast, multicast and IPv6 link-local destinations mean something on one link only; Linux, who gets them with the
+/// link that they came in by, is the one to ask.
+fn link_scoped() -> impl Iterator<Item = Prefix> {
+    let v4 = [(Ipv4Addr::new(224, 0, 0, 0), 4), (Ipv4Addr::BROADCAST, 32)];
+    let v6 =
+        [(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8), (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)];
+    let v4 = v4.into_iter().map(|(address, len)| (IpAddr::V4(address), len));
+    let v6 = v6.into_iter().map(|(address, len)| (IpAddr::V6(address), len));
+    v4.chain(v6).filter_map(|(address, len)| Prefix::new(address, len).ok())
 }
 
 /// Multicast, and IPv6 link-local subnets, which every link has: neither can be routed by a table of all links.

@@ -15,7 +15,9 @@ impl DataPlane {
     fn take(&mut self, steps: &[Step]) {
         for step in steps {
             match *step {
-                Step::RemoveRoute(prefix) => assert!(self.routes.remove(&prefix).is_some(), "{prefix} was not there"),
+                Step::RemoveRoute(prefix) => {
+                    assert!(self.routes.remove(&prefix).is_some(), "{prefix} was not there")
+                }
                 Step::SetNextHop(id, action) => {
                     self.hops.insert(id, action);
                 }
@@ -87,8 +89,8 @@ fn a_gateway_is_gleaned_until_its_mac_is_known_and_keeps_its_number() {
     ]);
     let mut sent = Sent::default();
     let before = Forwarding::compute(&facts, &mirrors());
-    assert!(!before.routes.contains_key(&"10.9.0.0/16".parse().unwrap()), "eth0 is not ours");
-    assert!(!before.routes.contains_key(&"172.17.0.1/32".parse().unwrap()), "eth0 is not ours");
+    assert_eq!(before.routes[&"10.9.0.0/16".parse().unwrap()], Hop::Local, "eth0 is Linux's");
+    assert_eq!(before.routes[&"172.17.0.1/32".parse().unwrap()], Hop::Local, "and so is its address");
     assert_eq!(before.neighbour_for("8.8.8.8".parse().unwrap()), Some((0, "192.0.2.254".parse().unwrap())));
     assert_eq!(before.neighbour_for("192.0.2.7".parse().unwrap()), Some((0, "192.0.2.7".parse().unwrap())));
     assert_eq!(before.neighbour_for("192.0.2.1".parse().unwrap()), None);
@@ -120,7 +122,11 @@ fn a_neighbour_on_the_wrong_link_pulls_no_traffic() {
         Change::Neighbour(ETH0, "192.0.2.8".parse().unwrap(), [4; 6]),
     ]);
     let picture = Forwarding::compute(&facts, &mirrors());
-    assert_eq!(picture.routes.len(), 2, "{picture:?}");
+    assert_eq!(picture.routes.len(), 2 + link_scoped().count(), "{picture:?}");
+    assert_eq!(
+        picture.lookup("192.0.2.8".parse().unwrap()).map(|(_, hop)| hop),
+        Some(Hop::OnLink { port: 0 })
+    );
 }
 
 #[test]
@@ -148,15 +154,25 @@ fn link_local_subnets_and_multicast_stay_with_linux() {
         unicast("2001:db8::/32", 1024, WAN, Some("fe80::2")),
     ]);
     let picture = Forwarding::compute(&facts, &mirrors());
-    let prefixes: Vec<String> = picture.routes.keys().map(ToString::to_string).collect();
-    assert_eq!(prefixes, ["2001:db8::/32", "fe80::1/128"]);
+    let hop = |address: &str| picture.lookup(address.parse().unwrap()).map(|(_, hop)| hop);
+    for linuxs in ["fe80::1", "fe80::99", "ff02::1", "224.0.0.5", "255.255.255.255"] {
+        assert_eq!(hop(linuxs), Some(Hop::Local), "{linuxs}");
+    }
+    assert_eq!(hop("2001:db8::1"), Some(Hop::Neighbour { port: 0, address: "fe80::2".parse().unwrap() }));
+    assert_eq!(hop("198.51.100.1"), None);
+}
+
+#[test]
+fn without_ports_there_is_nothing_to_forward_by() {
+    let facts = facts([unicast("0.0.0.0/0", 0, ETH0, Some("10.0.0.1"))]);
+    let picture = Forwarding::compute(&facts, &Mirrors::new());
+    assert!(picture.hops.values().all(|action| *action == Action::Local), "{picture:?}");
 }
 
 fn any_prefix() -> impl Strategy<Value = Prefix> {
     // Few addresses, so that routes, neighbours and gateways meet.
-    (0u8..4, 0u8..4, 28u8..=32).prop_map(|(a, b, len)| {
-        Prefix::new(IpAddr::from([10, 0, a, b * 4]), len).unwrap().trunc()
-    })
+    (0u8..4, 0u8..4, 28u8..=32)
+        .prop_map(|(a, b, len)| Prefix::new(IpAddr::from([10, 0, a, b * 4]), len).unwrap().trunc())
 }
 
 fn any_address() -> impl Strategy<Value = IpAddr> {
@@ -174,15 +190,17 @@ fn any_path() -> impl Strategy<Value = Path> {
 }
 
 fn any_change() -> impl Strategy<Value = Change> {
-    let key = (any_prefix(), any::<bool>(), 0u32..2).prop_map(|(prefix, local, metric)| {
-        let table = if local { Table::Local } else { Table::Main };
-        RouteKey { prefix, table, metric }
-    });
+    let key = || {
+        (any_prefix(), any::<bool>(), 0u32..2).prop_map(|(prefix, local, metric)| {
+            let table = if local { Table::Local } else { Table::Main };
+            RouteKey { prefix, table, metric }
+        })
+    };
     let paths = || prop::collection::vec(any_path(), 0..3);
     prop_oneof![
-        4 => (key.clone(), paths(), any::<bool>())
+        4 => (key(), paths(), any::<bool>())
             .prop_map(|(key, paths, replace)| Change::Route { key, paths, replace }),
-        2 => (key, paths()).prop_map(|(key, paths)| Change::RouteGone { key, paths }),
+        2 => (key(), paths()).prop_map(|(key, paths)| Change::RouteGone { key, paths }),
         3 => (WAN..=LAN, any_address(), any::<u8>())
             .prop_map(|(link, address, mac)| Change::Neighbour(link, address, [mac; 6])),
         2 => (WAN..=LAN, any_address()).prop_map(|(link, address)| Change::NeighbourGone(link, address)),

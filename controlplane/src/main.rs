@@ -1,1 +1,2 @@
+//! `espalier-controlplane`: the daemon.
 fn main() {}

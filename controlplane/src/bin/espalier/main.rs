@@ -1,1 +1,2 @@
+//! `espalier`: the operator's command.
 fn main() {}
