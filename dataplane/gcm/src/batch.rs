@@ -39,6 +39,18 @@ impl Aad {
     }
 }
 
+impl From<[u8; 8]> for Aad {
+    fn from([a, b, c, d, e, f, g, h]: [u8; 8]) -> Aad {
+        Aad { bytes: [a, b, c, d, e, f, g, h, 0, 0, 0, 0], len: 8 }
+    }
+}
+
+impl From<[u8; 12]> for Aad {
+    fn from(bytes: [u8; 12]) -> Aad {
+        Aad { bytes, len: 12 }
+    }
+}
+
 /// One packet to be sealed or opened, independent of all others in its burst.
 #[derive(Debug)]
 pub struct Job<'a> {

@@ -1,0 +1,11 @@
+//! The manager: the one thread that changes anything. It takes the control plane's transactions, does them or none of
+//! them, shows the outcome to the workers as a new snapshot, and tells the control plane what the workers raise.
+
+mod desired;
+mod overlay;
+mod ports;
+mod realise;
+mod sas;
+
+pub(crate) use desired::Capacity;
+pub(crate) use realise::Manager;

@@ -1,0 +1,457 @@
+//! Doing a transaction: all of it, or none.
+
+use super::desired::{Capacity, Desired, Draft, Offered};
+use super::ports::{self, OpenPort};
+use super::sas::{self, Built, Sas};
+use crate::snapshot::{MAX_PORTS, NextHop, Policy, PortView, Snapshot};
+use crate::worker::alarms::Alarm;
+use crate::worker::queues::PortQueues;
+use crate::worker::{Order, Shared};
+use crossbeam_channel::{Receiver, Sender};
+use shm::{AttachPort, Event, Failure, PortId, Reason, Request, Server, Transaction};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the manager waits for a message before it looks at the workers' alarms.
+const TICK: Duration = Duration::from_millis(5);
+/// How often it reads the devices' own statistics.
+const SURVEY: Duration = Duration::from_millis(500);
+/// How long a worker may take to end the burst that it is in.
+const LAST_BURST: Duration = Duration::from_secs(2);
+/// How long a worker may take to give a port's queues back.
+const HAND_BACK: Duration = Duration::from_secs(2);
+
+/// What makes a manager.
+pub(crate) struct Manager {
+    server: Server,
+    pool: dpdk::Mempool,
+    shared: Shared,
+    /// One channel to each worker.
+    orders: Vec<Sender<Order>>,
+    alarms: Receiver<Alarm>,
+    desired: Desired,
+    open: BTreeMap<PortId, OpenPort>,
+    policies: BTreeMap<PortId, Arc<Policy>>,
+    sas: Sas,
+    capacity: Capacity,
+    generation: u64,
+}
+
+impl Manager {
+    pub(crate) fn new(
+        server: Server,
+        pool: dpdk::Mempool,
+        shared: Shared,
+        orders: Vec<Sender<Order>>,
+        alarms: Receiver<Alarm>,
+        capacity: Capacity,
+        secret: u32,
+    ) -> Manager {
+        let sas = Sas::new(Arc::clone(&shared.sas), secret);
+        Manager {
+            server,
+            pool,
+            shared,
+            orders,
+            alarms,
+            desired: Desired::default(),
+            open: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            sas,
+            capacity,
+            generation: 0,
+        }
+    }
+
+    /// Serves until `stop`; then stops the workers and lets go of every port.
+    pub(crate) fn run(mut self, stop: &AtomicBool) -> Result<(), shm::ServeError> {
+        let mut survey_at = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            for request in self.server.wait(TICK)? {
+                match request {
+                    Request::Transaction(transaction) => self.transaction(transaction),
+                    Request::ControlAttached { pid } => tracing::info!("control plane {pid} attached"),
+                    Request::ControlDetached(why) => {
+                        tracing::warn!("the control plane is gone ({why}); traffic flows on");
+                    }
+                }
+            }
+            while let Ok(alarm) = self.alarms.try_recv() {
+                if let Some(event) = event(alarm) {
+                    self.server.event(event);
+                }
+            }
+            if survey_at <= Instant::now() {
+                survey_at = Instant::now() + SURVEY;
+                self.survey();
+            }
+        }
+        self.stop();
+        Ok(())
+    }
+
+    fn stop(mut self) {
+        let all: Vec<PortId> = self.open.keys().copied().collect();
+        self.desired = Desired::default();
+        self.policies.clear();
+        self.close(&all);
+        for orders in &self.orders {
+            let _ = orders.send(Order::Stop);
+        }
+        self.publish();
+    }
+
+    fn transaction(&mut self, transaction: Transaction) {
+        let Transaction { commit, replace, commands } = transaction;
+        let messages = commands.len();
+        let began = Instant::now();
+        let outcome = self.realise(commands, replace);
+        match &outcome {
+            Ok(()) => tracing::debug!("transaction {commit}: {messages} messages in {:?}", began.elapsed()),
+            Err(failure) => tracing::warn!("transaction {commit} refused: {failure}"),
+        }
+        self.server.ack(commit, outcome);
+    }
+
+    fn realise(&mut self, commands: Vec<(u64, shm::Command)>, replace: bool) -> Result<(), Failure> {
+        let desired = std::mem::take(&mut self.desired);
+        let outcome = self.realise_from(&desired, commands, replace);
+        self.desired = desired;
+        let plan = outcome?;
+        self.desired.apply(plan.patch);
+
+        // From here on nothing can fail. Slots that change hands are taken from the workers first.
+        for &index in plan.leaving.iter().chain(plan.arriving.iter().map(|(index, _)| index)) {
+            self.sas.remove(index);
+        }
+        for port in &plan.closing {
+            self.policies.remove(port);
+            self.server.set_policy(*port, None);
+        }
+        if self.sas.any_dying(plan.arriving.iter().map(|(index, _)| *index)) {
+            self.publish();
+            if !self.shared.snapshots.wait_for_readers(LAST_BURST) {
+                tracing::error!("a worker did not end its burst in {LAST_BURST:?}");
+            }
+            self.sas.bury();
+        }
+        for (index, built) in plan.arriving {
+            if let Some(spec) = self.desired.sas.get(&index) {
+                self.sas.insert(&spec.install, built);
+            }
+        }
+        for (port, policy) in plan.policies {
+            match policy {
+                Some(policy) => {
+                    let shown = (policy.classifier.image().clone(), Arc::clone(&policy.hits));
+                    self.server.set_policy(port, Some(shown));
+                    self.policies.insert(port, policy);
+                }
+                None => {
+                    self.policies.remove(&port);
+                    self.server.set_policy(port, None);
+                }
+            }
+        }
+        let mut hand_out = Vec::new();
+        for (port, (open, queues)) in plan.opened {
+            self.open.insert(port, open);
+            hand_out.push((port, queues));
+        }
+        for (port, queues) in hand_out {
+            self.hand_out(port, queues.into_iter().map(Some).collect());
+        }
+        self.publish();
+        self.close(&plan.closing);
+        self.survey();
+        Ok(())
+    }
+
+    /// All that can fail. What it did is undone if something after it fails.
+    fn realise_from(
+        &mut self,
+        desired: &Desired,
+        commands: Vec<(u64, shm::Command)>,
+        replace: bool,
+    ) -> Result<Plan, Failure> {
+        let draft = desired.draft(commands, replace, self.capacity)?;
+        let mut arriving = Vec::new();
+        let mut leaving = Vec::new();
+        for change in draft.sas.changes() {
+            match change.after {
+                Some(spec) => {
+                    let built = sas::build(spec).map_err(|reason| Failure {
+                        number: change.number.unwrap_or_default(),
+                        reason,
+                        detail: u64::from(*change.key),
+                    })?;
+                    arriving.push((*change.key, built));
+                }
+                None => leaving.push(*change.key),
+            }
+        }
+        let policies = self.prepare_policies(&draft)?;
+        let (opened, closing) = self.prepare_ports(&draft)?;
+        self.route(desired, &draft)?;
+        Ok(Plan { arriving, leaving, policies, opened, closing, patch: draft.into_patch() })
+    }
+
+    /// The crypto maps that change: verified, with hit counters; `None` where one goes away.
+    fn prepare_policies(&mut self, draft: &Draft<'_>) -> Result<Policies, Failure> {
+        let mut policies = Vec::new();
+        for change in draft.policies.changes() {
+            let refuse =
+                |reason, detail| Failure { number: change.number.unwrap_or_default(), reason, detail };
+            let Some(&Offered(segment)) = change.after else {
+                policies.push((*change.key, None));
+                continue;
+            };
+            let image = self
+                .server
+                .image(segment)
+                .ok_or_else(|| refuse(Reason::NoSuchSegment, u64::from(segment)))?;
+            // The same map again, from a control plane that starts anew: its hit counters go on.
+            if let Some(current) = self.policies.get(change.key)
+                && *current.classifier.image() == image
+            {
+                policies.push((*change.key, Some(Arc::clone(current))));
+                continue;
+            }
+            let hits = self.server.hits(&image).map_err(|error| {
+                tracing::error!("port {}: no hit counters: {error}", change.key);
+                refuse(Reason::OutOfMemory, 0)
+            })?;
+            let classifier = acl::Classifier::verify(image).map_err(|error| {
+                tracing::error!("port {}: policy segment {segment}: {error}", change.key);
+                refuse(Reason::PolicyRefused, u64::from(segment))
+            })?;
+            policies.push((*change.key, Some(Arc::new(Policy { classifier, hits }))));
+        }
+        Ok(policies)
+    }
+
+    /// Opens the ports that are new and adjusts those that stay. Returns the new ones and the numbers of those to close.
+    fn prepare_ports(&mut self, draft: &Draft<'_>) -> Result<(Opened, Vec<PortId>), Failure> {
+        let mut opened = Opened::new();
+        let mut closing = Vec::new();
+        for change in draft.ports.changes() {
+            let number = change.number.unwrap_or_default();
+            match (change.before, change.after) {
+                (None, Some(attach)) => {
+                    let port = ports::open(attach, self.orders.len(), &self.pool)
+                        .map_err(|ports::Refused { reason, detail }| Failure { number, reason, detail })?;
+                    opened.insert(*change.key, port);
+                }
+                (Some(before), Some(after)) if before.mtu != after.mtu => {
+                    if let Some(open) = self.open.get_mut(change.key)
+                        && let Err(error) = open.wire.set_mtu(after.mtu)
+                    {
+                        tracing::error!("port {}: MTU {}: {error}", change.key, after.mtu);
+                        return Err(Failure {
+                            number,
+                            reason: Reason::MtuRefused,
+                            detail: u64::from(after.mtu),
+                        });
+                    }
+                }
+                (Some(_), Some(_)) | (None, None) => {}
+                (Some(_), None) => closing.push(*change.key),
+            }
+        }
+        Ok((opened, closing))
+    }
+
+    /// Brings next hops and FIBs from what they are to what is asked for. Workers see the new next hops before any route
+    /// leads to them.
+    fn route(&mut self, desired: &Desired, draft: &Draft<'_>) -> Result<(), Failure> {
+        let changes: Vec<_> = draft
+            .routes
+            .changes()
+            .map(|change| (change.number, *change.key, change.before.copied(), change.after.copied()))
+            .collect();
+        let mut next_hops = desired.next_hops.clone();
+        for change in draft.next_hops.changes() {
+            if let Some(hop) = change.after {
+                next_hops.insert(*change.key, *hop);
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let before = self.next_hops(&desired.next_hops);
+        self.publish_next_hops(self.next_hops(&next_hops));
+        for (done, (number, prefix, _, after)) in changes.iter().enumerate() {
+            let Err(error) = self.shared.fibs.set(*prefix, *after) else { continue };
+            tracing::error!("route {prefix}: {error}");
+            for (_, prefix, before, _) in changes.iter().take(done).rev() {
+                if let Err(error) = self.shared.fibs.set(*prefix, *before) {
+                    tracing::error!("route {prefix} cannot be put back: {error}");
+                }
+            }
+            self.publish_next_hops(before);
+            return Err(Failure {
+                number: number.unwrap_or_default(),
+                reason: Reason::RouteRefused,
+                detail: error.errno(),
+            });
+        }
+        Ok(())
+    }
+
+    fn next_hops(&self, hops: &BTreeMap<u32, shm::NextHop>) -> Arc<[NextHop]> {
+        let length = hops.last_key_value().map_or(0, |(&id, _)| id as usize + 1);
+        let mut table = vec![NextHop::Blackhole; length];
+        for (&id, &hop) in hops {
+            table[id as usize] = hop.into();
+        }
+        table.into()
+    }
+
+    /// The snapshot that is shown now, with other next hops.
+    fn publish_next_hops(&mut self, next_hops: Arc<[NextHop]>) {
+        self.generation += 1;
+        let current = self.shared.snapshots.latest();
+        self.shared.snapshots.publish(Arc::new(Snapshot {
+            generation: self.generation,
+            ports: current.ports.clone(),
+            inbound: Arc::clone(&current.inbound),
+            outbound: Arc::clone(&current.outbound),
+            next_hops,
+        }));
+    }
+
+    /// Shows the workers what there is now.
+    fn publish(&mut self) {
+        self.generation += 1;
+        let view = |(port, attach): (&PortId, &AttachPort)| {
+            let open = self.open.get(port)?;
+            Some(PortView {
+                mac: open.mac,
+                mtu: attach.mtu,
+                shutdown: attach.shutdown,
+                policy: self.policies.get(port).cloned(),
+            })
+        };
+        let mut ports = [const { None }; MAX_PORTS];
+        for entry in &self.desired.ports {
+            ports[entry.0.index()] = view(entry);
+        }
+        self.shared.snapshots.publish(Arc::new(Snapshot {
+            generation: self.generation,
+            ports,
+            inbound: Arc::new(self.sas.by_spi()),
+            outbound: self.sas.by_entry(&self.desired.bindings),
+            next_hops: self.next_hops(&self.desired.next_hops),
+        }));
+    }
+
+    /// Gives each worker its queues of a port, or takes them (`None`). Returns where the old ones come back.
+    fn hand_out(&self, port: PortId, queues: Vec<Option<PortQueues>>) -> Receiver<Option<PortQueues>> {
+        let (returns, returned) = crossbeam_channel::bounded(self.orders.len());
+        for (orders, queues) in self.orders.iter().zip(queues) {
+            // The channel has room for every order that there can be; a worker that is gone needs no queues.
+            let _ = orders.send(Order::Port { number: port.get(), queues, returns: returns.clone() });
+        }
+        returned
+    }
+
+    /// Takes ports from the workers, who no longer see them, and lets go of the devices.
+    fn close(&mut self, closing: &[PortId]) {
+        if closing.is_empty() {
+            return;
+        }
+        let returning: Vec<_> = closing
+            .iter()
+            .map(|&port| (port, self.hand_out(port, self.orders.iter().map(|_| None).collect())))
+            .collect();
+        self.publish();
+        for (port, returned) in returning {
+            let deadline = Instant::now() + HAND_BACK;
+            let back = self.orders.iter().filter(|_| returned.recv_deadline(deadline).is_ok()).count();
+            if back < self.orders.len() {
+                tracing::error!("port {port}: a worker did not give its queues back");
+            }
+            if let Some(open) = self.open.remove(&port) {
+                drop(open);
+                tracing::info!("port {port} detached");
+            }
+        }
+    }
+
+    /// Writes down what the devices and pools say of themselves, and cleans up behind the workers.
+    fn survey(&mut self) {
+        if self.shared.snapshots.collect() == 0 {
+            self.sas.bury();
+        }
+        let counters = &self.shared.counters;
+        counters.set_mbufs(self.pool.in_use().into(), self.pool.available().into());
+        for port in PortId::all() {
+            let Some(open) = self.open.get_mut(&port) else {
+                counters.clear_port(port);
+                continue;
+            };
+            let Some(attach) = self.desired.ports.get(&port) else { continue };
+            let link = open.wire.link();
+            let stats = open.wire.stats().unwrap_or_default();
+            counters.set_port(
+                port,
+                &shm::PortStatus {
+                    name: attach.name,
+                    device: attach.device,
+                    mac: open.mac,
+                    mtu: attach.mtu,
+                    shutdown: attach.shutdown,
+                    link_up: link.up,
+                    speed_mbps: link.speed,
+                    missed: stats.missed,
+                    errors: stats.rx_errors + stats.tx_errors,
+                    no_mbuf: stats.no_mbuf,
+                },
+            );
+            if open.link_up != link.up {
+                open.link_up = link.up;
+                tracing::info!("port {port} ({}): link {}", attach.name, if link.up { "up" } else { "down" });
+                self.server.event(Event::PortLink { port, up: link.up });
+            }
+        }
+    }
+}
+
+/// What a port's crypto map becomes.
+type Policies = Vec<(PortId, Option<Arc<Policy>>)>;
+
+/// Ports that are open, and their queues for each worker.
+type Opened = BTreeMap<PortId, (OpenPort, Vec<PortQueues>)>;
+
+/// A transaction that is sure to succeed.
+struct Plan {
+    arriving: Vec<(u32, Built)>,
+    leaving: Vec<u32>,
+    policies: Policies,
+    opened: Opened,
+    closing: Vec<PortId>,
+    patch: super::desired::DesiredPatch,
+}
+
+/// What the control plane hears of an alarm.
+fn event(alarm: Alarm) -> Option<Event> {
+    Some(match alarm {
+        Alarm::Acquire { entry, flow } => Event::Acquire {
+            entry,
+            flow: shm::Flow {
+                source: flow.source,
+                destination: flow.destination,
+                protocol: flow.protocol,
+                ports: flow.ports,
+            },
+        },
+        Alarm::NeighbourNeeded { port, address } => {
+            Event::NeighbourNeeded { port: PortId::new(port)?, address }
+        }
+        Alarm::SequenceExhausted { index, spi } => Event::SequenceExhausted { index, spi },
+        Alarm::SoftExpired { index, spi } => Event::SaSoftExpired { index, spi },
+        Alarm::HardExpired { index, spi } => Event::SaHardExpired { index, spi },
+    })
+}

@@ -1,0 +1,155 @@
+//! The live SAs, and the slots of shared memory that hold what must outlive a process.
+
+use super::desired::SaSpec;
+use crate::sad::SpiTable;
+use crate::snapshot::{InboundSa, OutboundSa};
+use model::{Direction, Suite};
+use shm::{InstallSa, Reason, SaTable};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An SA ready to be used, its slot not yet written.
+pub(super) enum Built {
+    Inbound(Arc<InboundSa>),
+    Outbound(Arc<OutboundSa>),
+}
+
+/// Expands the keys and computes what every packet of the SA has in common.
+pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
+    let install = &*spec.install;
+    let Suite::AesGcm { key: key_len, icv } = install.suite;
+    let (cipher_key, salt) = install
+        .key
+        .expose()
+        .split_at_checked(key_len.bytes())
+        .and_then(|(key, salt)| Some((key, <[u8; 4]>::try_from(salt).ok()?)))
+        .ok_or(Reason::Malformed)?;
+    let key = gcm::Key::new(cipher_key, key_len).map_err(|_| Reason::SuiteUnsupported)?;
+    match install.direction {
+        Direction::Inbound => Ok(Built::Inbound(Arc::new(InboundSa {
+            index: install.index,
+            spi: install.spi,
+            key,
+            parameters: esp::inbound::Parameters {
+                salt,
+                icv,
+                esn: install.extended_sequence,
+                window: install.replay_window,
+            },
+            window_words: esp::replay::words_for(install.replay_window),
+            local: install.local,
+            selectors: spec.selectors.clone(),
+            limits: install.limits,
+        }))),
+        Direction::Outbound => {
+            let parameters = esp::outbound::Parameters {
+                spi: install.spi,
+                suite: install.suite,
+                mode: install.mode,
+                salt,
+                esn: install.extended_sequence,
+                local: install.local,
+                remote: install.remote,
+                tunnel: esp::tunnel::Options::default(),
+            };
+            let template = esp::outbound::Template::new(&parameters).map_err(|error| match error {
+                esp::outbound::Unsupported::Outer { .. } => Reason::AddressUnsupported,
+                esp::outbound::Unsupported::Transport => Reason::ModeUnsupported,
+            })?;
+            let last_of_numbers = esp::sequence::last(install.extended_sequence);
+            Ok(Built::Outbound(Arc::new(OutboundSa {
+                index: install.index,
+                spi: install.spi,
+                key,
+                template,
+                icv,
+                iv_base: install.iv_base,
+                last_sequence: install
+                    .limits
+                    .hard_packets
+                    .map_or(last_of_numbers, |hard| hard.min(last_of_numbers)),
+                limits: install.limits,
+            })))
+        }
+    }
+}
+
+/// All live SAs by slot.
+pub(super) struct Sas {
+    table: Arc<SaTable>,
+    inbound: BTreeMap<u32, Arc<InboundSa>>,
+    outbound: BTreeMap<u32, Arc<OutboundSa>>,
+    /// Slots of SAs that are taken out, but that a worker in the middle of a burst may still use.
+    dying: BTreeSet<u32>,
+    /// Spreads SPIs in the look-up table.
+    secret: u32,
+}
+
+impl Sas {
+    pub(super) fn new(table: Arc<SaTable>, secret: u32) -> Sas {
+        Sas { table, inbound: BTreeMap::new(), outbound: BTreeMap::new(), dying: BTreeSet::new(), secret }
+    }
+
+    /// Takes the SA of this slot out, if there is one. The slot is not free before [`Sas::bury`].
+    pub(super) fn remove(&mut self, index: u32) {
+        let was_inbound = self.inbound.remove(&index).is_some();
+        if self.outbound.remove(&index).is_some() || was_inbound {
+            self.dying.insert(index);
+        }
+    }
+
+    /// Whether a worker may still use one of these slots.
+    pub(super) fn any_dying(&self, mut indexes: impl Iterator<Item = u32>) -> bool {
+        indexes.any(|index| self.dying.contains(&index))
+    }
+
+    /// No worker sees what was taken out any more: clears the slots.
+    pub(super) fn bury(&mut self) {
+        for index in std::mem::take(&mut self.dying) {
+            self.table.clear(index);
+        }
+    }
+
+    /// Writes the slot of an SA that is new, and takes it up. The slot is free.
+    pub(super) fn insert(&mut self, install: &InstallSa, built: Built) {
+        if let Err(error) = self.table.install(install) {
+            // The index was checked, and the segment has room for the widest window of every SA.
+            tracing::error!("SA {}: {error}", install.index);
+            return;
+        }
+        match built {
+            Built::Inbound(sa) => {
+                self.reset_window(&sa, install.replay_floor);
+                self.inbound.insert(install.index, sa);
+            }
+            Built::Outbound(sa) => {
+                self.outbound.insert(install.index, sa);
+            }
+        }
+    }
+
+    /// Nothing up to `floor` is new to the window, everything above it is.
+    fn reset_window(&self, sa: &InboundSa, floor: u64) {
+        if let Some(slot) = self.table.slot(sa.index)
+            && let Some(words) = self.table.window(sa.index, sa.window_words)
+            && let Ok(window) = esp::replay::Window::new(&slot.highest, words, sa.parameters.window)
+        {
+            window.reset(floor);
+        }
+    }
+
+    /// The look-up table of inbound SAs.
+    pub(super) fn by_spi(&self) -> SpiTable<InboundSa> {
+        SpiTable::new(self.inbound.values().map(|sa| (sa.spi, Arc::clone(sa))), self.secret)
+    }
+
+    /// The table of outbound SAs by policy entry.
+    pub(super) fn by_entry(&self, bindings: &BTreeMap<u32, u32>) -> Arc<[Option<Arc<OutboundSa>>]> {
+        let length = bindings.last_key_value().map_or(0, |(&entry, _)| entry as usize + 1);
+        let mut table = vec![None; length];
+        for (&entry, index) in bindings {
+            table[entry as usize] = self.outbound.get(index).cloned();
+        }
+        table.into()
+    }
+}

@@ -1,0 +1,127 @@
+//! What a worker sees of the gateway: one immutable value, swapped whole.
+
+use crate::sad::SpiTable;
+use model::{IcvLen, Selector, Spi};
+use shm::Limits;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Ports that a gateway can have.
+pub(crate) const MAX_PORTS: usize = shm::layout::MAX_PORTS;
+
+/// Everything that the control plane decided, as the stages read it. Routes alone live beside it, in the FIBs, whose
+/// writers need no swap; what they point to is here.
+pub(crate) struct Snapshot {
+    /// Counts the swaps, so that a worker notices one.
+    pub(crate) generation: u64,
+    /// By port number.
+    pub(crate) ports: [Option<PortView>; MAX_PORTS],
+    /// Inbound SAs by SPI.
+    pub(crate) inbound: Arc<SpiTable<InboundSa>>,
+    /// Outbound SAs by the policy entry that they serve.
+    pub(crate) outbound: Arc<[Option<Arc<OutboundSa>>]>,
+    /// By next-hop id; a route look-up gives the id.
+    pub(crate) next_hops: Arc<[NextHop]>,
+}
+
+impl Snapshot {
+    /// A gateway without anything.
+    pub(crate) fn empty() -> Snapshot {
+        Snapshot {
+            generation: 0,
+            ports: [const { None }; MAX_PORTS],
+            inbound: Arc::new(SpiTable::new(std::iter::empty(), 0)),
+            outbound: Arc::new([]),
+            next_hops: Arc::new([]),
+        }
+    }
+
+    /// The port of this number, if it is attached.
+    #[inline]
+    pub(crate) fn port(&self, number: u16) -> Option<&PortView> {
+        self.ports.get(usize::from(number))?.as_ref()
+    }
+}
+
+/// What the stages need to know of a port.
+#[derive(Clone)]
+pub(crate) struct PortView {
+    /// Station address: what we answer to, and send from.
+    pub(crate) mac: [u8; 6],
+    /// The longest IP packet that may leave, in bytes.
+    pub(crate) mtu: u16,
+    /// The operator shut it down.
+    pub(crate) shutdown: bool,
+    /// The crypto map on it.
+    pub(crate) policy: Option<Arc<Policy>>,
+}
+
+/// A compiled crypto map, and its hit counters.
+pub(crate) struct Policy {
+    pub(crate) classifier: acl::Classifier<shm::PolicyImage>,
+    pub(crate) hits: Arc<shm::Hits>,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum NextHop {
+    /// Out of a port, to a station.
+    Forward {
+        /// The port's number.
+        port: u16,
+        /// The station's address.
+        mac: [u8; 6],
+    },
+    /// Out of a port, to a station whose address is not known yet.
+    Glean {
+        /// The port's number.
+        port: u16,
+    },
+    /// To this gateway: ESP to the decrypt stage, the rest to Linux.
+    Local,
+    /// Nowhere, on purpose.
+    #[default]
+    Blackhole,
+}
+
+impl From<shm::NextHop> for NextHop {
+    fn from(hop: shm::NextHop) -> NextHop {
+        match hop {
+            shm::NextHop::Forward { port, mac } => NextHop::Forward { port: port.get(), mac },
+            shm::NextHop::Glean { port } => NextHop::Glean { port: port.get() },
+            shm::NextHop::Local => NextHop::Local,
+            shm::NextHop::Blackhole => NextHop::Blackhole,
+        }
+    }
+}
+
+/// An inbound SA: the immutable part; its window and counters are in shared memory.
+pub(crate) struct InboundSa {
+    /// Its slot in the SA table.
+    pub(crate) index: u32,
+    pub(crate) spi: Spi,
+    pub(crate) key: gcm::Key,
+    pub(crate) parameters: esp::inbound::Parameters,
+    /// Words of its replay window; 0 is no check.
+    pub(crate) window_words: usize,
+    /// Where its packets come to.
+    pub(crate) local: IpAddr,
+    /// What may come out of it.
+    pub(crate) selectors: Vec<Selector>,
+    pub(crate) limits: Limits,
+}
+
+/// An outbound SA: the immutable part; its sequence number and counters are in shared memory.
+pub(crate) struct OutboundSa {
+    /// Its slot in the SA table.
+    pub(crate) index: u32,
+    pub(crate) spi: Spi,
+    pub(crate) key: gcm::Key,
+    pub(crate) template: esp::outbound::Template,
+    pub(crate) icv: IcvLen,
+    /// A packet's IV is this plus its sequence number.
+    pub(crate) iv_base: u64,
+    /// The highest sequence number that may be sent.
+    pub(crate) last_sequence: u64,
+    pub(crate) limits: Limits,
+}

@@ -1,0 +1,139 @@
+//! Encrypt: tunnel header, ESP header, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303,
+//! section 3.3).
+
+use super::{Context, account};
+use crate::burst::{BURST, Burst, Drops, Family, Mask, bits};
+use crate::snapshot::OutboundSa;
+use crate::worker::alarms::{Alarm, Alarms};
+use arrayvec::ArrayVec;
+use packet::flow;
+use shm::{DropReason, SaSlot};
+use std::ops::Range;
+
+/// The packets of a burst that one SA takes.
+struct Group<'a> {
+    entry: u32,
+    sa: &'a OutboundSa,
+    slot: &'a SaSlot,
+    /// Packets that want it.
+    wanted: u32,
+    /// Sequence numbers still to be given out.
+    sequences: Range<u64>,
+    /// What it sealed: packets, and bytes before encapsulation.
+    packets: u64,
+    bytes: u64,
+}
+
+/// Protects the packets of `mask` by the SAs of their policy entries. What is returned begins at the outer header.
+pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &Context<'_>) -> Mask {
+    let Burst { packets, meta } = burst;
+    let mut drops = Drops::new(ctx.counters);
+    let mut groups = ArrayVec::<Group<'_>, BURST>::new();
+    let mut group_of = [0_u8; BURST];
+
+    // Which SAs, and how many packets for each, so that each SA is asked once for its sequence numbers.
+    for (index, mbuf) in packets.masked_mut(mask) {
+        let entry = meta[index].entry;
+        // A run of packets for one SA is the common case, and the last group is where it ends.
+        let place = match groups.iter().rposition(|group| group.entry == entry) {
+            Some(place) => place,
+            None => match serving(ctx, entry) {
+                Ok((sa, slot)) => {
+                    groups.push(Group { entry, sa, slot, wanted: 0, sequences: 0..0, packets: 0, bytes: 0 });
+                    groups.len() - 1
+                }
+                Err(reason) => {
+                    if reason == DropReason::PolicyNoSa
+                        && let Ok(flow) = flow::five_tuple(mbuf.data())
+                    {
+                        alarms.raise(Alarm::Acquire { entry, flow }, ctx.now);
+                    }
+                    drops.add(index, reason);
+                    continue;
+                }
+            },
+        };
+        groups[place].wanted += 1;
+        group_of[index] = place as u8;
+    }
+    for group in &mut groups {
+        let sa = group.sa;
+        group.sequences = esp::sequence::allocate(&group.slot.next_sequence, group.wanted, sa.last_sequence);
+        if group.sequences.end - group.sequences.start < u64::from(group.wanted) {
+            alarms.raise(Alarm::SequenceExhausted { index: sa.index, spi: sa.spi }, ctx.now);
+        }
+    }
+
+    // Headers and trailers, and a job for each packet.
+    let mut sealed = 0;
+    let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
+    for (index, mbuf) in packets.masked_mut(mask & !drops.mask) {
+        let group = &mut groups[usize::from(group_of[index])];
+        let Some(sequence) = group.sequences.next() else {
+            drops.add(index, DropReason::EspSequenceExhausted);
+            continue;
+        };
+        let sa = group.sa;
+        let inner_len = mbuf.len();
+        let grown = mbuf.prepend(sa.template.header_len()).is_ok()
+            && mbuf.append(sa.template.trailer_len(inner_len)).is_ok();
+        if !grown {
+            drops.add(index, DropReason::NoHeadroom);
+            continue;
+        }
+        let packet = mbuf.data_mut();
+        let iv = esp::iv::at(sa.iv_base, sequence);
+        match esp::outbound::encapsulate(&sa.template, sequence, iv, packet, inner_len) {
+            Ok(sealing) => {
+                jobs.push(gcm::Job {
+                    key: &sa.key,
+                    nonce: sealing.nonce,
+                    aad: super::gcm_aad(&sealing.aad),
+                    packet,
+                    text: sealing.text,
+                    icv: sa.icv,
+                });
+                meta[index].family = Family::V4;
+                group.packets += 1;
+                group.bytes += inner_len as u64;
+                sealed |= 1 << index;
+            }
+            Err(esp::outbound::Error::TooLong) => drops.add(index, DropReason::MtuExceeded),
+            Err(_) => drops.add(index, DropReason::Internal),
+        }
+    }
+    let failed = gcm::seal(&mut jobs);
+    drop(jobs);
+    if failed != 0 {
+        // Nothing that was made here can fail; but what is not sealed must not leave.
+        for index in
+            bits(sealed).enumerate().filter(|(job, _)| failed & (1 << job) != 0).map(|(_, index)| index)
+        {
+            drops.add(index, DropReason::Internal);
+        }
+        sealed &= !drops.mask;
+    }
+    for group in &groups {
+        let sa = group.sa;
+        account::count(
+            group.slot,
+            &sa.limits,
+            (sa.index, sa.spi),
+            group.packets,
+            group.bytes,
+            alarms,
+            ctx.now,
+        );
+    }
+    let dropped = drops.mask;
+    packets.free(dropped);
+    sealed
+}
+
+/// The SA that serves a policy entry now, if it may still carry anything.
+fn serving<'a>(ctx: &Context<'a>, entry: u32) -> Result<(&'a OutboundSa, &'a SaSlot), DropReason> {
+    let sa =
+        ctx.snapshot.outbound.get(entry as usize).and_then(Option::as_deref).ok_or(DropReason::PolicyNoSa)?;
+    let slot = ctx.sas.slot(sa.index).ok_or(DropReason::Internal)?;
+    if account::is_spent(slot, &sa.limits) { Err(DropReason::SaExpired) } else { Ok((sa, slot)) }
+}

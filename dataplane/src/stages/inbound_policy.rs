@@ -1,0 +1,43 @@
+//! Inbound policy: is what came out of an SA what the SA is for (RFC 4301, section 5.2, step 4)?
+
+use super::Context;
+use crate::burst::{BURST, Burst, Drops, Mask};
+use crate::snapshot::InboundSa;
+use packet::flow;
+use shm::DropReason;
+
+/// Checks each inner packet of `mask` against the selectors of `opened_by[i]`. Returns those that pass.
+pub(crate) fn check(
+    burst: &mut Burst,
+    mask: Mask,
+    opened_by: &[Option<&InboundSa>; BURST],
+    ctx: &Context<'_>,
+) -> Mask {
+    if mask == 0 {
+        return 0;
+    }
+    let mut drops = Drops::new(ctx.counters);
+    for (index, mbuf) in burst.packets.masked_mut(mask) {
+        let Some(sa) = opened_by[index] else {
+            drops.add(index, DropReason::Internal);
+            continue;
+        };
+        let Ok(flow) = flow::five_tuple(mbuf.data()) else {
+            drops.add(index, DropReason::EspBadInner);
+            continue;
+        };
+        let meant = sa
+            .selectors
+            .iter()
+            .any(|selector| selector.contains(flow.source, flow.destination, flow.protocol, flow.ports));
+        if !meant {
+            if let Some(slot) = ctx.sas.slot(sa.index) {
+                slot.counters.selector_mismatch.add(1);
+            }
+            drops.add(index, DropReason::EspSelectorMismatch);
+        }
+    }
+    let dropped = drops.mask;
+    burst.packets.free(dropped);
+    mask & !dropped
+}

@@ -1,0 +1,46 @@
+//! The stages of a packet's way, one file and one entry function each.
+//!
+//! ```text
+//! parse -> route -+-> ESP to us -> decrypt -> inbound policy -> route -+
+//!                 +-> transit -----------------------------------------+-> classify -+-> protect -> encrypt -> route -+
+//!                 +-> ours otherwise -> exception (Linux)                            +-> clear -----------------------+-> forward -> transmit
+//! ```
+//!
+//! `worker::way` strings them together.
+
+mod account;
+pub(crate) mod classify;
+pub(crate) mod decrypt;
+pub(crate) mod encrypt;
+pub(crate) mod exception;
+pub(crate) mod forward;
+pub(crate) mod inbound_policy;
+pub(crate) mod parse;
+pub(crate) mod route;
+pub(crate) mod transmit;
+
+use crate::fib::Fibs;
+use crate::snapshot::Snapshot;
+use shm::{SaTable, WorkerCounters};
+
+/// The additional data of an ESP packet (RFC 4106, section 5) as the cipher takes it.
+fn gcm_aad(aad: &esp::Aad) -> gcm::Aad {
+    let whole = aad.bytes();
+    match aad.as_slice().try_into() {
+        Ok(short) => <[u8; 8]>::into(short),
+        Err(_) => whole.into(),
+    }
+}
+
+/// What every stage reads, for the time of one burst.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) fibs: &'a Fibs,
+    pub(crate) sas: &'a SaTable,
+    pub(crate) counters: &'a WorkerCounters,
+    /// This worker's number.
+    pub(crate) worker: usize,
+    /// TSC clocks when the burst began.
+    pub(crate) now: u64,
+}

@@ -1,0 +1,183 @@
+//! A worker: one thread on one core, which runs every packet of its queues to completion.
+//!
+//! It shares nothing that is written with another worker but the SAs' sequence numbers and windows, and it waits for
+//! nobody. What it is to do comes as an immutable snapshot; only queues are handed over by message.
+
+pub(crate) mod alarms;
+pub(crate) mod held;
+mod idle;
+pub(crate) mod queues;
+pub(crate) mod stopwatch;
+mod way;
+
+use crate::args::Idle;
+use crate::burst::Burst;
+use crate::fib::Fibs;
+use crate::snapshot::Snapshot;
+use crate::stages::Context;
+use alarms::{Alarm, Alarms};
+use crossbeam_channel::{Receiver, Sender};
+use held::Held;
+use idle::Backoff;
+use queues::{PortQueues, Queues};
+use shm::{Counters, SaTable, Stage};
+use std::sync::Arc;
+use stopwatch::Stopwatch;
+use way::Doors;
+
+/// How often packets that wait for a neighbour try again, beside whenever something changed.
+const RETRIES_PER_SECOND: u64 = 20;
+
+/// What the manager tells one worker. It takes effect when the worker sees the next snapshot.
+pub(crate) enum Order {
+    /// From now on poll these; `None` gives the port up. What was there goes back by the channel, dropped or not.
+    Port { number: u16, queues: Option<PortQueues>, returns: Sender<Option<PortQueues>> },
+    /// End the thread.
+    Stop,
+}
+
+/// What all workers share with the manager.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) snapshots: Arc<epoch::Published<Snapshot>>,
+    pub(crate) fibs: Arc<Fibs>,
+    pub(crate) sas: Arc<SaTable>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What makes one worker.
+pub(crate) struct Hiring {
+    pub(crate) number: usize,
+    pub(crate) core: core_affinity::CoreId,
+    pub(crate) idle: Idle,
+    pub(crate) tsc_hz: u64,
+    pub(crate) shared: Shared,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) alarms: Sender<Alarm>,
+}
+
+/// The thread's whole life. An error is a failure to start.
+pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
+    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms } = hiring;
+    if !core_affinity::set_for_current(core) {
+        let _ = started.send(Err(format!("worker {number} cannot be pinned to core {}", core.id)));
+        return;
+    }
+    let _registered = match dpdk::register_thread() {
+        Ok(registered) => registered,
+        Err(error) => {
+            let _ = started.send(Err(format!("worker {number} cannot be registered with DPDK: {error}")));
+            return;
+        }
+    };
+    let Shared { snapshots, fibs, sas, counters } = shared;
+    let Some(counters) = counters.worker(number) else {
+        let _ = started.send(Err(format!("worker {number} has no room in the counters")));
+        return;
+    };
+    let _ = started.send(Ok(()));
+
+    let reader = snapshots.reader();
+    let mut burst = Burst::new();
+    let mut doors =
+        Doors { queues: Queues::new(), held: Held::new(tsc_hz), alarms: Alarms::new(alarms, tsc_hz) };
+    let mut backoff = Backoff::new(idle);
+    let mut ports = Vec::<u16>::new();
+    let mut generation = 0;
+    let mut bursts = 0_u64;
+    let mut retry_at = 0;
+    loop {
+        let snapshot = reader.pin();
+        let mut now = dpdk::tsc();
+        let changed = snapshot.generation != generation;
+        if changed {
+            generation = snapshot.generation;
+            for order in orders.try_iter() {
+                match order {
+                    Order::Port { number, queues, returns } => {
+                        let _ = returns.send(doors.queues.set(number, queues));
+                    }
+                    Order::Stop => return,
+                }
+            }
+            ports = doors.queues.numbers().collect();
+        }
+        let mut packets = 0;
+        counters.polls.add(1);
+        for &port in &ports {
+            for source in [Source::Wire, Source::Linux] {
+                let mut watch = Stopwatch::start(counters, bursts, now);
+                let mask = source.receive(port, &mut burst, &mut doors.queues, counters);
+                if mask == 0 {
+                    continue;
+                }
+                watch.lap(Stage::Receive, mask);
+                let ctx =
+                    Context { snapshot: &snapshot, fibs: &fibs, sas: &sas, counters, worker: number, now };
+                match source {
+                    Source::Wire => way::from_wire(&mut burst, mask, port, &mut doors, &ctx, &mut watch),
+                    Source::Linux => way::from_linux(&mut burst, mask, port, &mut doors, &ctx, &mut watch),
+                }
+                debug_assert_eq!(burst.packets.mask(), 0, "a packet left by no door");
+                bursts += 1;
+                packets += u64::from(mask.count_ones());
+                now = dpdk::tsc();
+            }
+        }
+        if doors.held.len() > 0 && (changed || now.wrapping_sub(retry_at) as i64 > 0) {
+            retry_at = now.wrapping_add(tsc_hz / RETRIES_PER_SECOND);
+            let ctx = Context { snapshot: &snapshot, fibs: &fibs, sas: &sas, counters, worker: number, now };
+            let mut left = doors.held.len();
+            while left > 0 {
+                let (mask, tried) = doors.held.retry(&mut burst, left, now, counters);
+                way::retry(&mut burst, mask, &mut doors, &ctx);
+                left = left.saturating_sub(tried.max(1));
+            }
+        }
+        drop(snapshot);
+        if packets > 0 {
+            counters.bursts.add(1);
+            counters.packets.add(packets);
+            backoff.busy();
+        } else {
+            counters.empty_polls.add(1);
+            backoff.rest();
+        }
+    }
+}
+
+/// Where a burst comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    Wire,
+    Linux,
+}
+
+impl Source {
+    /// Fills the empty burst and counts what came.
+    fn receive(
+        self,
+        port: u16,
+        burst: &mut Burst,
+        queues: &mut Queues,
+        counters: &shm::WorkerCounters,
+    ) -> crate::burst::Mask {
+        let (Some(queues), Some(counters)) = (queues.port(port), counters.port(port)) else { return 0 };
+        match (self, &mut queues.tap) {
+            (Source::Wire, _) => {
+                let mask = burst.packets.receive(&mut queues.wire.rx);
+                if mask != 0 {
+                    counters.rx_packets.add(u64::from(mask.count_ones()));
+                    counters.rx_bytes.add(burst.packets.bytes(mask));
+                }
+                mask
+            }
+            (Source::Linux, Some(tap)) => {
+                let mask = burst.packets.receive(&mut tap.rx);
+                counters.from_linux.add(u64::from(mask.count_ones()));
+                mask
+            }
+            (Source::Linux, None) => 0,
+        }
+    }
+}

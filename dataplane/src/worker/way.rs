@@ -1,0 +1,140 @@
+//! The way of a burst through the stages, from where it came to every door.
+
+use super::held::Held;
+use super::queues::Queues;
+use super::stopwatch::Stopwatch;
+use crate::burst::{BURST, Burst, Mask};
+use crate::stages::{
+    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, transmit,
+};
+use crate::worker::alarms::Alarms;
+use shm::{DropReason, Stage};
+
+/// What the stages change beside the burst.
+pub(super) struct Doors {
+    pub(super) queues: Queues,
+    pub(super) held: Held,
+    pub(super) alarms: Alarms,
+}
+
+/// The packets of `mask` came in from the wire by `ingress`.
+pub(super) fn from_wire(
+    burst: &mut Burst,
+    mask: Mask,
+    ingress: u16,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    let Some(port) = ctx.snapshot.port(ingress).filter(|port| !port.shutdown) else {
+        return burst.discard(mask, DropReason::PortDown, ctx.counters);
+    };
+    let parsed = parse::parse(burst, mask, port, ctx.counters);
+    watch.lap(Stage::Parse, mask);
+    exception::to_linux(burst, parsed.linux, ingress, &mut doors.queues, ctx);
+    let routed = route::route(burst, parsed.ip, ctx);
+    watch.lap(Stage::Route, parsed.ip);
+
+    // What is not ESP to us came in clear, and must have been allowed to.
+    let esp = decrypt::select(burst, routed.local, ctx.counters);
+    let (mut transit, mut local) = (routed.transit, esp.other);
+    if let Some(policy) = &port.policy {
+        let clear = classify::check_clear(burst, transit | local, policy, ctx.counters);
+        watch.lap(Stage::Classify, transit | local);
+        (transit, local) = (transit & clear, local & clear);
+    }
+
+    if esp.esp != 0 {
+        let mut opened_by = [None; BURST];
+        let opened = decrypt::decrypt(burst, esp.esp, &mut opened_by, &mut doors.alarms, ctx);
+        watch.lap(Stage::Decrypt, opened);
+        let inner = inbound_policy::check(burst, opened, &opened_by, ctx);
+        watch.lap(Stage::InboundPolicy, opened);
+        let routed = route::route(burst, inner, ctx);
+        watch.lap(Stage::Route, inner);
+        transit |= routed.transit;
+        local |= routed.local;
+    }
+
+    if local != 0 {
+        let frames = exception::reframe(burst, local, port.mac, ctx);
+        exception::to_linux(burst, frames, ingress, &mut doors.queues, ctx);
+        watch.lap(Stage::Exception, local | parsed.linux);
+    }
+    let hopped = forward::spend_hop(burst, transit, ctx.counters);
+    outwards(burst, hopped, doors, ctx, watch);
+}
+
+/// The packets of `mask` came from Linux, which has routed them out of `egress` and framed them. They go as they are,
+/// but for those that the port's policy wants protected.
+pub(super) fn from_linux(
+    burst: &mut Burst,
+    mask: Mask,
+    egress: u16,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    let Some(port) = ctx.snapshot.port(egress).filter(|port| !port.shutdown) else {
+        return burst.discard(mask, DropReason::PortDown, ctx.counters);
+    };
+    let mut frames = mask;
+    if let Some(policy) = &port.policy {
+        let ip = parse::unframe(burst, mask);
+        let classified = classify::by_policy(burst, ip, policy, ctx);
+        let clear = parse::reframe(burst, classified.clear, ctx.counters);
+        protect(burst, classified.protect, 0, doors, ctx, watch);
+        frames = mask & !ip | clear;
+    }
+    for index in crate::burst::bits(frames) {
+        burst.meta[index].egress = egress;
+    }
+    transmit::transmit(burst, frames, &mut doors.queues, ctx);
+    watch.lap(Stage::Exception, mask);
+}
+
+/// Packets that waited for a neighbour try again: all that was to be decided of them is decided.
+pub(super) fn retry(burst: &mut Burst, mask: Mask, doors: &mut Doors, ctx: &Context<'_>) {
+    let routed = route::route(burst, mask, ctx);
+    burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
+    let ready = forward::forward(burst, routed.transit, &mut doors.held, &mut doors.alarms, ctx);
+    transmit::transmit(burst, ready, &mut doors.queues, ctx);
+}
+
+/// Routed packets leave: protected where the egress port's policy says so.
+fn outwards(
+    burst: &mut Burst,
+    transit: Mask,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    let classified = classify::classify(burst, transit, ctx);
+    watch.lap(Stage::Classify, transit);
+    protect(burst, classified.protect, classified.clear, doors, ctx, watch);
+}
+
+/// Seals the packets of `mask` and sends them, and those that leave as they are, on their way.
+fn protect(
+    burst: &mut Burst,
+    mask: Mask,
+    clear: Mask,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    let mut leaving = clear;
+    if mask != 0 {
+        let sealed = encrypt::encrypt(burst, mask, &mut doors.alarms, ctx);
+        watch.lap(Stage::Encrypt, sealed);
+        let outer = route::route(burst, sealed, ctx);
+        watch.lap(Stage::Route, sealed);
+        // The peer's address is one of our own: the tunnel leads back into the gateway.
+        burst.discard(outer.local, DropReason::NoRoute, ctx.counters);
+        leaving |= outer.transit;
+    }
+    let ready = forward::forward(burst, leaving, &mut doors.held, &mut doors.alarms, ctx);
+    watch.lap(Stage::Forward, leaving);
+    transmit::transmit(burst, ready, &mut doors.queues, ctx);
+    watch.lap(Stage::Transmit, ready);
+}
