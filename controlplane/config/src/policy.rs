@@ -1,0 +1,154 @@
+//! A crypto map as one list of which the first match wins: the form that the ACL compiler takes.
+//!
+//! IOS asks the entries of a map one after the other. A `permit` in an entry's access list protects the packet by that entry;
+//! a `deny` takes the packet away from that entry only, and the next one is asked; a packet that no entry permits passes as
+//! it is. One list cannot say "go on there", so each `deny` is written out: as the rest of the map, narrowed to what was
+//! denied, and then a bypass.
+
+use crate::{AccessList, Config, CryptoMap, Verb};
+use model::{PortRange, Prefix, Protocol, Selector};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// The most rules that a crypto map may come to.
+pub const MAX_POLICY_RULES: usize = 1 << 16;
+/// The most pairs of rules that are compared on the way there: a bound on time, not on what people write.
+const MAX_WORK: usize = 1 << 24;
+/// The longest label, in bytes: what a policy image has room for.
+const MAX_LABEL: usize = 32;
+
+/// What becomes of the packets of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyAction {
+    /// The map's entry of this sequence number protects them.
+    Protect(u16),
+    /// They pass as they are.
+    Bypass,
+}
+
+/// One rule. The first that matches decides; what none matches passes as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyRule {
+    /// Which packets, as they leave through the interface.
+    pub selector: Selector,
+    /// What becomes of them.
+    pub action: PolicyAction,
+    /// The line that decides, as `ACCESS-LIST:SEQUENCE`, such as `100:10`; ASCII, at most 32 bytes (the end of a longer list
+    /// name is cut). Several rules may come of one line.
+    pub label: Arc<str>,
+}
+
+/// A crypto map cannot be written as one list of reasonable length. [`crate::parse`] refuses such a map, so that of a map of
+/// a [`Config`] this never comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the crypto map comes to more than {MAX_POLICY_RULES} rules, since each `deny` repeats the entries after its own"
+)]
+pub struct PolicyError;
+
+/// Flattens a crypto map of the configuration.
+pub fn policy(config: &Config, map: &CryptoMap) -> Result<Vec<PolicyRule>, PolicyError> {
+    let entries = map.entries.iter().map(|(&sequence, entry)| {
+        let lists = entry.access_lists.iter().filter_map(|name| config.access_lists.get(name));
+        (sequence, lists.collect::<Vec<_>>())
+    });
+    flatten(entries.collect::<Vec<_>>().as_slice())
+}
+
+/// From the last entry to the first, each in front of what comes of those behind it.
+pub(crate) fn flatten(entries: &[(u16, Vec<&AccessList>)]) -> Result<Vec<PolicyRule>, PolicyError> {
+    let mut work = MAX_WORK;
+    let mut rest: Vec<PolicyRule> = Vec::new();
+    for (sequence, lists) in entries.iter().rev() {
+        let mut rules = Vec::new();
+        // Lists of one entry are of different families, so their order says nothing.
+        for list in lists {
+            add_list(list, *sequence, &rest, &mut work, &mut rules)?;
+        }
+        rules.append(&mut rest);
+        rest = rules;
+        if rest.len() > MAX_POLICY_RULES {
+            return Err(PolicyError);
+        }
+    }
+    Ok(rest)
+}
+
+fn add_list(
+    list: &AccessList,
+    entry: u16,
+    rest: &[PolicyRule],
+    work: &mut usize,
+    rules: &mut Vec<PolicyRule>,
+) -> Result<(), PolicyError> {
+    for (place, rule) in list.rules.iter().enumerate() {
+        let label: Arc<str> = label(list, rule.sequence).into();
+        for selector in rule.selectors() {
+            if rule.verb == Verb::Deny {
+                let later = list.rules.get(place..).unwrap_or_default();
+                *work = work.checked_sub(rest.len() + later.len()).ok_or(PolicyError)?;
+                let permitted = later.iter().filter(|later| later.verb == Verb::Permit);
+                let shields =
+                    permitted.flat_map(crate::Rule::selectors).any(|p| meet(&selector, &p).is_some());
+                let narrowed = rest.iter().filter_map(|rule| {
+                    Some(PolicyRule { selector: meet(&selector, &rule.selector)?, ..rule.clone() })
+                });
+                let before = rules.len();
+                rules.extend(narrowed);
+                if !shields && rules.len() > before {
+                    // What it denies reaches the rest of the map without it, too.
+                    rules.truncate(before);
+                    continue;
+                }
+            }
+            let action = match rule.verb {
+                Verb::Permit => PolicyAction::Protect(entry),
+                Verb::Deny => PolicyAction::Bypass,
+            };
+            rules.push(PolicyRule { selector, action, label: label.clone() });
+            if rules.len() > MAX_POLICY_RULES {
+                return Err(PolicyError);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn label(list: &AccessList, sequence: u32) -> String {
+    let sequence = sequence.to_string();
+    let room = MAX_LABEL.saturating_sub(sequence.len() + 1);
+    let name = list.name.as_str();
+    format!("{}:{sequence}", name.get(..room).unwrap_or(name))
+}
+
+/// The packets that both mean.
+fn meet(a: &Selector, b: &Selector) -> Option<Selector> {
+    let protocol = match (a.protocol(), b.protocol()) {
+        (Protocol::Any, other) | (other, Protocol::Any) => other,
+        (one, other) => (one == other).then_some(one)?,
+    };
+    Selector::new(
+        narrower(a.source(), b.source())?,
+        narrower(a.destination(), b.destination())?,
+        protocol,
+        meet_ports(a.source_port(), b.source_port())?,
+        meet_ports(a.destination_port(), b.destination_port())?,
+    )
+    .ok()
+}
+
+/// Two prefixes are nested or disjoint.
+fn narrower(a: Prefix, b: Prefix) -> Option<Prefix> {
+    if a.contains(&b) {
+        Some(b)
+    } else if b.contains(&a) {
+        Some(a)
+    } else {
+        None
+    }
+}
+
+fn meet_ports(a: PortRange, b: PortRange) -> Option<PortRange> {
+    PortRange::new(a.start().max(b.start()), a.end().min(b.end()))
+}

@@ -1,0 +1,264 @@
+//! The text as lines and words, with its secrets found before anybody can print them.
+//!
+//! A secret is masked from where it begins to the end of its line, so that the columns of what is shown stay right.
+
+use crate::diagnostic::{Diagnostic, Place, Severity, Span};
+use crate::nearest::is_close;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What stands for a secret.
+pub(crate) const MASK: &str = "****";
+/// No more of a line is shown, in bytes.
+const MAX_SHOWN: usize = 240;
+
+/// One word of a line.
+#[derive(Clone, Copy)]
+pub(crate) struct Word<'t> {
+    /// The word itself; print [`Word::quoted`] instead.
+    pub(crate) text: &'t str,
+    pub(crate) at: At,
+    secret: bool,
+}
+
+impl<'t> Word<'t> {
+    pub(crate) fn is(&self, keyword: &str) -> bool {
+        self.text.eq_ignore_ascii_case(keyword)
+    }
+
+    /// As a message may show it: in backquotes, short, without control characters, and not if it is secret.
+    pub(crate) fn quoted(&self) -> String {
+        if self.secret {
+            return format!("`{MASK}`");
+        }
+        let mut shown: String =
+            self.text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(64).collect();
+        if shown.len() < self.text.len() && self.text.chars().nth(64).is_some() {
+            shown.push_str("...");
+        }
+        format!("`{shown}`")
+    }
+}
+
+/// A part of a line: the line's number from 0, and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct At {
+    pub(crate) line: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl At {
+    /// From the beginning of one to the end of the other, on one line.
+    pub(crate) fn to(self, other: At) -> At {
+        At { end: other.end.max(self.end), ..self }
+    }
+}
+
+/// One line.
+pub(crate) struct Line<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) words: Vec<Word<'t>>,
+    secret_from: Option<usize>,
+}
+
+impl<'t> Line<'t> {
+    fn new(number: usize, text: &'t str) -> Line<'t> {
+        let mut words: Vec<Word<'t>> = Vec::new();
+        let mut rest = text;
+        loop {
+            rest = rest.trim_start();
+            let len = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            let Some((word, after)) = rest.split_at_checked(len) else { break };
+            if word.is_empty() {
+                break;
+            }
+            let start = text.len() - rest.len();
+            let at = At { line: number, start, end: start + len };
+            words.push(Word { text: word, at, secret: false });
+            rest = after;
+        }
+        let secret = first_secret(&words);
+        let hidden = secret.map(|first| first..words.len()).unwrap_or(0..0);
+        words.get_mut(hidden).unwrap_or_default().iter_mut().for_each(|word| word.secret = true);
+        let secret_from = secret.and_then(|first| words.get(first)).map(|word| word.at.start);
+        Line { text, words, secret_from }
+    }
+
+    /// The line as it may be shown.
+    fn shown(&self) -> String {
+        let end = self.secret_from.unwrap_or(self.text.len());
+        let mut shown: String = self.text.get(..end).unwrap_or_default().trim_end_matches('\r').to_owned();
+        if self.secret_from.is_some() {
+            shown.push_str(MASK);
+        }
+        if shown.len() > MAX_SHOWN {
+            let cut = (0..=MAX_SHOWN).rev().find(|&i| shown.is_char_boundary(i)).unwrap_or(0);
+            shown.truncate(cut);
+            shown.push_str("...");
+        }
+        shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+}
+
+/// The text of one configuration.
+pub(crate) struct Source<'t> {
+    file: Arc<str>,
+    pub(crate) lines: Vec<Line<'t>>,
+}
+
+impl<'t> Source<'t> {
+    pub(crate) fn new(file: &str, text: &'t str) -> Source<'t> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text.lines().enumerate().map(|(number, text)| Line::new(number, text)).collect();
+        Source { file: file.into(), lines }
+    }
+
+    /// The word that begins there, as a message may show it.
+    pub(crate) fn quoted(&self, at: At) -> String {
+        let words = self.lines.get(at.line).map(|line| line.words.as_slice()).unwrap_or_default();
+        let found = words.binary_search_by_key(&at.start, |word| word.at.start).ok();
+        found.and_then(|i| words.get(i)).map(Word::quoted).unwrap_or_default()
+    }
+
+    /// Where that is, as people say it.
+    pub(crate) fn place(&self, at: At) -> Place {
+        let Some(line) = self.lines.get(at.line) else {
+            return Place { line: 1, column: 1, span: Span { start: 0, end: 0 }, source: String::new() };
+        };
+        let source = line.shown();
+        let before = line.text.get(..at.start).unwrap_or(line.text);
+        let span: Range<usize> = at.start.min(source.len())..at.end.min(source.len());
+        // A secret is shown shorter or longer than it is: mark the whole mask.
+        let end = match line.secret_from {
+            Some(from) if at.end > from => source.len(),
+            _ => span.end,
+        };
+        let span = Span { start: span.start, end: end.max(span.start) };
+        Place { line: at.line + 1, column: before.chars().count() + 1, span, source }
+    }
+}
+
+/// Something to say about a part of the text.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) at: At,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) related: Option<(At, &'static str)>,
+}
+
+impl Fault {
+    pub(crate) fn new(at: At, message: impl Into<String>) -> Fault {
+        Fault { at, message: message.into(), help: None, related: None }
+    }
+
+    pub(crate) fn help(self, help: impl Into<String>) -> Fault {
+        Fault { help: Some(help.into()), ..self }
+    }
+
+    pub(crate) fn related(self, at: At, what: &'static str) -> Fault {
+        Fault { related: Some((at, what)), ..self }
+    }
+}
+
+/// What was found so far.
+pub(crate) struct Report<'s, 't> {
+    pub(crate) source: &'s Source<'t>,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl<'s, 't> Report<'s, 't> {
+    pub(crate) fn new(source: &'s Source<'t>) -> Report<'s, 't> {
+        Report { source, diagnostics: Vec::new() }
+    }
+
+    pub(crate) fn error(&mut self, fault: Fault) {
+        self.push(Severity::Error, fault);
+    }
+
+    pub(crate) fn warn(&mut self, fault: Fault) {
+        self.push(Severity::Warning, fault);
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// In the order of the text.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.diagnostics.sort_by_key(|d| (d.place.line, d.place.column, d.severity));
+        self.diagnostics
+    }
+
+    fn push(&mut self, severity: Severity, fault: Fault) {
+        let Fault { at, message, help, related } = fault;
+        let related = related.map(|(at, what)| (self.source.place(at), what.to_owned()));
+        let place = self.source.place(at);
+        self.diagnostics.push(Diagnostic {
+            severity,
+            file: self.source.file.clone(),
+            place,
+            message,
+            help,
+            related,
+        });
+    }
+}
+
+/// Words after which IOS writes a secret.
+const BEFORE_SECRETS: [&str; 16] = [
+    "authentication-key",
+    "authenticator",
+    "cipher",
+    "community",
+    "hex",
+    "key",
+    "key-string",
+    "local-key",
+    "message-digest-key",
+    "passphrase",
+    "password",
+    "pre-shared-key",
+    "psk",
+    "secret",
+    "server-private",
+    "username",
+];
+/// Index of the first word that nobody may see. Rather too many are hidden than one too few: a misspelt line is printed,
+/// too, and the key is in it all the same.
+fn first_secret(words: &[Word<'_>]) -> Option<usize> {
+    let after_marker = words.iter().position(|word| BEFORE_SECRETS.iter().any(|w| word.is(w))).map(|i| i + 1);
+    let long_hex = words.iter().position(|word| is_like_a_key(word.text));
+    let session_key = words.iter().position(|word| is_close(word.text, "session-key"));
+    let in_session_key = session_key.and_then(|start| {
+        let shown = |(place, word): (usize, &Word<'_>)| match place {
+            0 => true,
+            // Direction, protocol, SPI: short where they are what they should be.
+            1..=3 => word.text.len() <= 10,
+            // `cipher`, or what was meant to be it.
+            4 => {
+                word.text.len() <= 10
+                    && word.text.bytes().all(|b| b.is_ascii_alphabetic())
+                    && !is_hex(word.text)
+            }
+            _ => false,
+        };
+        let hidden = words.iter().skip(start).enumerate().position(|word| !shown(word));
+        hidden.map(|place| start + place)
+    });
+    let first = [after_marker, long_hex, in_session_key].into_iter().flatten().min()?;
+    (first < words.len()).then_some(first)
+}
+
+fn is_hex(word: &str) -> bool {
+    word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// At least 16 characters, three quarters of them hexadecimal digits, and no address.
+fn is_like_a_key(word: &str) -> bool {
+    let digits = word.chars().filter(char::is_ascii_hexdigit).count();
+    let address = word.split('/').next().unwrap_or(word);
+    word.len() >= 16 && digits * 4 >= word.chars().count() * 3 && address.parse::<IpAddr>().is_err()
+}

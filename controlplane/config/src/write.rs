@@ -1,0 +1,205 @@
+//! The model as text again: what `show running-config` prints, and what [`crate::parse`] reads back as the same model.
+
+use crate::source::MASK;
+use crate::{
+    AccessList, Config, Entry, Family, Interface, PortMatch, ReplayWindow, Rule, SessionKey, Target, Verb,
+};
+use model::{Prefix, Protocol};
+use std::fmt::Write as _;
+use zeroize::Zeroizing;
+
+/// Whether a text shows session keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Each is `****`. Such a text reads back as an error that says so.
+    Masked,
+    /// In hexadecimal: never for a screen or a log.
+    Shown,
+}
+
+impl Config {
+    /// As text, in an order in which every name is defined before it is used. Wiped when dropped, for it may hold keys.
+    pub fn to_text(&self, secrets: Secrets) -> Zeroizing<String> {
+        // A `String` that grows leaves copies behind, so the room for keys is there from the start.
+        let mut text = String::with_capacity(if secrets == Secrets::Shown { self.length() } else { 0 });
+        // Writing to a `String` does not fail.
+        let _ = self.write(&mut text, secrets);
+        Zeroizing::new(text)
+    }
+
+    fn length(&self) -> usize {
+        self.to_text(Secrets::Masked).len()
+            + self.crypto_maps.values().map(|map| map.entries.len()).sum::<usize>()
+                * 4
+                * model::KeyMaterial::MAX
+    }
+
+    fn write(&self, text: &mut String, secrets: Secrets) -> std::fmt::Result {
+        if let Some(name) = &self.hostname {
+            writeln!(text, "hostname {name}\n!")?;
+        }
+        for list in self.access_lists.values() {
+            write_access_list(text, list)?;
+        }
+        match self.replay {
+            replay if replay == ReplayWindow::default() => {}
+            ReplayWindow::Disabled => writeln!(text, "crypto ipsec security-association replay disable\n!")?,
+            ReplayWindow::Packets(packets) => {
+                writeln!(text, "crypto ipsec security-association replay window-size {packets}\n!")?;
+            }
+        }
+        for set in self.transform_sets.values() {
+            writeln!(text, "crypto ipsec transform-set {} {}\n mode tunnel", set.name, set.suite)?;
+            if set.esn {
+                writeln!(text, " esn")?;
+            }
+            writeln!(text, "!")?;
+        }
+        for map in self.crypto_maps.values() {
+            if let Some(interface) = &map.local_address {
+                writeln!(text, "crypto map {} local-address {interface}", map.name)?;
+            }
+            for (sequence, entry) in &map.entries {
+                writeln!(text, "crypto map {} {sequence} ipsec-manual", map.name)?;
+                write_entry(text, entry, secrets)?;
+            }
+            writeln!(text, "!")?;
+        }
+        for interface in &self.interfaces {
+            write_interface(text, interface)?;
+        }
+        for route in &self.routes {
+            match route.prefix {
+                Prefix::V4(prefix) => write!(text, "ip route {} {}", prefix.addr(), prefix.netmask())?,
+                Prefix::V6(prefix) => write!(text, "ipv6 route {prefix}")?,
+            }
+            match &route.target {
+                Target::Gateway(gateway) => write!(text, " {gateway}")?,
+                Target::Interface { name, gateway: Some(gateway) } => write!(text, " {name} {gateway}")?,
+                Target::Interface { name, gateway: None } => write!(text, " {name}")?,
+                Target::Null => write!(text, " Null0")?,
+            }
+            if route.distance != crate::StaticRoute::DEFAULT_DISTANCE {
+                write!(text, " {}", route.distance)?;
+            }
+            writeln!(text)?;
+        }
+        writeln!(text, "end")
+    }
+}
+
+fn write_access_list(text: &mut String, list: &AccessList) -> std::fmt::Result {
+    match list.family {
+        Family::Ipv4 => writeln!(text, "ip access-list extended {}", list.name)?,
+        Family::Ipv6 => writeln!(text, "ipv6 access-list {}", list.name)?,
+    }
+    for rule in &list.rules {
+        for remark in &rule.remarks {
+            writeln!(text, " remark {remark}")?;
+        }
+        write_rule(text, list.family, rule)?;
+    }
+    for remark in &list.remarks {
+        writeln!(text, " remark {remark}")?;
+    }
+    writeln!(text, "!")
+}
+
+/// A rule as it stands in its list.
+fn write_rule(text: &mut String, family: Family, rule: &Rule) -> std::fmt::Result {
+    let verb = match rule.verb {
+        Verb::Permit => "permit",
+        Verb::Deny => "deny",
+    };
+    match family {
+        Family::Ipv4 => write!(text, " {} {verb}", rule.sequence)?,
+        Family::Ipv6 => write!(text, " sequence {} {verb}", rule.sequence)?,
+    }
+    match (rule.protocol, family) {
+        (Protocol::Any, Family::Ipv4) => write!(text, " ip")?,
+        (Protocol::Any, Family::Ipv6) => write!(text, " ipv6")?,
+        (Protocol::TCP, _) => write!(text, " tcp")?,
+        (Protocol::UDP, _) => write!(text, " udp")?,
+        (Protocol::Number(1), Family::Ipv4) | (Protocol::Number(58), Family::Ipv6) => write!(text, " icmp")?,
+        (Protocol::Number(number), _) => write!(text, " {number}")?,
+    }
+    write_end(text, rule.source, rule.source_port)?;
+    write_end(text, rule.destination, rule.destination_port)?;
+    writeln!(text)
+}
+
+impl Rule {
+    /// As its list of this family writes it, such as `10 permit tcp any host 192.0.2.1 eq 80`.
+    pub fn to_text(&self, family: Family) -> String {
+        let mut text = String::new();
+        let _ = write_rule(&mut text, family, self);
+        text.trim().to_owned()
+    }
+}
+
+fn write_end(text: &mut String, prefix: Prefix, ports: PortMatch) -> std::fmt::Result {
+    match prefix {
+        prefix if prefix.prefix_len() == 0 => write!(text, " any")?,
+        prefix if prefix.prefix_len() == prefix.max_prefix_len() => write!(text, " host {}", prefix.addr())?,
+        Prefix::V4(prefix) => write!(text, " {} {}", prefix.addr(), prefix.hostmask())?,
+        Prefix::V6(prefix) => write!(text, " {prefix}")?,
+    }
+    match ports {
+        PortMatch::Any => Ok(()),
+        PortMatch::Eq(port) => write!(text, " eq {port}"),
+        PortMatch::Neq(port) => write!(text, " neq {port}"),
+        PortMatch::Lt(port) => write!(text, " lt {port}"),
+        PortMatch::Gt(port) => write!(text, " gt {port}"),
+        PortMatch::Range(from, to) => write!(text, " range {from} {to}"),
+    }
+}
+
+fn write_entry(text: &mut String, entry: &Entry, secrets: Secrets) -> std::fmt::Result {
+    if let Some(description) = &entry.description {
+        writeln!(text, " description {description}")?;
+    }
+    writeln!(text, " set peer {}", entry.peer)?;
+    write_key(text, "inbound", &entry.inbound, secrets)?;
+    write_key(text, "outbound", &entry.outbound, secrets)?;
+    writeln!(text, " set transform-set {}", entry.transform_set)?;
+    entry.access_lists.iter().try_for_each(|name| writeln!(text, " match address {name}"))
+}
+
+fn write_key(text: &mut String, direction: &str, key: &SessionKey, secrets: Secrets) -> std::fmt::Result {
+    write!(text, " set session-key {direction} esp {} cipher ", key.spi.get())?;
+    match secrets {
+        Secrets::Masked => writeln!(text, "{MASK}"),
+        Secrets::Shown => {
+            key.key.expose().iter().try_for_each(|byte| write!(text, "{byte:02x}"))?;
+            writeln!(text)
+        }
+    }
+}
+
+fn write_interface(text: &mut String, interface: &Interface) -> std::fmt::Result {
+    writeln!(text, "interface {}", interface.name)?;
+    if let Some(description) = &interface.description {
+        writeln!(text, " description {description}")?;
+    }
+    writeln!(text, " device {}", interface.device)?;
+    if interface.linux_name != Interface::linux_name_for(&interface.name) {
+        writeln!(text, " linux-name {}", interface.linux_name)?;
+    }
+    if let Some(mac) = interface.mac {
+        writeln!(text, " mac-address {mac}")?;
+    }
+    for (place, address) in interface.addresses.iter().enumerate() {
+        let secondary = if place == 0 { "" } else { " secondary" };
+        writeln!(text, " ip address {} {}{secondary}", address.addr(), address.netmask())?;
+    }
+    for address in &interface.addresses6 {
+        writeln!(text, " ipv6 address {address}")?;
+    }
+    if interface.mtu != Interface::DEFAULT_MTU {
+        writeln!(text, " ip mtu {}", interface.mtu)?;
+    }
+    if let Some(map) = &interface.crypto_map {
+        writeln!(text, " crypto map {map}")?;
+    }
+    writeln!(text, "{}\n!", if interface.shutdown { " shutdown" } else { " no shutdown" })
+}
