@@ -5,6 +5,9 @@ use std::path::Path;
 /// Bytes of memory that the EAL may have without hugepages, in MiB.
 const ORDINARY_MIB: u64 = 768;
 
+/// A PCI address that a host bridge has, which no driver of DPDK takes.
+const NO_DEVICE: &str = "0000:00:00.0";
+
 /// What the EAL is started with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct EalArgs {
@@ -13,8 +16,8 @@ pub(crate) struct EalArgs {
     pub(crate) hugepages: bool,
 }
 
-/// Adds to the operator's arguments what they do not say: private memory (`--in-memory`), no telemetry socket, a main
-/// thread that floats over `cores` (the workers bring their own threads), and ordinary memory if fewer than `needed`
+/// Adds to the operator's arguments what they do not say: private memory (`--in-memory`), no telemetry socket, no device
+/// but those that will be attached, warnings alone, a main thread that floats over `cores` (the workers bring their own threads), and ordinary memory if fewer than `needed`
 /// bytes of hugepages are free.
 pub(crate) fn complete(operator: &[String], cores: &[usize], free: u64, needed: u64) -> EalArgs {
     let says = |names: &[&str]| {
@@ -24,9 +27,12 @@ pub(crate) fn complete(operator: &[String], cores: &[usize], free: u64, needed: 
     };
     let says_cores = says(&["-l", "-c", "--lcores", "--main-lcore"])
         || operator.iter().any(|arg| arg.starts_with("-l") || arg.starts_with("-c"));
+    let asked_ordinary = says(&["--no-huge"]);
+    let hugepages = !asked_ordinary && free >= needed;
     let mut args = Vec::new();
     if !says(&["--in-memory", "--huge-dir", "--file-prefix", "--proc-type", "--no-shconf"]) {
-        args.push("--in-memory".to_owned());
+        // The EAL does not take `--in-memory` together with `--no-huge`; this has the same effect there.
+        args.push(if hugepages { "--in-memory" } else { "--no-shconf" }.to_owned());
     }
     if !says(&["--no-telemetry", "--telemetry"]) {
         args.push("--no-telemetry".to_owned());
@@ -35,8 +41,14 @@ pub(crate) fn complete(operator: &[String], cores: &[usize], free: u64, needed: 
         let cores = cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
         args.push(format!("--lcores=0@({cores})"));
     }
-    let asked_ordinary = says(&["--no-huge"]);
-    let hugepages = !asked_ordinary && free >= needed;
+    // Without an allow list the EAL probes every PCI device at start, also those that are not ours. This one never is
+    // there; ports that the control plane attaches are allowed as they come.
+    if !says(&["-a", "--allow", "-b", "--block", "--no-pci"]) {
+        args.extend(["-a".to_owned(), NO_DEVICE.to_owned()]);
+    }
+    if !says(&["--log-level"]) {
+        args.push("--log-level=*:warning".to_owned());
+    }
     if !hugepages {
         if !asked_ordinary {
             args.push("--no-huge".to_owned());
@@ -78,13 +90,31 @@ mod tests {
         assert!(with.hugepages);
         assert_eq!(
             with.args,
-            strings(&["--in-memory", "--no-telemetry", "--lcores=0@(0,1)", "-a", "0000:03:00.0"])
+            strings(&[
+                "--in-memory",
+                "--no-telemetry",
+                "--lcores=0@(0,1)",
+                "--log-level=*:warning",
+                "-a",
+                "0000:03:00.0"
+            ])
         );
         let without = complete(&strings(&["-l", "3", "--file-prefix=x"]), &[0, 1], 0, 1 << 28);
         assert!(!without.hugepages);
         assert_eq!(
             without.args,
-            strings(&["--no-telemetry", "--no-huge", "-m", "768", "-l", "3", "--file-prefix=x"])
+            strings(&[
+                "--no-telemetry",
+                "-a",
+                NO_DEVICE,
+                "--log-level=*:warning",
+                "--no-huge",
+                "-m",
+                "768",
+                "-l",
+                "3",
+                "--file-prefix=x"
+            ])
         );
         let asked = complete(&strings(&["--no-huge", "-m", "300"]), &[0], 1 << 40, 1);
         assert!(!asked.hugepages);

@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     let allowed: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     let eal_args = eal::complete(&args.eal, &allowed, free, needed);
-    if !eal_args.hugepages {
+    if !eal_args.hugepages && free < needed {
         tracing::warn!(
             "no hugepages: {} MiB are free and {} MiB are wanted; running on ordinary memory, which is slower \
              (mend: sysctl vm.nr_hugepages={})",

@@ -1,0 +1,268 @@
+//! A data plane in a process of its own, between capture files, with the test as its control plane.
+
+pub(crate) mod pcap;
+
+use acl::{Action, Rule};
+use model::{Direction, KeyMaterial, Mode, Prefix, Selector, Spi, Suite};
+use shm::{
+    AttachPort, Command, Control, CountersSnapshot, Device, InstallSa, Label, NextHop, PolicySegment, PortId,
+};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const LAN: u16 = 0;
+pub(crate) const WAN: u16 = 1;
+/// Entry and SA indexes of the one tunnel.
+const ENTRY: u32 = 0;
+pub(crate) const OUTBOUND: u32 = 0;
+pub(crate) const INBOUND: u32 = 1;
+
+/// One end of a tunnel.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) name: &'static str,
+    /// Station addresses of the LAN and the WAN port.
+    pub(crate) macs: [[u8; 6]; 2],
+    /// Station addresses of the host behind it and of the other gateway.
+    pub(crate) neighbours: [[u8; 6]; 2],
+    pub(crate) local: &'static str,
+    pub(crate) remote: &'static str,
+    /// What is behind it, and what is behind the other gateway, in each family.
+    pub(crate) inside: [&'static str; 2],
+    pub(crate) beyond: [&'static str; 2],
+    /// SPI and key of what it sends and of what it receives.
+    pub(crate) outbound: (u32, [u8; 20]),
+    pub(crate) inbound: (u32, [u8; 20]),
+    pub(crate) esn: bool,
+    /// The sequence number that both ends begin with.
+    pub(crate) first_sequence: u64,
+}
+
+impl Site {
+    pub(crate) fn a() -> Site {
+        Site {
+            name: "a",
+            macs: [[2, 0, 0, 0, 0, 0xA0], [2, 0, 0, 0, 0, 0xA1]],
+            neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
+            local: "192.0.2.1",
+            remote: "192.0.2.2",
+            inside: ["10.1.0.0/16", "2001:db8:1::/48"],
+            beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
+            outbound: (0x1001, [7; 20]),
+            inbound: (0x2001, [9; 20]),
+            esn: false,
+            first_sequence: 1,
+        }
+    }
+
+    /// The other end of the tunnel.
+    pub(crate) fn peer(&self) -> Site {
+        Site {
+            name: "b",
+            macs: [[2, 0, 0, 0, 0, 0xB0], self.neighbours[1]],
+            neighbours: [[2, 0, 0, 0, 0, 0xBB], self.macs[1]],
+            local: self.remote,
+            remote: self.local,
+            inside: self.beyond,
+            beyond: self.inside,
+            outbound: self.inbound,
+            inbound: self.outbound,
+            ..self.clone()
+        }
+    }
+
+    fn prefixes(&self) -> [(Prefix, Prefix); 2] {
+        std::array::from_fn(|family| {
+            (self.inside[family].parse().unwrap(), self.beyond[family].parse().unwrap())
+        })
+    }
+
+    fn sa(&self, index: u32, direction: Direction) -> Command {
+        let (spi, key) = match direction {
+            Direction::Outbound => &self.outbound,
+            Direction::Inbound => &self.inbound,
+        };
+        Command::InstallSa(Box::new(InstallSa {
+            index,
+            direction,
+            spi: Spi::new(*spi).unwrap(),
+            suite: Suite::AES_GCM_128,
+            mode: Mode::Tunnel,
+            key: KeyMaterial::new(key).unwrap(),
+            local: self.local.parse().unwrap(),
+            remote: self.remote.parse().unwrap(),
+            extended_sequence: self.esn,
+            replay_window: 4096,
+            first_sequence: self.first_sequence,
+            replay_floor: self.first_sequence - 1,
+            iv_base: 0,
+            limits: shm::Limits::default(),
+            entry: Some(ENTRY),
+        }))
+    }
+
+    /// The whole state, but for the policy's segment, which goes by offer.
+    fn commands(&self, folder: &Path, segment: u32) -> Vec<Command> {
+        let [lan, wan] = [LAN, WAN].map(|number| PortId::new(number).unwrap());
+        let attach = |port: PortId, name: &str| {
+            let file = |way: &str| folder.join(format!("{name}.{way}")).display().to_string();
+            Command::AttachPort(AttachPort {
+                port,
+                device: Device::new(&format!(
+                    "net_pcap{port},rx_pcap={},tx_pcap={}",
+                    file("in"),
+                    file("out")
+                ))
+                .unwrap(),
+                name: shm::PortName::EMPTY,
+                mac: Some(self.macs[port.index()]),
+                mtu: 1600,
+                shutdown: false,
+            })
+        };
+        let forward = |port: PortId| NextHop::Forward { port, mac: self.neighbours[port.index()] };
+        let host = |address: &str| Prefix::from(address.parse::<IpAddr>().unwrap());
+        let mut commands = vec![
+            attach(lan, "lan"),
+            attach(wan, "wan"),
+            self.sa(OUTBOUND, Direction::Outbound),
+            self.sa(INBOUND, Direction::Inbound),
+        ];
+        for (inside, beyond) in self.prefixes() {
+            let selector = Selector::between(beyond, inside).unwrap();
+            commands.push(Command::AddSelector { index: INBOUND, selector });
+        }
+        commands.extend([
+            Command::BindEntry { entry: ENTRY, sa: Some(OUTBOUND) },
+            Command::SetPolicy { port: wan, segment },
+            Command::SetNextHop { id: 0, hop: NextHop::Local },
+            Command::SetNextHop { id: 1, hop: forward(lan) },
+            Command::SetNextHop { id: 2, hop: forward(wan) },
+            Command::AddRoute { prefix: host(self.local), next_hop: 0 },
+            Command::AddRoute { prefix: host(self.remote), next_hop: 2 },
+        ]);
+        for (inside, beyond) in self.prefixes() {
+            commands.push(Command::AddRoute { prefix: inside, next_hop: 1 });
+            commands.push(Command::AddRoute { prefix: beyond, next_hop: 2 });
+        }
+        commands
+    }
+
+    fn policy(&self) -> PolicySegment {
+        let rules = self.prefixes().map(|(inside, beyond)| Rule {
+            selector: Selector::between(inside, beyond).unwrap(),
+            action: Action::Protect(ENTRY),
+        });
+        let image = acl::compile(&rules, acl::Limits::default()).unwrap();
+        let labels = ["100:10", "100:20"].map(|label| Label::new(label).unwrap());
+        PolicySegment::build(image.as_bytes(), &labels).unwrap()
+    }
+}
+
+/// What came of a run.
+pub(crate) struct Outcome {
+    pub(crate) lan: Vec<Vec<u8>>,
+    pub(crate) wan: Vec<Vec<u8>>,
+    pub(crate) counters: CountersSnapshot,
+    pub(crate) sas: [shm::SaStatus; 2],
+    /// Packets that met a rule of the policy.
+    pub(crate) hits: u64,
+}
+
+/// A running data plane; ended when dropped.
+pub(crate) struct Dataplane {
+    child: Child,
+    pub(crate) socket: PathBuf,
+}
+
+impl Dataplane {
+    pub(crate) fn start(folder: &Path) -> Dataplane {
+        let socket = folder.join("s");
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_espalier-dataplane"))
+            .args(["--log", "warn", "--max-routes", "64", "--max-sas", "16", "--mbufs", "4096", "--socket"])
+            .arg(&socket)
+            .args(["--", "--no-huge", "-m", "320", "--no-pci"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        Dataplane { child, socket }
+    }
+
+    pub(crate) fn connect(&mut self) -> Control {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Control::connect(&self.socket) {
+                Ok(control) => return control,
+                Err(error) => {
+                    assert_eq!(self.child.try_wait().unwrap(), None, "the data plane ended by itself");
+                    assert!(Instant::now() < deadline, "no connection: {error}");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        }
+    }
+
+    /// Ends it as an operator does, and sees that it ends well.
+    pub(crate) fn stop(mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "the data plane ended with {status}");
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends the frames into both ports of a gateway and returns what came out.
+pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    pcap::write(&folder.path().join("lan.in"), lan).unwrap();
+    pcap::write(&folder.path().join("wan.in"), wan).unwrap();
+    let mut dataplane = Dataplane::start(folder.path());
+    let mut control = dataplane.connect();
+    let segment = control.offer(&site.policy()).unwrap();
+    let commit = control.submit(&site.commands(folder.path(), segment), true).unwrap();
+    control.wait_ack(commit, PATIENCE).unwrap();
+    let total = (lan.len() + wan.len()) as u64;
+    let deadline = Instant::now() + PATIENCE;
+    let counters = loop {
+        let counters = control.counters().snapshot();
+        if doors(&counters).iter().sum::<u64>() >= total {
+            break counters;
+        }
+        assert!(Instant::now() < deadline, "{}: {total} packets in, but {counters:?}", site.name);
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let observer = shm::Observer::connect(&dataplane.socket).unwrap();
+    let hits =
+        observer.policies().unwrap().iter().flat_map(|policy| policy.rules()).map(|(_, hits)| hits).sum();
+    let sas = [OUTBOUND, INBOUND].map(|index| control.sa_table().get(index).unwrap());
+    drop(control);
+    dataplane.stop();
+    let out = |name: &str| pcap::read(&folder.path().join(name)).unwrap();
+    Outcome { lan: out("lan.out"), wan: out("wan.out"), counters, sas, hits }
+}
+
+/// Packets that left by each door: a wire, Linux, a drop; or that wait in the gateway.
+pub(crate) fn doors(counters: &CountersSnapshot) -> [u64; 4] {
+    let ports = || [LAN, WAN].map(|port| counters.traffic(PortId::new(port).unwrap()));
+    [
+        ports().iter().map(|port| port.tx_packets).sum(),
+        ports().iter().map(|port| port.to_linux).sum(),
+        counters.drops().values().sum(),
+        counters.workers.iter().map(|worker| worker.held).sum(),
+    ]
+}
+
+pub(crate) fn received(counters: &CountersSnapshot) -> u64 {
+    [LAN, WAN].map(|port| counters.traffic(PortId::new(port).unwrap()).rx_packets).iter().sum()
+}

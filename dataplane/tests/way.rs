@@ -1,0 +1,272 @@
+//! The whole data plane as a process, between capture files: whatever comes in leaves by one door, and what one gateway
+//! protects the other brings back, once.
+
+#![allow(clippy::unwrap_used)]
+
+mod gateway;
+
+use gateway::{Outcome, Site, doors, received, run};
+use packet::{ethernet, ipv4, ipv6, protocol, udp};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use shm::DropReason;
+use std::net::IpAddr;
+
+fn frame(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
+    let ether_type = if packet[0] >> 4 == 6 { ethernet::EtherType::IPV6 } else { ethernet::EtherType::IPV4 };
+    let mut bytes = vec![0; ethernet::HEADER_LEN];
+    ethernet::Repr { destination: to.into(), source: from.into(), ether_type }.emit(&mut bytes).unwrap();
+    bytes.extend(packet);
+    bytes
+}
+
+/// A UDP packet of `payload` bytes in all sorts; its checksum is left out.
+fn datagram(source: &str, destination: &str, ttl: u8, payload: &[u8]) -> Vec<u8> {
+    let udp = udp::Repr { source: 1000, destination: 2000, payload_len: payload.len() };
+    let below = udp::HEADER_LEN + payload.len();
+    let (mut packet, header_len) = match (source.parse().unwrap(), destination.parse().unwrap()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let mut packet = vec![0; ipv4::HEADER_LEN + below];
+            ipv4::Repr {
+                source,
+                destination,
+                protocol: protocol::UDP,
+                tos: 0xB8,
+                ttl,
+                df: true,
+                identification: 7,
+                payload_len: below,
+            }
+            .emit(&mut packet)
+            .unwrap();
+            (packet, ipv4::HEADER_LEN)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let mut packet = vec![0; ipv6::HEADER_LEN + below];
+            ipv6::Repr {
+                source,
+                destination,
+                next_header: protocol::UDP,
+                traffic_class: 0xB8,
+                flow_label: 0xABCDE,
+                hop_limit: ttl,
+                payload_len: below,
+            }
+            .emit(&mut packet)
+            .unwrap();
+            (packet, ipv6::HEADER_LEN)
+        }
+        _ => panic!("addresses of two families"),
+    };
+    udp.emit(&mut packet[header_len..]).unwrap();
+    packet[header_len + udp::HEADER_LEN..].copy_from_slice(payload);
+    packet
+}
+
+/// What hosts behind `site` send to hosts behind its peer: every size, both families.
+fn conversation(site: &Site) -> Vec<Vec<u8>> {
+    let sizes = (0..64).chain([100, 500, 1000, 1400, 1410, 1411, 1412]);
+    sizes
+        .flat_map(|size| {
+            let payload: Vec<u8> = (0..size).map(|at| at as u8).collect();
+            let four = datagram("10.1.0.9", "10.2.0.7", 64, &payload);
+            let six = datagram("2001:db8:1::9", "2001:db8:2::7", 64, &payload);
+            [four, six].map(|packet| frame(site.macs[0], site.neighbours[0], &packet))
+        })
+        .collect()
+}
+
+/// The conversation as it must arrive: two hops later, in frames of the far LAN.
+fn arrived(site: &Site, peer: &Site) -> Vec<Vec<u8>> {
+    let mut frames = conversation(site);
+    for bytes in &mut frames {
+        let (_, packet) = bytes.split_at_mut(ethernet::HEADER_LEN);
+        for _ in 0..2 {
+            match packet[0] >> 4 {
+                4 => drop(ipv4::Packet::new_unchecked(&mut *packet).decrement_ttl()),
+                _ => drop(ipv6::Packet::new_unchecked(&mut *packet).decrement_hop_limit()),
+            }
+        }
+        let whole = frame(peer.neighbours[0], peer.macs[0], packet);
+        *bytes = whole;
+    }
+    frames
+}
+
+fn drops(outcome: &Outcome, reason: DropReason) -> u64 {
+    outcome.counters.drops().get(&reason).copied().unwrap_or(0)
+}
+
+fn there_and_back(site: &Site) {
+    let peer = site.peer();
+    let sent = conversation(site);
+    let count = sent.len() as u64;
+    let here = run(site, &sent, &[]);
+    assert_eq!(here.wan.len() as u64, count, "{:?}", here.counters.drops());
+    assert!(here.lan.is_empty());
+    assert_eq!(here.hits, count);
+    assert_eq!(here.sas[0].counters.packets, count);
+    assert_eq!(here.sas[0].next_sequence, site.first_sequence + count);
+    for esp in &here.wan {
+        let outer = ipv4::Packet::new_checked(&esp[ethernet::HEADER_LEN..]).unwrap();
+        assert_eq!(outer.protocol(), protocol::ESP);
+        assert!(
+            !esp.windows(16).any(|window| (0..16).all(|at| window[at] == window[0].wrapping_add(at as u8)))
+        );
+    }
+
+    // Every packet twice, and once with a bit turned over, first.
+    let mut hostile = Vec::new();
+    for (number, esp) in here.wan.iter().enumerate() {
+        let mut tampered = esp.clone();
+        // Somewhere behind the SPI and the sequence number: the IV, the text or the ICV.
+        let at = ethernet::HEADER_LEN + ipv4::HEADER_LEN + 8;
+        let at = at + number * 7 % (esp.len() - at);
+        tampered[at] ^= 1 << (number % 8);
+        hostile.extend([tampered, esp.clone(), esp.clone()]);
+    }
+    let there = run(&peer, &[], &hostile);
+    assert_eq!(there.lan, arrived(site, &peer), "{:?}", there.counters.drops());
+    assert!(there.wan.is_empty());
+    assert_eq!(there.sas[1].counters.packets, count);
+    assert_eq!(there.sas[1].counters.auth_failed, count);
+    assert_eq!(there.sas[1].counters.replayed, count);
+    assert_eq!(there.sas[1].highest, site.first_sequence + count - 1);
+    assert_eq!(drops(&there, DropReason::EspBadIcv), count);
+    assert_eq!(drops(&there, DropReason::EspReplayed), count);
+}
+
+#[test]
+fn what_one_protects_the_other_brings_back() {
+    there_and_back(&Site::a());
+}
+
+/// The low half of the sequence number passes zero on the way.
+#[test]
+fn also_where_the_extended_sequence_number_carries() {
+    there_and_back(&Site { esn: true, first_sequence: (1 << 32) - 50, ..Site::a() });
+}
+
+/// What comes in clear where the map wants it protected, or out of an SA that is not for it, is not let in.
+#[test]
+fn nothing_comes_in_that_policy_forbids() {
+    let site = Site::a();
+    let peer = site.peer();
+    let from_outside = |packet: &[u8]| frame(peer.macs[1], peer.neighbours[1], packet);
+    // In clear: towards the LAN (forbidden) and past the map (allowed).
+    let forbidden = datagram("10.1.0.9", "10.2.0.7", 64, b"in clear");
+    let allowed = datagram("198.51.100.1", "10.2.0.7", 64, b"not the tunnel's");
+    // Through the SA: from addresses that it is not for. The sender's map is wider than the receiver's selectors.
+    let wider =
+        Site { inside: ["10.0.0.0/8", "2001:db8:1::/48"], beyond: ["10.0.0.0/8", "2001:db8:2::/48"], ..site };
+    let stranger = datagram("10.77.0.9", "10.88.0.7", 64, b"not what the SA is for");
+    let sealed = run(&wider, &[frame(wider.macs[0], wider.neighbours[0], &stranger)], &[]);
+    assert_eq!(sealed.wan.len(), 1, "{:?}", sealed.counters.drops());
+    let mut unknown = sealed.wan[0].clone();
+    unknown[ethernet::HEADER_LEN + ipv4::HEADER_LEN] ^= 0x80;
+    let wan = [from_outside(&forbidden), from_outside(&allowed), sealed.wan[0].clone(), unknown];
+    let outcome = run(&peer, &[], &wan);
+    assert_eq!(outcome.lan.len(), 1, "{:?}", outcome.counters.drops());
+    assert!(outcome.lan[0].ends_with(b"not the tunnel's"));
+    assert_eq!(drops(&outcome, DropReason::PolicyCleartext), 1);
+    assert_eq!(drops(&outcome, DropReason::EspSelectorMismatch), 1);
+    assert_eq!(drops(&outcome, DropReason::EspUnknownSpi), 1);
+    assert_eq!(outcome.sas[1].counters.selector_mismatch, 1);
+}
+
+/// Frames that come close to what a gateway does with them, and frames that are nothing at all.
+fn any_frame(site: Site) -> impl Strategy<Value = Vec<u8>> {
+    let bytes = prop::collection::vec(any::<u8>(), 1..300);
+    let ends = || {
+        prop::sample::select(vec!["10.1.0.9", "10.2.0.7", "192.0.2.1", "192.0.2.2", "224.0.0.5", "8.8.8.8"])
+    };
+    let ends6 = || prop::sample::select(vec!["2001:db8:1::9", "2001:db8:2::7", "fe80::1", "ff02::1", "::1"]);
+    let to = prop::sample::select(vec![site.macs[0], site.macs[1], [0xFF; 6], [1, 0, 0x5E, 0, 0, 5], [2; 6]]);
+    let ip = prop_oneof![
+        (ends(), ends(), 0u8..4, bytes.clone()).prop_map(|(s, d, ttl, p)| datagram(s, d, ttl, &p)),
+        (ends6(), ends6(), 0u8..4, bytes.clone()).prop_map(|(s, d, ttl, p)| datagram(s, d, ttl, &p)),
+        // What claims to be ESP to us.
+        (ends(), prop::bool::ANY, bytes.clone()).prop_map(|(source, known, text)| {
+            let mut esp = if known { 0x2001_u32.to_be_bytes().to_vec() } else { Vec::new() };
+            esp.extend(text);
+            let mut packet = vec![0; ipv4::HEADER_LEN + esp.len()];
+            ipv4::Repr {
+                source: source.parse().unwrap(),
+                destination: "192.0.2.1".parse().unwrap(),
+                protocol: protocol::ESP,
+                tos: 0,
+                ttl: 9,
+                df: false,
+                identification: 1,
+                payload_len: esp.len(),
+            }
+            .emit(&mut packet)
+            .unwrap();
+            packet[ipv4::HEADER_LEN..].copy_from_slice(&esp);
+            packet
+        }),
+    ];
+    let framed = (to, ip).prop_map(move |(to, packet)| frame(to, site.neighbours[0], &packet));
+    prop_oneof![
+        1 => bytes,
+        4 => framed.clone(),
+        // With some bytes overwritten, cut short, or with more behind it.
+        4 => (framed, prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), any::<u16>()).prop_map(
+            |(mut frame, spots, len)| {
+                for (at, byte) in spots {
+                    let at = at.index(frame.len());
+                    frame[at] = byte;
+                }
+                match len % 4 {
+                    0 => frame.truncate(1 + usize::from(len) % frame.len()),
+                    1 => frame.extend(vec![0xEE; usize::from(len) % 64]),
+                    _ => {}
+                }
+                frame
+            }
+        ),
+    ]
+}
+
+/// Frames, shown by their number: the drop counters say more than all the bytes.
+#[derive(Clone)]
+struct Frames(Vec<Vec<u8>>);
+
+impl std::fmt::Debug for Frames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} frames", self.0.len())
+    }
+}
+
+#[test]
+fn every_packet_leaves_by_one_door() {
+    // Each case is two processes' worth of start-up, so: few cases of many packets.
+    let mut runner = TestRunner::new(Config { cases: 6, max_shrink_iters: 0, ..Config::default() });
+    let frames = || prop::collection::vec(any_frame(Site::a()), 100..400).prop_map(Frames);
+    runner
+        .run(&(frames(), frames()), |(Frames(lan), Frames(wan))| {
+            let outcome = run(&Site::a(), &lan, &wan);
+            let sent = (lan.len() + wan.len()) as u64;
+            let doors = doors(&outcome.counters);
+            prop_assert_eq!(received(&outcome.counters), sent);
+            prop_assert_eq!(
+                doors.iter().sum::<u64>(),
+                sent,
+                "doors {:?}, drops {:?}",
+                doors,
+                outcome.counters.drops()
+            );
+            let written = (outcome.lan.len() + outcome.wan.len()) as u64;
+            prop_assert_eq!(doors[0], written);
+            // Without a mirror TAP nothing goes to Linux, and nothing can be at fault inside.
+            prop_assert_eq!(doors[1], 0);
+            prop_assert_eq!(drops(&outcome, DropReason::Internal), 0);
+            // Nothing that the map protects leaves the WAN in clear.
+            for bytes in &outcome.wan {
+                let inner = |prefix: &[u8]| bytes.windows(prefix.len()).any(|window| window == prefix);
+                prop_assert!(!inner(&[10, 1, 0, 9, 10, 2, 0, 7]));
+            }
+            Ok(())
+        })
+        .unwrap();
+}
