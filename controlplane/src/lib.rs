@@ -7,3 +7,7 @@
 
 pub mod forwarding;
 pub mod kernel;
+pub mod link;
+pub mod memory;
+pub mod operator;
+pub mod plan;

@@ -1,0 +1,45 @@
+//! The daemon's control socket: one JSON document a line, a question and its answer.
+//!
+//! What shared memory shows, an operator's command reads there; the daemon is asked for what is not there, and to reload.
+
+pub mod client;
+pub mod facts;
+pub mod server;
+
+use facts::ConfigFacts;
+use serde::{Deserialize, Serialize};
+
+/// Where the daemon listens unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/espalier/control.sock";
+/// Bytes of the longest question.
+const MAX_QUESTION: u64 = 4096;
+
+/// What the daemon can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Question {
+    /// What the configuration says.
+    Facts,
+    /// To read the configuration again.
+    Reload,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "lowercase")]
+pub enum Answer {
+    /// To [`Question::Facts`].
+    Facts(Box<ConfigFacts>),
+    /// To [`Question::Reload`]: it is done.
+    Reloaded {
+        /// What the operator should look at all the same.
+        warnings: Vec<String>,
+    },
+    /// Nothing was done, and everything is as before.
+    Refused {
+        /// Why, in one sentence.
+        reason: String,
+        /// What is wrong with the configuration, a line each.
+        diagnostics: Vec<String>,
+    },
+}
