@@ -5,6 +5,7 @@
 //! or how the data plane does anything. Pure decisions ([`forwarding`]) are apart from what talks to the world.
 #![forbid(unsafe_code)]
 
+pub mod daemon;
 pub mod forwarding;
 pub mod kernel;
 pub mod link;
