@@ -57,6 +57,10 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
                 esp::outbound::Unsupported::Transport => Reason::ModeUnsupported,
             })?;
             let last_of_numbers = esp::sequence::last(install.extended_sequence);
+            // A packet takes a number, so a limit of packets is a limit of numbers, kept to the last one.
+            let last_sequence = install.limits.hard_packets.map_or(last_of_numbers, |hard| {
+                install.first_sequence.saturating_add(hard).saturating_sub(1).min(last_of_numbers)
+            });
             Ok(Built::Outbound(Arc::new(OutboundSa {
                 index: install.index,
                 spi: install.spi,
@@ -64,10 +68,7 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
                 template,
                 icv,
                 iv_base: install.iv_base,
-                last_sequence: install
-                    .limits
-                    .hard_packets
-                    .map_or(last_of_numbers, |hard| hard.min(last_of_numbers)),
+                last_sequence,
                 limits: install.limits,
             })))
         }
