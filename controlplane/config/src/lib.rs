@@ -10,9 +10,9 @@
 //! - [`policy`] flattens the crypto map of an interface into one list of which the first match wins; [`Config::tunnels`]
 //!   resolves crypto map entries into what an SA pair needs.
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
 
 mod access_list;
+mod check;
 mod crypto;
 mod diagnostic;
 mod interface;

@@ -115,13 +115,6 @@ impl<'t> Source<'t> {
         Source { file: file.into(), lines }
     }
 
-    /// The word that begins there, as a message may show it.
-    pub(crate) fn quoted(&self, at: At) -> String {
-        let words = self.lines.get(at.line).map(|line| line.words.as_slice()).unwrap_or_default();
-        let found = words.binary_search_by_key(&at.start, |word| word.at.start).ok();
-        found.and_then(|i| words.get(i)).map(Word::quoted).unwrap_or_default()
-    }
-
     /// Where that is, as people say it.
     pub(crate) fn place(&self, at: At) -> Place {
         let Some(line) = self.lines.get(at.line) else {

@@ -36,7 +36,12 @@ impl<'l, 't> Cursor<'l, 't> {
         self.words.get(1)
     }
 
-    /// Words that are left.
+    /// The words that are left.
+    pub(crate) fn words(&self) -> &'l [Word<'t>] {
+        self.words
+    }
+
+    /// How many they are.
     pub(crate) fn left(&self) -> usize {
         self.words.len()
     }
@@ -46,14 +51,6 @@ impl<'l, 't> Cursor<'l, 't> {
         let first = self.line.words.first().map(|word| word.at).unwrap_or(self.end_of_line());
         let last = self.line.words.last().map(|word| word.at).unwrap_or(first);
         first.to(last)
-    }
-
-    /// From the beginning of the line to the last word taken.
-    pub(crate) fn taken(&self) -> At {
-        let taken = self.line.words.len() - self.words.len();
-        let last = self.line.words.get(taken.saturating_sub(1)).map(|word| word.at);
-        let whole = self.whole();
-        At { end: last.map_or(whole.end, |at| at.end), ..whole }
     }
 
     /// Whether the line begins with white space.

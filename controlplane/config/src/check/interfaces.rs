@@ -1,0 +1,215 @@
+//! Interfaces: each has a device of its own, and addresses that no other has.
+
+use super::is_unicast;
+use crate::parse::{Draft, Found, InterfaceDraft};
+use crate::source::{At, Fault, Report};
+use crate::{Config, Interface, Name};
+use model::{Ipv4Prefix, Ipv6Prefix, Prefix};
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// The smallest MTU of a link that carries IPv6 (RFC 8200, section 5).
+const MIN_MTU_V6: u16 = 1280;
+
+pub(super) fn check(draft: &Draft, report: &mut Report<'_, '_>) -> Vec<Interface> {
+    if let Some(interface) = draft.interfaces.get(Config::MAX_INTERFACES) {
+        let fault = Fault::new(
+            interface.name.at,
+            format!("there are more than {} interfaces", Config::MAX_INTERFACES),
+        );
+        report.error(fault.help("remove some"));
+        return Vec::new();
+    }
+    let mut devices =
+        Once::new("another interface stands on this device", "give each interface a device of its own");
+    let mut linux_names = Once::new(
+        "another interface has this name in Linux",
+        "give one of them another by `linux-name NAME`",
+    );
+    let mut macs =
+        Once::new("another interface has this address", "give each interface an address of its own");
+    for interface in &draft.interfaces {
+        let name = &interface.name.value;
+        if interface.device.is_missing() && !interface.faulty {
+            let fault = Fault::new(interface.name.at, format!("interface `{name}` has no device"));
+            report.error(fault.help("write `device` under it, with a PCI address or a DPDK device string"));
+        }
+        if let Some(Found { value: device, at }) = interface.device.found() {
+            devices.see(device_names(device), *at, report);
+        }
+        let linux_at = interface.linux_name.found().map_or(interface.name.at, |name| name.at);
+        let linux_name = linux_name(interface);
+        linux_names.see([linux_name.as_str().to_owned()], linux_at, report);
+        if let Some(Found { value: device, at }) = interface.device.found()
+            && parameter(device, "iface") == Some(linux_name.as_str())
+        {
+            let fault = Fault::new(
+                linux_at,
+                format!("`{linux_name}` would be the name of the interface's mirror in Linux, too"),
+            );
+            report.error(
+                fault
+                    .related(*at, "here it is the device's")
+                    .help("give the mirror another by `linux-name NAME`"),
+            );
+        }
+        if let Some(Found { value: mac, at }) = interface.mac.found() {
+            macs.see([*mac], *at, report);
+        }
+        mtu(interface, report);
+    }
+    addresses(draft, report);
+    draft.interfaces.iter().filter_map(finish).collect()
+}
+
+fn finish(draft: &InterfaceDraft) -> Option<Interface> {
+    let primary = draft.primary.value().into_iter();
+    Some(Interface {
+        name: draft.name.value.clone(),
+        linux_name: linux_name(draft),
+        device: draft.device.value()?.clone(),
+        mac: draft.mac.value().copied(),
+        description: draft.description.value().cloned(),
+        addresses: primary.chain(draft.secondary.iter().map(|found| &found.value)).copied().collect(),
+        addresses6: draft.addresses6.iter().map(|found| found.value).collect(),
+        mtu: draft.ip_mtu.value().or(draft.mtu.value()).copied().unwrap_or(Interface::DEFAULT_MTU),
+        crypto_map: draft.crypto_map.value().cloned(),
+        shutdown: draft.shutdown.value().copied().unwrap_or(false),
+    })
+}
+
+fn linux_name(draft: &InterfaceDraft) -> Name {
+    draft.linux_name.value().cloned().unwrap_or_else(|| Interface::linux_name_for(&draft.name.value))
+}
+
+/// Things of which each may stand once.
+struct Once<T> {
+    seen: HashMap<T, At>,
+    message: &'static str,
+    help: &'static str,
+}
+
+impl<T: Hash + Eq> Once<T> {
+    fn new(message: &'static str, help: &'static str) -> Once<T> {
+        Once { seen: HashMap::new(), message, help }
+    }
+
+    /// Several names of one thing; at most one error.
+    fn see(&mut self, names: impl IntoIterator<Item = T>, at: At, report: &mut Report<'_, '_>) {
+        let mut first = None;
+        for name in names {
+            match self.seen.get(&name) {
+                Some(&seen) => first = Some(seen),
+                None => drop(self.seen.insert(name, at)),
+            }
+        }
+        if let Some(first) = first {
+            report.error(Fault::new(at, self.message).related(first, "here").help(self.help));
+        }
+    }
+}
+
+/// By what DPDK and Linux know a device: the name before the first comma, and the Linux interface that it stands on.
+fn device_names(device: &str) -> Vec<String> {
+    let name = device.split(',').next().unwrap_or(device).to_ascii_lowercase();
+    let is_short_pci = name.matches(':').count() == 1 && name.contains('.');
+    let name = if is_short_pci { format!("0000:{name}") } else { name };
+    let iface = parameter(device, "iface").map(|iface| format!("iface={iface}"));
+    [Some(name), iface].into_iter().flatten().collect()
+}
+
+/// The value of `NAME=VALUE` in a device string.
+fn parameter<'d>(device: &'d str, name: &str) -> Option<&'d str> {
+    let mut parameters = device.split(',').skip(1).filter_map(|parameter| parameter.split_once('='));
+    parameters.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+fn mtu(interface: &InterfaceDraft, report: &mut Report<'_, '_>) {
+    let (link, ip) = (interface.mtu.found(), interface.ip_mtu.found());
+    if let (Some(link), Some(ip)) = (link, ip)
+        && ip.value > link.value
+    {
+        let fault = Fault::new(
+            ip.at,
+            format!("IP packets of {} bytes do not fit on a link that takes {}", ip.value, link.value),
+        );
+        report.error(fault.related(link.at, "of the link").help("raise `mtu` or lower `ip mtu`"));
+    }
+    if let (Some(mtu), Some(address)) = (ip.or(link), interface.addresses6.first())
+        && mtu.value < MIN_MTU_V6
+    {
+        let fault = Fault::new(mtu.at, format!("IPv6 wants an MTU of at least {MIN_MTU_V6} bytes"));
+        report.error(
+            fault.related(address.at, "IPv6 is on here").help("raise the MTU, or remove the IPv6 address"),
+        );
+    }
+}
+
+fn addresses(draft: &Draft, report: &mut Report<'_, '_>) {
+    let mut all: Vec<(usize, Prefix, At)> = Vec::new();
+    for (place, interface) in draft.interfaces.iter().enumerate() {
+        let v4 = interface.primary.found().into_iter().chain(&interface.secondary);
+        for Found { value, at } in v4 {
+            match wrong_v4(*value) {
+                Some(message) => {
+                    report.error(Fault::new(*at, message).help("take the address of a machine in the subnet"))
+                }
+                None => all.push((place, (*value).into(), *at)),
+            }
+        }
+        for Found { value, at } in &interface.addresses6 {
+            match wrong_v6(*value) {
+                Some(message) => {
+                    report.error(Fault::new(*at, message).help("take the address of a machine in the subnet"))
+                }
+                None => all.push((place, (*value).into(), *at)),
+            }
+        }
+        if let (None, Some(secondary)) = (interface.primary.found(), interface.secondary.first())
+            && interface.primary.is_missing()
+        {
+            let fault = Fault::new(secondary.at, "there is a secondary address but no primary one");
+            report.error(fault.help("write the first address without `secondary`"));
+        }
+    }
+    for (i, (interface, prefix, at)) in all.iter().enumerate() {
+        let before = all.get(..i).unwrap_or_default();
+        let clash = before.iter().find(|(other, known, _)| match interface == other {
+            true => known.addr() == prefix.addr(),
+            false => (known.contains(prefix) || prefix.contains(known)) && !is_link_local(prefix),
+        });
+        if let Some((other, known, first)) = clash {
+            let message = match interface == other {
+                true => format!("the interface has the address `{}` twice", prefix.addr()),
+                false => format!("`{}` overlaps `{}` of another interface", prefix.trunc(), known.trunc()),
+            };
+            let fault = Fault::new(*at, message).related(*first, "written here");
+            report.error(fault.help("give each interface subnets of its own"));
+        }
+    }
+}
+
+fn is_link_local(prefix: &Prefix) -> bool {
+    matches!(prefix, Prefix::V6(prefix) if prefix.addr().is_unicast_link_local())
+}
+
+fn wrong_v4(address: Ipv4Prefix) -> Option<String> {
+    let (host, length) = (address.addr(), address.prefix_len());
+    if !is_unicast(host.into()) || length == 0 {
+        return Some(format!("`{host}` can be no interface's address"));
+    }
+    if length < 31 && host == address.network() {
+        return Some(format!("`{host}` is the address of the subnet `{}` itself", address.trunc()));
+    }
+    (length < 31 && host == address.broadcast())
+        .then(|| format!("`{host}` is the broadcast address of the subnet `{}`", address.trunc()))
+}
+
+fn wrong_v6(address: Ipv6Prefix) -> Option<String> {
+    let (host, length) = (address.addr(), address.prefix_len());
+    if !is_unicast(host.into()) || length == 0 || host.to_ipv4_mapped().is_some() {
+        return Some(format!("`{host}` can be no interface's address"));
+    }
+    (length < 127 && host == address.network())
+        .then(|| format!("`{host}` is the anycast address of the routers of `{}`", address.trunc()))
+}

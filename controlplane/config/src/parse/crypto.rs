@@ -1,0 +1,325 @@
+//! `crypto ipsec` and `crypto map`, and the lines under them.
+
+use super::cursor::{Cursor, Found, parse_decimal, suggest, unexpected};
+use super::draft::{EntryDraft, KeyDraft, SetDraft, Setting};
+use super::interface::{interface_name, last};
+use super::words::{ENTRY, refusal};
+use super::{Mode, Reader, refuse};
+use crate::source::{Fault, MASK, Word};
+use crate::{Name, ReplayWindow};
+use model::{KeyMaterial, Spi, Suite};
+use std::net::Ipv4Addr;
+use zeroize::Zeroize;
+
+const MANUAL: &str = "give the keys by `set session-key` under `crypto map NAME SEQUENCE ipsec-manual`";
+
+impl Reader<'_, '_> {
+    pub(super) fn crypto_ipsec(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        self.mode = Mode::Refused { loose: true };
+        cursor.accept("crypto");
+        cursor.accept("ipsec");
+        match cursor.one_of(&["transform-set", "security-association"])?.value {
+            "transform-set" => self.transform_set(cursor),
+            _ => {
+                self.mode = Mode::Top;
+                cursor.one_of(&["replay"])?;
+                self.draft.replay.fill(last(cursor, replay))
+            }
+        }
+    }
+
+    fn transform_set(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        let name = cursor.name("a transform set's name")?;
+        self.mode = Mode::Set(name.value.clone());
+        let fresh =
+            SetDraft { at: name.at, suite: Setting::Missing, mode: Setting::Missing, esn: Setting::Missing };
+        let set = self.draft.sets.entry(name.value).or_insert(fresh);
+        set.suite.fill(last(cursor, suite))
+    }
+
+    pub(super) fn in_set(&mut self, name: &Name, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        let Some(set) = self.draft.sets.get_mut(name) else { return Ok(()) };
+        let whole = cursor.whole();
+        let keyword = cursor.next("a command")?;
+        match keyword.text.to_ascii_lowercase().as_str() {
+            "esn" => set.esn.fill(cursor.end().map(|()| Found { value: (), at: whole })),
+            "mode" => {
+                let transport = cursor.peek().is_some_and(|word| word.is("transport"));
+                let read = match transport {
+                    true => Err(Fault::new(whole, "`mode transport` is not available in Espalier yet")
+                        .help("write `mode tunnel`, here and on the peer")),
+                    false => last(cursor, |cursor| cursor.one_of(&["tunnel"]))
+                        .map(|_| Found { value: (), at: whole }),
+                };
+                set.mode.fill(read)
+            }
+            _ => {
+                let message =
+                    format!("{} is no command that Espalier knows under `transform-set`", keyword.quoted());
+                let known = ["mode", "esn"].into_iter().chain(super::COMMANDS);
+                Err(suggest(Fault::new(keyword.at, message), keyword, known))
+            }
+        }
+    }
+
+    pub(super) fn crypto_map(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        self.mode = Mode::Refused { loose: true };
+        let whole = cursor.whole();
+        cursor.accept("crypto");
+        cursor.accept("map");
+        let name = cursor.name("a crypto map's name")?;
+        let map = self.draft.maps.entry(name.value.clone()).or_default();
+        if cursor.accept("local-address") {
+            self.mode = Mode::Top;
+            return map
+                .local_address
+                .fill(last(cursor, |cursor| interface_name(cursor, "an interface's name")));
+        }
+        map.faulty = true;
+        if cursor.left() == 0 {
+            let fault = Fault::new(whole, "the line ends where the entry's sequence number should be");
+            return Err(fault.help("to put the map on an interface, write this line under `interface`"));
+        }
+        if let Some(word) = cursor.peek().filter(|word| parse_decimal(word.text).is_none()) {
+            const LATER: [&str; 5] = ["client", "isakmp", "isakmp-profile", "redundancy", "gdoi"];
+            if LATER.iter().any(|later| word.is(later)) {
+                let fault = Fault::new(
+                    word.at,
+                    format!("{} is not available in Espalier: it has no IKE yet", word.quoted()),
+                );
+                return Err(fault.help(MANUAL));
+            }
+        }
+        let sequence = cursor.number("a sequence number", 1..=65535)?;
+        let kind = cursor.next("`ipsec-manual`")?;
+        if kind.is("ipsec-isakmp") || kind.is("gdoi") {
+            let fault = Fault::new(
+                kind.at,
+                format!("{} is not available in Espalier: it has no IKE yet", kind.quoted()),
+            );
+            return Err(fault.help(MANUAL));
+        }
+        if !kind.is("ipsec-manual") {
+            return Err(unexpected(kind, "`ipsec-manual`", ["ipsec-manual"]));
+        }
+        cursor.end()?;
+        map.faulty = false;
+        let sequence = sequence.value as u16;
+        map.entries.entry(sequence).or_insert_with(|| EntryDraft::new(whole));
+        self.mode = Mode::Entry(name.value, sequence);
+        Ok(())
+    }
+
+    pub(super) fn in_entry(
+        &mut self,
+        map: &Name,
+        sequence: u16,
+        cursor: &mut Cursor<'_, '_>,
+    ) -> Result<(), Fault> {
+        let Some(entry) = self.draft.maps.get_mut(map).and_then(|map| map.entries.get_mut(&sequence)) else {
+            return Ok(());
+        };
+        if let Some((refused, at)) = refusal(&ENTRY, cursor.words()) {
+            return Err(refuse(refused, at));
+        }
+        let done = entry_line(entry, cursor);
+        entry.faulty |= done.is_err();
+        done
+    }
+}
+
+fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+    let keyword = cursor.next("a command")?;
+    match keyword.text.to_ascii_lowercase().as_str() {
+        "description" => entry.description.fill(cursor.rest("the description", 200)),
+        "match" => {
+            let read = match_address(cursor).and_then(|name| match entry.lists.len() {
+                0 | 1 => Ok(name),
+                _ => Err(Fault::new(name.at, "an entry has at most one access list of each address family")
+                    .help("merge the lists, or write another entry")),
+            });
+            entry.lists.push(read?);
+            Ok(())
+        }
+        "set" => match cursor.one_of(&["peer", "transform-set", "session-key"])?.value {
+            "peer" => entry.peer.fill(last(cursor, peer)),
+            "transform-set" => entry.transform_set.fill(transform_set_name(cursor)),
+            _ => match cursor.one_of(&["inbound", "outbound"])?.value {
+                "inbound" => entry.inbound.fill(last(cursor, session_key)),
+                _ => entry.outbound.fill(last(cursor, session_key)),
+            },
+        },
+        _ => Err(unknown(keyword)),
+    }
+}
+
+fn unknown(word: &Word<'_>) -> Fault {
+    let fault = Fault::new(
+        word.at,
+        format!("{} is no command that Espalier knows under `crypto map`", word.quoted()),
+    );
+    suggest(fault, word, ["description", "match", "set"].into_iter().chain(super::COMMANDS))
+}
+
+fn replay(cursor: &mut Cursor<'_, '_>) -> Result<Found<ReplayWindow>, Fault> {
+    let word = cursor.one_of(&["window-size", "disable"])?;
+    if word.value == "disable" {
+        return Ok(Found { value: ReplayWindow::Disabled, at: word.at });
+    }
+    let size = cursor.number("a window size in packets", ReplayWindow::MIN..=ReplayWindow::MAX)?;
+    Ok(Found { value: ReplayWindow::Packets(size.value), at: word.at.to(size.at) })
+}
+
+fn suite(cursor: &mut Cursor<'_, '_>) -> Result<Found<Suite>, Fault> {
+    const MEND: &str = "write `esp-gcm 128` or `esp-gcm 256`, here and on the peer";
+    const LATER: [&str; 17] = [
+        "ah-md5-hmac",
+        "ah-sha-hmac",
+        "ah-sha256-hmac",
+        "ah-sha384-hmac",
+        "ah-sha512-hmac",
+        "comp-lzs",
+        "esp-3des",
+        "esp-aes",
+        "esp-des",
+        "esp-gmac",
+        "esp-md5-hmac",
+        "esp-null",
+        "esp-seal",
+        "esp-sha-hmac",
+        "esp-sha256-hmac",
+        "esp-sha384-hmac",
+        "esp-sha512-hmac",
+    ];
+    let word = cursor.next("a transform such as `esp-gcm 128`")?;
+    if LATER.iter().any(|later| word.is(later)) {
+        let fault =
+            Fault::new(word.at, format!("the transform {} is not available in Espalier yet", word.quoted()));
+        return Err(fault.help(MEND));
+    }
+    if !word.is("esp-gcm") {
+        let fault = unexpected(word, "a transform", ["esp-gcm"]);
+        return Err(if fault.help.is_some() { fault } else { fault.help(MEND) });
+    }
+    // IOS takes 128 for what is not written; two ends that mean different things are better written down.
+    let bits = cursor.next("the length of the key, 128 or 256,").map_err(|fault| fault.help(MEND))?;
+    let value = match parse_decimal(bits.text) {
+        Some(128) => Suite::AES_GCM_128,
+        Some(256) => Suite::AES_GCM_256,
+        Some(192) => {
+            return Err(Fault::new(bits.at, "`esp-gcm 192` is not available in Espalier yet").help(MEND));
+        }
+        _ => return Err(unexpected(bits, "the length of the key, 128 or 256,", []).help(MEND)),
+    };
+    Ok(Found { value, at: word.at.to(bits.at) })
+}
+
+fn match_address(cursor: &mut Cursor<'_, '_>) -> Result<Found<Name>, Fault> {
+    cursor.one_of(&["address"])?;
+    last(cursor, |cursor| cursor.name("an access list's number or name"))
+}
+
+fn transform_set_name(cursor: &mut Cursor<'_, '_>) -> Result<Found<Name>, Fault> {
+    let name = cursor.name("a transform set's name")?;
+    if let Some(word) = cursor.peek() {
+        let fault = Fault::new(
+            word.at,
+            "an entry with manual keys has one transform set: there is nobody to choose with",
+        );
+        return Err(fault.help("keep the one that the peer has"));
+    }
+    Ok(name)
+}
+
+fn peer(cursor: &mut Cursor<'_, '_>) -> Result<Found<Ipv4Addr>, Fault> {
+    let peer = cursor.peek().copied();
+    let v6 = peer.filter(|word| word.text.parse::<std::net::Ipv6Addr>().is_ok());
+    if let Some(word) = v6 {
+        let fault = Fault::new(word.at, "peers over IPv6 are not available in Espalier yet");
+        return Err(fault.help("take an IPv4 address of the peer; the packets inside may well be IPv6"));
+    }
+    let address = cursor.ipv4("the peer")?;
+    if !crate::check::is_unicast(address.value.into()) {
+        let fault = Fault::new(address.at, format!("`{}` is no address of one peer", address.value));
+        return Err(fault.help("take the peer's own address"));
+    }
+    Ok(address)
+}
+
+/// `esp SPI cipher KEY`.
+fn session_key(cursor: &mut Cursor<'_, '_>) -> Result<Found<KeyDraft>, Fault> {
+    if let Some(word) = cursor.peek().filter(|word| word.is("ah")) {
+        return Err(Fault::new(word.at, "`ah` is not available in Espalier")
+            .help("write `esp`, here and on the peer"));
+    }
+    cursor.one_of(&["esp"])?;
+    let word = cursor.next("the SPI")?;
+    let number = match word.text.strip_prefix("0x").or_else(|| word.text.strip_prefix("0X")) {
+        Some(digits) if !digits.starts_with('+') => u32::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None => parse_decimal(word.text),
+    };
+    let Some(number) = number else {
+        return Err(Fault::new(
+            word.at,
+            format!("{} is no SPI, a number from 256 to 4294967295", word.quoted()),
+        ));
+    };
+    let spi = Spi::new(number).map_err(|error| {
+        Fault::new(word.at, format!("SPI {} is reserved (RFC 4303, section 2.1)", error.0))
+            .help("take one from 256 to 4294967295")
+    })?;
+    cursor.one_of(&["cipher"])?;
+    let digits = cursor.next("the key")?;
+    if let Some(word) = cursor.peek().filter(|word| word.is("authenticator")) {
+        let fault = Fault::new(word.at, "AES-GCM has no second key for authentication");
+        return Err(fault.help("end the line behind the key of `cipher`"));
+    }
+    let key = key(digits)?;
+    Ok(Found {
+        value: KeyDraft { spi: Found { value: spi, at: word.at }, key: Found { value: key, at: digits.at } },
+        at: word.at,
+    })
+}
+
+/// Hexadecimal digits, as many as there are; what an entry's suite wants is asked when all is read.
+fn key(word: &Word<'_>) -> Result<KeyMaterial, Fault> {
+    const SHAPE: &str = "write the AES key and 4 bytes of salt as 40 or 72 hexadecimal digits";
+    if word.text.starts_with(MASK) {
+        let fault = Fault::new(word.at, "this key is masked, as a running configuration shows it");
+        return Err(fault.help("write the key itself"));
+    }
+    let digits = word.text.strip_prefix("0x").unwrap_or(word.text);
+    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Fault::new(word.at, "the key has characters that are no hexadecimal digits").help(SHAPE));
+    }
+    if digits.len() % 2 == 1 {
+        return Err(Fault::new(
+            word.at,
+            format!("the key has {} hexadecimal digits, an odd number", digits.len()),
+        )
+        .help(SHAPE));
+    }
+    let mut bytes = [0u8; KeyMaterial::MAX];
+    if digits.len() > 2 * bytes.len() {
+        return Err(Fault::new(
+            word.at,
+            format!("the key has {} hexadecimal digits, which is too long", digits.len()),
+        )
+        .help(SHAPE));
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = pair.iter().fold(0, |value, digit| value << 4 | nibble(*digit));
+    }
+    let key = bytes.get(..digits.len() / 2).and_then(KeyMaterial::new);
+    bytes.zeroize();
+    key.ok_or_else(|| Fault::new(word.at, "the key is too long").help(SHAPE))
+}
+
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => digit.wrapping_sub(b'A').wrapping_add(10),
+    }
+}
