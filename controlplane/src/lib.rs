@@ -12,3 +12,4 @@ pub mod link;
 pub mod memory;
 pub mod operator;
 pub mod plan;
+pub mod show;

@@ -1,2 +1,123 @@
 //! `espalier`: the operator's command.
-fn main() {}
+
+mod run;
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Look at a running Espalier gateway, check a configuration, or make it take one.
+#[derive(Debug, Parser)]
+#[command(name = "espalier", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    sockets: Sockets,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Sockets {
+    /// Where the data plane listens [default: $ESPALIER_DATAPLANE_SOCKET, or /run/espalier/dataplane.sock]
+    #[arg(long, visible_alias = "socket", value_name = "PATH", global = true)]
+    dataplane_socket: Option<PathBuf>,
+    /// Where the control plane listens [default: $ESPALIER_CONTROL_SOCKET, or /run/espalier/control.sock]
+    #[arg(long, value_name = "PATH", global = true)]
+    control_socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration file: exit status 0 if it can be used, 2 if not
+    Check {
+        /// The configuration
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the gateway does
+    #[command(subcommand)]
+    Show(Show),
+    /// Print every counter as one JSON document
+    Stats {
+        /// Print one document a line, every so many seconds
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        watch: Option<std::time::Duration>,
+    },
+    /// Have the control plane read its configuration again
+    Reload,
+}
+
+#[derive(Debug, Subcommand)]
+enum Show {
+    /// Crypto maps and SAs
+    #[command(subcommand)]
+    Crypto(Crypto),
+    /// Access lists, with the packets that met each line
+    AccessLists(Output),
+    /// Interfaces, with their counters
+    Interfaces(Output),
+    /// Packets dropped, by reason, and what to do about each
+    Drops(Output),
+}
+
+#[derive(Debug, Subcommand)]
+enum Crypto {
+    /// IPsec
+    #[command(subcommand)]
+    Ipsec(Ipsec),
+    /// Crypto maps and the state of their entries
+    Map(Output),
+}
+
+#[derive(Debug, Subcommand)]
+enum Ipsec {
+    /// Security associations, with their counters
+    Sa(Output),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct Output {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.01..=86_400.0).contains(seconds));
+    seconds
+        .map(std::time::Duration::from_secs_f64)
+        .ok_or_else(|| "give seconds from 0.01 to 86400".to_owned())
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let path = |given: Option<PathBuf>, variable: &str, default: &str| {
+        let environment = std::env::var_os(variable).filter(|value| !value.is_empty());
+        given.unwrap_or_else(|| environment.unwrap_or_else(|| OsString::from(default)).into())
+    };
+    let sockets = run::Sockets {
+        dataplane: path(
+            arguments.sockets.dataplane_socket,
+            "ESPALIER_DATAPLANE_SOCKET",
+            controlplane::daemon::DEFAULT_DATAPLANE_SOCKET,
+        ),
+        control: path(
+            arguments.sockets.control_socket,
+            "ESPALIER_CONTROL_SOCKET",
+            controlplane::operator::DEFAULT_SOCKET,
+        ),
+    };
+    let outcome = match arguments.command {
+        Command::Check { file, json } => run::check(&file, json),
+        Command::Show(show) => run::show(&sockets, &show),
+        Command::Stats { watch } => run::stats(&sockets, watch),
+        Command::Reload => run::reload(&sockets),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("espalier: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,189 @@
+//! What each command does.
+
+use crate::{Crypto, Ipsec, Show};
+use config::{Diagnostic, Severity};
+use controlplane::daemon::load::{LoadError, load};
+use controlplane::operator::client::{AskError, ask};
+use controlplane::operator::facts::ConfigFacts;
+use controlplane::operator::{Answer, Question};
+use controlplane::show::access_lists::AccessLists;
+use controlplane::show::crypto_map::CryptoMaps;
+use controlplane::show::drops::Drops;
+use controlplane::show::interfaces::Interfaces;
+use controlplane::show::sa::Associations;
+use controlplane::show::stats::Stats;
+use controlplane::show::{Page, View};
+use serde::Serialize;
+use shm::{ConnectError, LinkError, Observer};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where both planes listen.
+pub(crate) struct Sockets {
+    pub(crate) dataplane: PathBuf,
+    pub(crate) control: PathBuf,
+}
+
+/// The command could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The data plane cannot be looked at.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It went away meanwhile.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The control plane cannot be asked.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// The control plane says no.
+    #[error("the control plane refused: {0}")]
+    Refused(String),
+    /// Standard output.
+    #[error("cannot print: {0}")]
+    Print(io::Error),
+    /// A document that JSON cannot say.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// The status for a configuration that cannot be used.
+const WRONG_CONFIG: u8 = 2;
+
+/// Prints, and says whether anybody still reads.
+fn print(text: &str) -> Result<bool, RunError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(RunError::Print(error)),
+    }
+}
+
+fn print_json(document: &impl Serialize) -> Result<bool, RunError> {
+    print(&(serde_json::to_string_pretty(document)? + "\n"))
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    file: String,
+    ok: bool,
+    error: Option<String>,
+    diagnostics: &'a [Diagnostic],
+}
+
+pub(crate) fn check(file: &Path, json: bool) -> Result<ExitCode, RunError> {
+    let outcome = load(file);
+    let (diagnostics, error): (&[Diagnostic], Option<&LoadError>) = match &outcome {
+        Ok((_, warnings)) => (warnings, None),
+        Err(error) => (error.diagnostics(), Some(error)),
+    };
+    let status = if error.is_none() { ExitCode::SUCCESS } else { ExitCode::from(WRONG_CONFIG) };
+    if json {
+        let error = error.map(ToString::to_string);
+        print_json(&Checked { file: file.display().to_string(), ok: error.is_none(), error, diagnostics })?;
+        return Ok(status);
+    }
+    let color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut text = config::render(diagnostics, color);
+    match (&outcome, error) {
+        (Ok((config, _)), _) => {
+            let warnings = diagnostics.iter().filter(|each| each.severity == Severity::Warning).count();
+            text += &format!(
+                "{}: ok: {} interfaces, {} tunnels, {} access lists, {} routes, {warnings} warnings\n",
+                file.display(),
+                config.interfaces().len(),
+                config.tunnels().len(),
+                config.access_lists().len(),
+                config.routes().len(),
+            );
+        }
+        (Err(_), Some(error)) => text += &format!("{error}\n"),
+        (Err(_), None) => {}
+    }
+    print(&text)?;
+    Ok(status)
+}
+
+/// The daemon's facts; `None` where it cannot be asked, which is said.
+fn facts(sockets: &Sockets) -> Result<ConfigFacts, RunError> {
+    match ask(&sockets.control, &Question::Facts)? {
+        Answer::Facts(facts) => Ok(*facts),
+        Answer::Refused { reason, .. } => Err(RunError::Refused(reason)),
+        Answer::Reloaded { .. } => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+    }
+}
+
+pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError> {
+    let observer = Observer::connect(&sockets.dataplane)?;
+    let facts = match facts(sockets) {
+        Ok(facts) => Some(facts),
+        // Only the daemon knows crypto maps; the rest can be shown without it, in fewer words.
+        Err(error) if matches!(show, Show::Crypto(Crypto::Map(_))) => return Err(error),
+        Err(error) => {
+            eprintln!("espalier: {error}; showing what the data plane knows");
+            None
+        }
+    };
+    let view = View::take(&observer, facts)?;
+    match show {
+        Show::Crypto(Crypto::Ipsec(Ipsec::Sa(output))) => page(&Associations::new(&view), output.json),
+        Show::Crypto(Crypto::Map(output)) => page(&CryptoMaps::new(&view), output.json),
+        Show::AccessLists(output) => page(&AccessLists::new(&view), output.json),
+        Show::Interfaces(output) => page(&Interfaces::new(&view), output.json),
+        Show::Drops(output) => page(&Drops::new(&view), output.json),
+    }
+}
+
+fn page(page: &impl Page, json: bool) -> Result<ExitCode, RunError> {
+    if json {
+        print_json(page)?
+    } else {
+        print(&page.text())?
+    };
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn stats(sockets: &Sockets, watch: Option<Duration>) -> Result<ExitCode, RunError> {
+    let observer = Observer::connect(&sockets.dataplane)?;
+    // Names of crypto maps make it nicer; it is whole without them.
+    let facts = facts(sockets).ok();
+    loop {
+        let view = View::take(&observer, facts.clone())?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+        let document = Stats::new(&view, now);
+        match watch {
+            None => {
+                print_json(&document)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(pause) => {
+                if !print(&(serde_json::to_string(&document)? + "\n"))? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                std::thread::sleep(pause);
+            }
+        }
+    }
+}
+
+pub(crate) fn reload(sockets: &Sockets) -> Result<ExitCode, RunError> {
+    match ask(&sockets.control, &Question::Reload)? {
+        Answer::Reloaded { warnings } => {
+            let mut text: String = warnings.iter().map(|warning| format!("{warning}\n")).collect();
+            text += "reloaded\n";
+            print(&text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Answer::Refused { reason, diagnostics } => {
+            for line in &diagnostics {
+                eprintln!("{line}");
+            }
+            eprintln!("espalier: not reloaded, all is as before: {reason}");
+            Ok(ExitCode::from(if diagnostics.is_empty() { 1 } else { WRONG_CONFIG }))
+        }
+        Answer::Facts(_) => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+    }
+}

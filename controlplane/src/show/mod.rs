@@ -1,0 +1,96 @@
+//! What operators are shown: shared memory and the daemon's facts as documents (for programs) and texts (for people).
+//!
+//! Each page is a value made of a [`View`]: serde makes it JSON, [`Page::text`] prints it the way IOS would.
+
+pub mod access_lists;
+pub mod crypto_map;
+pub mod drops;
+pub mod interfaces;
+pub mod sa;
+pub mod stats;
+
+use crate::operator::facts::ConfigFacts;
+use serde::Serialize;
+use shm::{CountersSnapshot, LinkError, Observer, PortId, SaStatus};
+
+/// A page that can be shown.
+pub trait Page: Serialize {
+    /// For people; ends with a line's end.
+    fn text(&self) -> String;
+}
+
+/// The policy on a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyHits {
+    /// Number of the port.
+    pub port: PortId,
+    /// Number of the policy segment.
+    pub segment: u32,
+    /// The rules in their order.
+    pub rules: Vec<RuleHits>,
+}
+
+/// A rule of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleHits {
+    /// The line of the access list that it comes of.
+    pub label: String,
+    /// Packets that met it.
+    pub hits: u64,
+}
+
+/// Everything that can be seen at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The data plane's counters.
+    pub counters: CountersSnapshot,
+    /// The live SAs by index.
+    pub sas: Vec<SaStatus>,
+    /// The policies in use.
+    pub policies: Vec<PolicyHits>,
+    /// The configuration, where a daemon could be asked.
+    pub facts: Option<ConfigFacts>,
+}
+
+impl View {
+    /// Looks.
+    pub fn take(observer: &Observer, facts: Option<ConfigFacts>) -> Result<View, LinkError> {
+        let policy = |policy: &shm::PolicyView| PolicyHits {
+            port: policy.port(),
+            segment: policy.image().segment(),
+            rules: policy.rules().map(|(label, hits)| RuleHits { label: label.to_string(), hits }).collect(),
+        };
+        Ok(View {
+            policies: observer.policies()?.iter().map(policy).collect(),
+            counters: observer.counters().snapshot(),
+            sas: observer.sa_table().live().collect(),
+            facts,
+        })
+    }
+
+    /// Packets that met the rules of a line, on all ports.
+    pub fn hits(&self, label: &str) -> u64 {
+        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
+        rules.filter(|rule| rule.label == label).fold(0, |sum, rule| sum.wrapping_add(rule.hits))
+    }
+
+    fn hostname(&self) -> Option<String> {
+        self.facts.as_ref().and_then(|facts| facts.hostname.clone())
+    }
+}
+
+/// A MAC address as programs like it: `02:00:5e:00:00:01`.
+fn mac(bytes: shm::MacAddress) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// A MAC address as IOS writes it: `0200.5e00.0001`.
+fn dotted(mac: &str) -> String {
+    let digits: Vec<char> = mac.chars().filter(char::is_ascii_hexdigit).collect();
+    digits.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(".")
+}
+
+/// `1 packet`, `2 packets`.
+fn plural(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}

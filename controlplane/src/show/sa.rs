@@ -1,0 +1,203 @@
+//! `show crypto ipsec sa`.
+
+use super::{Page, View};
+use model::{Direction, Mode, Spi};
+use serde::Serialize;
+use shm::{SaCounts, SaStatus};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// All SAs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Associations {
+    /// `hostname`.
+    pub hostname: Option<String>,
+    /// By index.
+    pub sa: Vec<Association>,
+}
+
+/// One SA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Association {
+    /// Its index in shared memory.
+    pub index: u32,
+    /// Inbound or outbound.
+    pub direction: Direction,
+    /// SPI.
+    pub spi: Spi,
+    /// As a transform set names it.
+    pub transform: String,
+    /// Tunnel or transport.
+    pub mode: Mode,
+    /// Outer address of this side.
+    pub local: IpAddr,
+    /// Outer address of the peer.
+    pub remote: IpAddr,
+    /// The crypto map that it serves, where a daemon could be asked.
+    pub crypto_map: Option<String>,
+    /// The sequence number of that map's entry.
+    pub map_sequence: Option<u16>,
+    /// The interfaces that the map is on.
+    pub interfaces: Vec<String>,
+    /// Number of the policy entry.
+    pub entry: Option<u32>,
+    /// Extended sequence numbers.
+    pub extended_sequence: bool,
+    /// Packets of the replay window; 0 if it is not checked.
+    pub replay_window: u32,
+    /// Outbound: the next sequence number.
+    pub next_sequence: Option<u64>,
+    /// Inbound: the highest sequence number.
+    pub highest_sequence: Option<u64>,
+    /// Nanoseconds since 1970.
+    pub installed_at: u64,
+    /// What it counted.
+    #[serde(flatten)]
+    pub counters: SaCounts,
+}
+
+impl Associations {
+    /// Out of a view.
+    pub fn new(view: &View) -> Associations {
+        Associations {
+            hostname: view.hostname(),
+            sa: view.sas.iter().map(|sa| association(view, sa)).collect(),
+        }
+    }
+}
+
+pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
+    let d = &sa.descriptor;
+    let serves = d.entry.and_then(|entry| view.facts.as_ref()?.entry(entry));
+    let outbound = d.direction == Direction::Outbound;
+    Association {
+        index: d.index,
+        direction: d.direction,
+        spi: d.spi,
+        transform: d.suite.to_string(),
+        mode: d.mode,
+        local: d.local,
+        remote: d.remote,
+        crypto_map: serves.map(|(map, _)| map.name.clone()),
+        map_sequence: serves.map(|(_, entry)| entry.sequence),
+        interfaces: serves.map(|(map, _)| map.interfaces.clone()).unwrap_or_default(),
+        entry: d.entry,
+        extended_sequence: d.extended_sequence,
+        replay_window: d.replay_window,
+        next_sequence: outbound.then_some(sa.next_sequence),
+        highest_sequence: (!outbound).then_some(sa.highest),
+        installed_at: d.installed_at,
+        counters: sa.counters,
+    }
+}
+
+impl Association {
+    fn errors(&self) -> u64 {
+        let c = &self.counters;
+        [c.auth_failed, c.replayed, c.too_old, c.selector_mismatch, c.malformed, c.expired, c.other]
+            .iter()
+            .fold(0, |sum, count| sum.wrapping_add(*count))
+    }
+
+    /// Who it belongs with: the other direction of the same tunnel.
+    fn pair(&self) -> (Option<u32>, IpAddr, IpAddr) {
+        (self.entry, self.local, self.remote)
+    }
+}
+
+impl Page for Associations {
+    fn text(&self) -> String {
+        if self.sa.is_empty() {
+            return "There are no SAs.\n".to_owned();
+        }
+        let mut pairs: BTreeMap<_, Vec<&Association>> = BTreeMap::new();
+        for sa in &self.sa {
+            pairs.entry(sa.pair()).or_default().push(sa);
+        }
+        let mut text = String::new();
+        for ((_, local, remote), sas) in pairs {
+            // Writing to a `String` does not fail.
+            let _ = write_pair(&mut text, local, remote, &sas);
+        }
+        text
+    }
+}
+
+fn write_pair(text: &mut String, local: IpAddr, remote: IpAddr, sas: &[&Association]) -> std::fmt::Result {
+    let of = |direction| sas.iter().filter(move |sa| sa.direction == direction);
+    let sum = |direction, count: fn(&Association) -> u64| {
+        of(direction).fold(0, |s: u64, sa| s.wrapping_add(count(sa)))
+    };
+    let (inbound, outbound) = (Direction::Inbound, Direction::Outbound);
+    if let Some(sa) = sas.first() {
+        let tag = match (&sa.crypto_map, sa.map_sequence) {
+            (Some(map), Some(sequence)) => format!("{map} {sequence}"),
+            _ => "(the control plane was not asked)".to_owned(),
+        };
+        if !sa.interfaces.is_empty() {
+            writeln!(text, "interface: {}", sa.interfaces.join(", "))?;
+        }
+        writeln!(text, "    Crypto map tag: {tag}, local addr {local}")?;
+    }
+    writeln!(text, "\n   current_peer {remote}")?;
+    let (encaps, decaps) = (sum(outbound, |sa| sa.counters.packets), sum(inbound, |sa| sa.counters.packets));
+    let (out_bytes, in_bytes) = (sum(outbound, |sa| sa.counters.bytes), sum(inbound, |sa| sa.counters.bytes));
+    writeln!(text, "    #pkts encaps: {encaps}, #pkts encrypt: {encaps}, #bytes encrypt: {out_bytes}")?;
+    writeln!(text, "    #pkts decaps: {decaps}, #pkts decrypt: {decaps}, #bytes decrypt: {in_bytes}")?;
+    let (sent, received) = (sum(outbound, Association::errors), sum(inbound, Association::errors));
+    writeln!(text, "    #send errors {sent}, #recv errors {received}\n")?;
+    writeln!(text, "     local crypto endpt.: {local}, remote crypto endpt.: {remote}")?;
+    if let Some(sa) = of(outbound).next() {
+        writeln!(text, "     current outbound spi: {}({})", sa.spi, sa.spi.get())?;
+    }
+    for (title, direction) in [("inbound", inbound), ("outbound", outbound)] {
+        writeln!(text, "\n     {title} esp sas:")?;
+        for sa in of(direction) {
+            write_sa(text, sa)?;
+        }
+    }
+    writeln!(text)
+}
+
+fn write_sa(text: &mut String, sa: &Association) -> std::fmt::Result {
+    let mode = match sa.mode {
+        Mode::Tunnel => "Tunnel",
+        Mode::Transport => "Transport",
+    };
+    let esn = if sa.extended_sequence { ", ESN" } else { "" };
+    let c = &sa.counters;
+    writeln!(text, "      spi: {}({})", sa.spi, sa.spi.get())?;
+    writeln!(text, "        transform: {} ,", sa.transform)?;
+    writeln!(text, "        in use settings ={{{mode}, Manual{esn}}}")?;
+    writeln!(text, "        conn id: {}, packets: {}, bytes: {}", sa.index, c.packets, c.bytes)?;
+    match (sa.next_sequence, sa.highest_sequence) {
+        (Some(next), _) => writeln!(text, "        next sequence number: {next}")?,
+        (_, Some(highest)) => {
+            writeln!(text, "        highest sequence number: {highest}")?;
+            match sa.replay_window {
+                0 => writeln!(text, "        replay detection support: N")?,
+                packets => writeln!(text, "        replay detection support: Y, window {packets} packets")?,
+            }
+        }
+        (None, None) => {}
+    }
+    let errors = [
+        ("bad ICV", c.auth_failed),
+        ("replayed", c.replayed),
+        ("too old", c.too_old),
+        ("wrong selector", c.selector_mismatch),
+        ("malformed", c.malformed),
+        ("expired", c.expired),
+        ("other", c.other),
+    ];
+    let errors: Vec<String> = errors
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    if !errors.is_empty() {
+        writeln!(text, "        dropped: {}", errors.join(", "))?;
+    }
+    writeln!(text, "        Status: ACTIVE")
+}
