@@ -17,6 +17,7 @@ class Gateway:
         self.folder.mkdir(mode=0o700)
         self.config = self.folder / f"{self.role}.conf"
         shutil.copy(config, self.config)
+        self.config.chmod(0o600)
         self.dataplane_socket = self.folder / "dataplane.sock"
         self.control_socket = self.folder / "control.sock"
         self.dataplane = None

@@ -15,6 +15,9 @@ use std::sync::OnceLock;
 const FRAME_OVERHEAD: u32 = 14 + 8 + 4;
 /// The MTU of a port that nobody sets one for.
 const DEFAULT_MTU: u16 = 1500;
+/// Says that its frames end at 1518 bytes and carries what its ring's frames hold (`framesz`), whatever ethdev makes
+/// of that: asked for a larger MTU, it would refuse what it can do.
+const UNDERSTATES_MTU: &str = "net_af_packet";
 
 /// A port's id and what keeps it: shared by the [`Port`] and its queue halves. The last one stops and closes it.
 pub(crate) struct Open {
@@ -60,7 +63,7 @@ pub struct PortConfig {
     /// Descriptors of a transmit queue; brought into the device's limits.
     pub tx_descriptors: u16,
     /// Longest IP packet in bytes; `None` leaves it to the device. On a device that stands on a Linux interface it
-    /// becomes that interface's.
+    /// becomes that interface's, up to 1500 bytes; a larger one is for who made the interface to set.
     pub mtu: Option<u16>,
     /// Receive frames for any station. Devices without a filter for them do so anyway.
     pub promiscuous: bool,
@@ -248,6 +251,11 @@ impl Port {
         Ok((rx.collect(), tx.collect()))
     }
 
+    /// Whether DPDK can be asked to set that MTU.
+    fn admits_mtu(&self, mtu: u16) -> bool {
+        mtu <= DEFAULT_MTU || !self.name().starts_with(UNDERSTATES_MTU)
+    }
+
     fn check_queues(&self, direction: &'static str, wanted: u16, has: u16) -> Result<(), Error> {
         if (1..=has).contains(&wanted) {
             return Ok(());
@@ -268,6 +276,7 @@ impl Port {
         pool: &Mempool,
     ) -> Result<(u64, u64), Error> {
         let mtu = config.mtu.unwrap_or(DEFAULT_MTU);
+        let settable = config.mtu.filter(|&mtu| self.admits_mtu(mtu));
         let needs = u32::from(mtu) + FRAME_OVERHEAD;
         let room = u32::from(pool.data_room() - HEADROOM);
         let mut rx_offloads = 0;
@@ -284,7 +293,7 @@ impl Port {
         let mut conf: sys::rte_eth_conf = unsafe { std::mem::zeroed() };
         conf.rxmode.offloads = rx_offloads;
         conf.txmode.offloads = tx_offloads;
-        if let Some(mtu) = config.mtu {
+        if let Some(mtu) = settable {
             conf.rxmode.mtu = u32::from(mtu);
         }
         let flows = info.flow_type_rss_offloads & sys::ESPALIER_RSS_FLOWS;
@@ -295,7 +304,7 @@ impl Port {
         // SAFETY: the port is open and not started, and `conf` outlives the call, which copies it.
         check(unsafe { sys::rte_eth_dev_configure(self.open.id, config.rx_queues, config.tx_queues, &conf) })
             .map_err(self.failed("configure it"))?;
-        if let Some(mtu) = config.mtu {
+        if let Some(mtu) = settable {
             // SAFETY: the port is open.
             match check(unsafe { sys::rte_eth_dev_set_mtu(self.open.id, mtu) }) {
                 // It has nothing to set: the MTU is what its users keep to.
@@ -404,8 +413,11 @@ impl Port {
     ///
     /// [`Error::Port`] if the device cannot, or not before it is started, or not while it is.
     pub fn set_mtu(&mut self, mtu: u16) -> Result<(), Error> {
-        // SAFETY: the port is open.
-        check(unsafe { sys::rte_eth_dev_set_mtu(self.open.id, mtu) }).map_err(self.failed("set its MTU"))?;
+        if self.admits_mtu(mtu) {
+            // SAFETY: the port is open.
+            check(unsafe { sys::rte_eth_dev_set_mtu(self.open.id, mtu) })
+                .map_err(self.failed("set its MTU"))?;
+        }
         Ok(())
     }
 
