@@ -9,6 +9,12 @@ import unittest
 # In the order of running.
 MODULES = (
     "test_instruments",
+    "test_oracles",
+    "test_tunnel",
+    "test_hostile",
+    "test_crashes",
+    "test_refusals",
+    "test_run_script",
 )
 
 

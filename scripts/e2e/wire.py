@@ -10,6 +10,8 @@ from lab.network import NAMESPACES
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 0x0003
+# Python has no name for it.
+SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
 PACKET_IGNORE_OUTGOING = 23
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -29,7 +31,7 @@ class Cable:
             _enter(there)
             try:
                 self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 16 << 20)
+                self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
                 self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
                 self.socket.bind((link, ETH_P_ALL))
             finally:
