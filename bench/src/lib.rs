@@ -1,1 +1,28 @@
-//! bench
+//! What measures Espalier.
+//!
+//! `espalier-bench gateway` runs the real `espalier-dataplane`, one worker, between DPDK software ports with no kernel
+//! in the way, and says what a packet costs it; beside each row stands what the ports cost by themselves. It is the data
+//! plane's control plane: it says which tunnels there are and hands over the keys. In the order of a run:
+//!
+//! - [`case`](mod@case): what is measured.
+//! - [`frames`]: the traffic, made before: plain packets, or valid ESP; [`pcap`] files of it.
+//! - [`tunnels`]: what the data plane is told to be.
+//! - [`dataplane`]: its process, which can be stopped and resumed, and what it counted.
+//! - [`ports`]: the same ports in another process, which does nothing but pass packets on.
+//! - [`measure`]: rounds of the one and the other, the proof that packets were protected, medians.
+//! - [`report`]: a table for people, rows for programs.
+//!
+//! `cargo bench -p bench --features micro` measures single pieces (`benches/`).
+#![forbid(unsafe_code)]
+
+pub mod case;
+pub mod dataplane;
+mod error;
+pub mod frames;
+pub mod measure;
+pub mod pcap;
+pub mod ports;
+pub mod report;
+pub mod tunnels;
+
+pub use error::Error;

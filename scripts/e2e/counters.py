@@ -18,6 +18,8 @@ class Counters:
         self.sent = sum(row["tx_packets"] for row in rows)
         self.to_linux = sum(row["to_linux"] for row in rows)
         self.from_linux = sum(row["from_linux"] for row in rows)
+        # Packets that inbound SAs took: authentic, new, and such as their selectors allow.
+        self.accepted = sum(sa["packets"] for sa in stats["sa"] if sa["direction"] == "inbound")
         self.held = sum(worker["held"] for worker in workers)
 
     def port(self, name):

@@ -8,7 +8,7 @@ from scapy.layers.inet6 import IPv6
 
 from .counters import at_rest
 from .peer import PeerCase, esp_by_hand, trailer
-from .wire import checksum, random_frames
+from .wire import checksum, linux_reassembles, random_frames
 
 TIMES = 7
 
@@ -45,8 +45,11 @@ class Hostile(PeerCase):
     def throw(self, frames):
         """Puts frames on the wire; returns the drops that rose, and the readings before and after."""
         before = at_rest(self.counters)
-        for frame in frames:
+        for number, frame in enumerate(frames, 1):
             self.wire.send(frame)
+            # The port's ring holds 512 frames, and the gateway may have to wait for a core.
+            if number % 256 == 0:
+                at_rest(self.counters)
         after = at_rest(self.counters)
         self.assertEqual(before.unaccounted(), 0, before.stats)
         self.assertEqual(after.unaccounted(), 0, after.stats)
@@ -67,7 +70,7 @@ class Hostile(PeerCase):
         def longer(header):
             header[2:4] = (9000).to_bytes(2, "big")
 
-        self.assert_dropped_as("ip_bad_total_length", [broken(self.good(), longer) for _ in range(TIMES)])
+        self.assert_dropped_as("ip_truncated", [broken(self.good(), longer) for _ in range(TIMES)])
 
     def test_total_length_below_the_header(self):
         def shorter(header):
@@ -78,8 +81,7 @@ class Hostile(PeerCase):
     def test_bytes_beyond_the_packet_are_ignored(self):
         """Ethernet pads short frames; what is behind the packet is none of it."""
         dropped, before, after = self.throw([self.ethernet(self.good() + bytes(range(200)))])
-        self.assertEqual(dropped, {})
-        self.assertEqual(after.sent - before.sent, 1)
+        self.assertEqual((dropped, after.accepted - before.accepted), ({}, 1))
 
     def test_wrong_version(self):
         def version(header):
@@ -101,10 +103,6 @@ class Hostile(PeerCase):
             header[10] ^= 0x55
 
         self.assert_dropped_as("ip_bad_checksum", [broken(self.good(), flip, sound=False) for _ in range(TIMES)])
-
-    def test_fragments_of_esp(self):
-        fragments = [self.good(flags="MF"), self.good(frag=3), self.good(flags="MF", frag=100)]
-        self.assert_dropped_as("ip_fragment", fragments)
 
     def test_multicast_is_dropped_or_linuxs(self):
         packets = [
@@ -142,7 +140,7 @@ class Hostile(PeerCase):
     def test_replayed(self):
         packet = self.good()
         dropped, before, after = self.throw([self.ethernet(packet)])
-        self.assertEqual((dropped, after.sent - before.sent), ({}, 1), "the first one is taken")
+        self.assertEqual((dropped, after.accepted - before.accepted), ({}, 1), "the first one is taken")
         self.assert_dropped_as("esp_replayed", [packet] * TIMES)
 
     def test_tampered(self):
@@ -159,7 +157,7 @@ class Hostile(PeerCase):
         forged[24:28] = (0x7FFFFFFF).to_bytes(4, "big")
         self.assert_dropped_as("esp_bad_icv", [bytes(forged)])
         dropped, before, after = self.throw([self.ethernet(self.good())])
-        self.assertEqual((dropped, after.sent - before.sent), ({}, 1), "an honest packet still passes")
+        self.assertEqual((dropped, after.accepted - before.accepted), ({}, 1), "an honest packet still passes")
 
     def test_wrong_selector(self):
         strangers = [
@@ -214,7 +212,11 @@ class Hostile(PeerCase):
     # --- Everything at once -------------------------------------------------------------------------------------
 
     def test_random_frames_are_all_accounted_for(self):
-        frames = list(random_frames(3000, 4303, self.station("wan"), self.from_peer))
+        frames = [
+            frame
+            for frame in random_frames(3000, 4303, self.station("wan"), self.from_peer)
+            if not linux_reassembles(frame)
+        ]
         dropped, before, after = self.throw(frames)
         self.assertGreaterEqual(after.received - before.received, len(frames))
         self.assertGreater(len(dropped), 3, dropped)
@@ -227,14 +229,17 @@ class Hostile(PeerCase):
             frame = bytearray(self.ethernet(self.good()))
             for _ in range(choice.randrange(1, 4)):
                 frame[choice.randrange(12, len(frame))] = choice.randrange(256)
-            frames.append(bytes(frame[: choice.randrange(14, len(frame) + 1)]))
+            if choice.randrange(4) == 0:
+                del frame[choice.randrange(14, len(frame)) :]
+            if not linux_reassembles(frame):
+                frames.append(bytes(frame))
         dropped, _, _ = self.throw(frames)
         self.assertGreater(dropped.get("esp_bad_icv", 0), 100, dropped)
         self.assertNotIn("internal", dropped)
 
     def test_the_gateway_still_works_after_all_of_it(self):
         dropped, before, after = self.throw([self.ethernet(self.good()) for _ in range(TIMES)])
-        self.assertEqual((dropped, after.sent - before.sent), ({}, TIMES))
+        self.assertEqual((dropped, after.accepted - before.accepted), ({}, TIMES))
 
     def test_zz_too_old(self):
         """Last of all, as it moves the window beyond what the other tests send."""
@@ -245,4 +250,4 @@ class Hostile(PeerCase):
         self.assert_dropped_as("esp_too_old", old)
         inside = [self.ethernet(self.good(sequence=high - distance)) for distance in range(1, TIMES)]
         dropped, before, after = self.throw(inside)
-        self.assertEqual((dropped, after.sent - before.sent), ({}, len(inside)))
+        self.assertEqual((dropped, after.accepted - before.accepted), ({}, len(inside)))

@@ -106,8 +106,10 @@ class Oracles(PeerCase):
             self.assertEqual(arrived[0][14 : 14 + len(expected)], expected)
 
     def test_padding_of_any_length_up_to_255_is_taken(self):
-        inner = bytes(IP(src=SITE_B.host_v4, dst=SITE_A.host_v4) / UDP(sport=1, dport=2) / b"padded")
-        for length in (2, 6, 62, 126, 254):
+        for length in (0, 1, 2, 3, 62, 127, 254, 255):
+            filling = bytes(-(28 + 6 + length + 2) % 4)
+            payload = b"padded" + filling
+            inner = bytes(IP(src=SITE_B.host_v4, dst=SITE_A.host_v4) / UDP(sport=1, dport=2) / payload)
             self.assertEqual((len(inner) + length + 2) % 4, 0)
             plaintext = inner + bytes(range(1, length + 1)) + bytes((length, 4))
             self.lan.drain()

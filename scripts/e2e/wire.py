@@ -96,3 +96,14 @@ def random_frames(count, seed, destination, source):
             version = b"\x45" if kind == b"\x08\x00" else b"\x60"
             body = version + body[1:]
         yield destination + source + kind + body
+
+
+def linux_reassembles(frame):
+    """Whether Linux takes this frame for a fragment of IPv4. It then keeps it, for its reassembly: DPDK's af_packet
+    driver has it do so, and never sees the fragment itself."""
+    if frame[12:14] != b"\x08\x00" or len(frame) < 34 or frame[14] >> 4 != 4:
+        return False
+    header_length, total_length = (frame[14] & 15) * 4, int.from_bytes(frame[16:18], "big")
+    if not 20 <= header_length <= total_length <= len(frame) - 14:
+        return False
+    return int.from_bytes(frame[20:22], "big") & 0x3FFF != 0

@@ -74,7 +74,9 @@ fn ip4(bytes: &[u8], to: Address) -> Result<Frame, DropReason> {
     let header = ipv4::Packet::new_checked(bytes).map_err(fault)?;
     header.verify_checksum().map_err(fault)?;
     let (source, destination) = (header.source(), header.destination());
-    if source.is_loopback() || source.is_multicast() || source.is_broadcast() {
+    // "This network" is a source only for who has no address yet, and asks everybody (RFC 1122, section 3.2.1.3).
+    let nobody = source.octets()[0] == 0 && !to.is_group();
+    if source.is_loopback() || source.is_multicast() || source.is_broadcast() || nobody {
         return Err(DropReason::IpMartianSource);
     }
     if destination.is_loopback() {
