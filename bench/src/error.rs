@@ -1,0 +1,68 @@
+//! Why there is no figure.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a measurement ended without a figure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user's: DPDK's ports and memory are root's.
+    #[error("it must run as root, as the data plane does; use scripts/bench, or sudo")]
+    NotRoot,
+    /// The user's: nothing bears a name like this.
+    #[error("no case has '{0}' in its name; --list shows the names")]
+    NoSuchCase(String),
+    /// The user's: SIGINT or SIGTERM.
+    #[error("interrupted")]
+    Interrupted,
+    /// The machine's or the build's: there is no such program.
+    #[error("{0} is not there; build it with: cargo build --release -p espalier-dataplane -p bench")]
+    NoProgram(PathBuf),
+    /// The data plane or the bare ports ended, or do not answer.
+    #[error("{who}: {why}{}", said(.log))]
+    Process {
+        /// Which process.
+        who: &'static str,
+        /// What happened.
+        why: String,
+        /// What it wrote to stderr.
+        log: String,
+    },
+    /// The data plane did something else than it was measured for.
+    #[error("{case}: {why}; the figure would mean nothing")]
+    Unproven {
+        /// The case's name.
+        case: String,
+        /// What does not add up.
+        why: String,
+    },
+    /// The generator's own packets are no packets: a mistake here.
+    #[error("the generator is at fault: {0}")]
+    Generator(String),
+    /// DPDK refuses.
+    #[error(transparent)]
+    Dpdk(#[from] dpdk::Error),
+    /// A file.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was to be done.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn said(log: &str) -> String {
+    match log.trim() {
+        "" => String::new(),
+        log => format!("; it said:\n{log}"),
+    }
+}
+
+impl Error {
+    /// Names what was to be done when the system refused.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+        let what = what.into();
+        |source| Error::Io { what, source }
+    }
+}

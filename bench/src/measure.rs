@@ -1,0 +1,215 @@
+//! A case's figures: rounds of the gateway and of its bare ports in turn, so that a machine whose pace drifts is fair to
+//! both, and the proof that the gateway did what it is measured for.
+//!
+//! Time is that of the worker's thread, not the clock's on the wall: who else wants the core does not count. So a clock
+//! per packet is what a packet costs, and a rate is what the worker does when the core is its own.
+
+use crate::case::{Case, Way};
+use crate::dataplane::{Dataplane, Machine};
+use crate::error::Error;
+use crate::frames::{self, Frames, ROUND};
+use crate::ports::{self, Ports};
+use crate::tunnels::{LAN, WAN};
+use crate::{pcap, report::Row};
+use model::Direction;
+use shm::{CountersSnapshot, PortId, PortTraffic, Stage};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Packets that may be in the worker's hands when it is stopped.
+const IN_FLIGHT: u64 = 64;
+
+/// How long a case is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Rounds; the median counts.
+    pub rounds: usize,
+    /// Of the gateway, in each round.
+    pub gateway: Duration,
+    /// Of the bare ports, in each round.
+    pub ports: Duration,
+}
+
+impl Effort {
+    /// The default, or less.
+    pub fn new(quick: bool) -> Effort {
+        let ms = Duration::from_millis;
+        if quick {
+            Effort { rounds: 5, gateway: ms(120), ports: ms(60) }
+        } else {
+            Effort { rounds: 9, gateway: ms(250), ports: ms(120) }
+        }
+    }
+}
+
+/// Measures one case.
+///
+/// # Errors
+///
+/// [`Error::Unproven`] if packets did not become what the case says; [`Error::Interrupted`] once `stop` is set.
+pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool) -> Result<Row, Error> {
+    let folder = tempfile::Builder::new()
+        .prefix("espalier-bench-")
+        .tempdir()
+        .map_err(Error::io("cannot make a temporary folder"))?;
+    let capture = folder.path().join("in.pcap");
+    let traffic = frames::generate(case)?;
+    pcap::write(&capture, traffic.frames.iter().map(Vec::as_slice))
+        .map_err(Error::io(format!("cannot write {}", capture.display())))?;
+    let (input, output) = ports::devices(&capture);
+    let devices = ports::facing(&input, &output, case.way == Way::Decrypt);
+    let mut bare = Ports::start(machine, (&input, &output), folder.path())?;
+    let mut gateway = Dataplane::start(machine, case, &devices, folder.path())?;
+    // Caches and predictors get used to the work.
+    bare.run(effort.ports)?;
+    gateway.run(effort.gateway)?;
+
+    let tsc_hz = gateway.counters().tsc_hz as f64;
+    let mut clocks = Vec::new();
+    let mut port_clocks = Vec::new();
+    let mut stages = BTreeMap::<Stage, Vec<f64>>::new();
+    for _ in 0..effort.rounds {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let (before, began) = (gateway.counters(), gateway.worker_time()?);
+        gateway.run(effort.gateway)?;
+        let (after, ended) = (gateway.counters(), gateway.worker_time()?);
+        let sent = out(&after, case).tx_packets - out(&before, case).tx_packets;
+        if sent == 0 {
+            return Err(unproven(case, format!("nothing came out; drops: {}", drops(&after))));
+        }
+        clocks.push((ended - began) as f64 * tsc_hz / 1e9 / sent as f64);
+        for (stage, clocks) in by_stage(&before, &after) {
+            stages.entry(stage).or_default().push(clocks);
+        }
+        let passed = bare.run(effort.ports)?;
+        port_clocks.push(passed.nanoseconds as f64 * tsc_hz / 1e9 / passed.packets.max(1) as f64);
+    }
+    let counters = gateway.counters();
+    prove(case, &traffic, &counters, &gateway.sas())?;
+    let spread = spread(&clocks);
+    let clocks = median(clocks);
+    let mpps = tsc_hz / clocks / 1e6;
+    Ok(Row {
+        case: case.way,
+        size: case.size,
+        sas: case.sas(),
+        key_bits: case.key_bits(),
+        mpps,
+        gbps: mpps * case.size.mean() * 8.0 / 1e3,
+        clocks,
+        port_clocks: median(port_clocks),
+        spread,
+        tsc_mhz: tsc_hz / 1e6,
+        hugepages: counters.hugepages,
+        crypto: counters.crypto,
+        stages: stages.into_iter().map(|(stage, clocks)| (stage, median(clocks))).collect(),
+    })
+}
+
+/// The traffic of the port that packets come in by.
+fn into(counters: &CountersSnapshot, case: &Case) -> PortTraffic {
+    traffic(counters, if case.way == Way::Decrypt { WAN } else { LAN })
+}
+
+/// The traffic of the port that they leave by.
+fn out(counters: &CountersSnapshot, case: &Case) -> PortTraffic {
+    traffic(counters, if case.way == Way::Decrypt { LAN } else { WAN })
+}
+
+fn traffic(counters: &CountersSnapshot, port: u16) -> PortTraffic {
+    PortId::new(port).map(|port| counters.traffic(port)).unwrap_or_default()
+}
+
+/// Clocks of each stage per packet received, of those bursts that the data plane timed.
+fn by_stage(before: &CountersSnapshot, after: &CountersSnapshot) -> Vec<(Stage, f64)> {
+    let received = after.stage(Stage::Receive).packets - before.stage(Stage::Receive).packets;
+    Stage::ALL
+        .iter()
+        .map(|&stage| (stage, after.stage(stage).clocks - before.stage(stage).clocks))
+        .filter(|&(_, clocks)| clocks > 0 && received > 0)
+        .map(|(stage, clocks)| (stage, clocks as f64 / received as f64))
+        .collect()
+}
+
+fn drops(counters: &CountersSnapshot) -> String {
+    let drops = counters.drops();
+    let drops: Vec<_> = drops.iter().filter(|&(_, &packets)| packets > 0).collect();
+    format!("{drops:?}")
+}
+
+fn unproven(case: &Case, why: String) -> Error {
+    Error::Unproven { case: case.to_string(), why }
+}
+
+/// Holds what was counted from the start against what must have happened: every packet came out, as long as it must be,
+/// and went through its SA, and none was dropped.
+fn prove(
+    case: &Case,
+    round: &Frames,
+    counters: &CountersSnapshot,
+    sas: &[shm::SaStatus],
+) -> Result<(), Error> {
+    let ensure = |sound: bool, why: &dyn Fn() -> String| {
+        if sound { Ok(()) } else { Err(unproven(case, why())) }
+    };
+    let (into, out) = (into(counters, case), out(counters, case));
+    ensure(counters.drops().values().all(|&packets| packets == 0), &|| {
+        format!("packets were dropped: {}", drops(counters))
+    })?;
+    ensure(into.rx_packets.abs_diff(out.tx_packets) <= IN_FLIGHT, &|| {
+        format!("{} packets came in and {} left", into.rx_packets, out.tx_packets)
+    })?;
+    // In whole rounds it is exact; an unfinished one is off by less than its own bytes.
+    let bytes = u128::from(out.tx_packets) * u128::from(round.bytes_out) / ROUND as u128;
+    ensure(bytes.abs_diff(u128::from(out.tx_bytes)) <= u128::from(round.bytes_out), &|| {
+        format!("{} bytes left in {} packets, not {bytes}", out.tx_bytes, out.tx_packets)
+    })?;
+
+    let direction = if case.way == Way::Decrypt { Direction::Inbound } else { Direction::Outbound };
+    let (ours, others): (Vec<&shm::SaStatus>, Vec<_>) =
+        sas.iter().partition(|sa| sa.descriptor.direction == direction);
+    ensure(others.iter().all(|sa| sa.counters.packets == 0), &|| {
+        "packets went through SAs of the other direction".to_owned()
+    })?;
+    let through: u64 = ours.iter().map(|sa| sa.counters.packets).sum();
+    if case.way == Way::Forward {
+        return ensure(through == 0, &|| format!("{through} packets went through an SA"));
+    }
+    ensure(ours.len() == case.tunnels as usize && ours.iter().all(|sa| sa.counters.packets > 0), &|| {
+        format!("of {} SAs some carried nothing", ours.len())
+    })?;
+    ensure(through.abs_diff(out.tx_packets) <= IN_FLIGHT, &|| {
+        format!("{through} packets went through SAs, and {} left", out.tx_packets)
+    })
+}
+
+/// The middle one, or the mean of the two in the middle; not a number of nothing.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { middle(half) } else { (middle(half.wrapping_sub(1)) + middle(half)) / 2.0 }
+}
+
+/// The distance of the extremes, as a part of the median.
+fn spread(values: &[f64]) -> f64 {
+    let (lowest, highest) =
+        values.iter().fold((f64::MAX, 0.0_f64), |(low, high), &value| (low.min(value), high.max(value)));
+    (highest - lowest) / median(values.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+        assert_eq!(spread(&[1.0, 2.0, 3.0]), 1.0);
+    }
+}

@@ -1,0 +1,78 @@
+//! What was measured: a table for people, rows for programs.
+
+use crate::case::{Size, Way};
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+use shm::Stage;
+use std::collections::BTreeMap;
+
+/// A case's figures. Clocks are the time-stamp counter's, of one core; every figure is the median of some rounds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What was done to each packet.
+    pub case: Way,
+    /// Bytes of the inner IPv4 packets, or `imix`.
+    pub size: Size,
+    /// SAs that they went through.
+    pub sas: u32,
+    /// Of their keys.
+    pub key_bits: usize,
+    /// Millions of packets in a second of the core.
+    pub mpps: f64,
+    /// Thousands of millions of bits of inner IPv4 packets in a second of the core.
+    pub gbps: f64,
+    /// Clocks per packet, those of the ports included.
+    pub clocks: f64,
+    /// Clocks per packet of the same ports in a process that only passes packets on.
+    pub port_clocks: f64,
+    /// How far the rounds' clocks were apart at most, as a part of their median.
+    pub spread: f64,
+    /// Millions of clocks in a second.
+    pub tsc_mhz: f64,
+    /// Packet memory was on hugepages.
+    pub hugepages: bool,
+    /// What did the AES-GCM.
+    pub crypto: String,
+    /// Clocks per packet by stage, as the data plane timed one burst of sixteen.
+    pub stages: BTreeMap<Stage, f64>,
+}
+
+/// The rows as a table; with a column for each stage if they are wanted.
+pub fn table(rows: &[Row], with_stages: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::ASCII_MARKDOWN);
+    let used: Vec<Stage> = Stage::ALL
+        .iter()
+        .copied()
+        .filter(|stage| with_stages && rows.iter().any(|row| row.stages.contains_key(stage)))
+        .collect();
+    let mut header: Vec<String> =
+        ["case", "size", "SAs", "key", "Mpps", "Gbit/s", "clocks", "of ports", "gateway's", "spread"]
+            .map(str::to_owned)
+            .into();
+    header.extend(used.iter().map(|stage| stage.name().replace('_', " ")));
+    table.set_header(header);
+    let or_dash = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
+    for row in rows {
+        let mut cells = vec![
+            format!("{:?}", row.case).to_lowercase(),
+            row.size.to_string(),
+            or_dash(u64::from(row.sas)),
+            or_dash(row.key_bits as u64),
+            format!("{:.3}", row.mpps),
+            format!("{:.2}", row.gbps),
+            format!("{:.0}", row.clocks),
+            format!("{:.0}", row.port_clocks),
+            format!("{:.0}", row.clocks - row.port_clocks),
+            format!("{:.0} %", row.spread * 100.0),
+        ];
+        cells.extend(used.iter().map(|stage| {
+            row.stages.get(stage).map_or_else(|| "-".to_owned(), |clocks| format!("{clocks:.0}"))
+        }));
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
