@@ -91,6 +91,7 @@ fn dotted(mac: &str) -> String {
 }
 
 /// `1 packet`, `2 packets`.
-fn plural(count: u64, one: &str) -> String {
+pub fn plural(count: impl TryInto<u64>, one: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }

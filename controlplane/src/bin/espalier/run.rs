@@ -12,7 +12,7 @@ use controlplane::show::drops::Drops;
 use controlplane::show::interfaces::Interfaces;
 use controlplane::show::sa::Associations;
 use controlplane::show::stats::Stats;
-use controlplane::show::{Page, View};
+use controlplane::show::{Page, View, plural};
 use serde::Serialize;
 use shm::{ConnectError, LinkError, Observer};
 use std::io::{self, IsTerminal, Write};
@@ -92,12 +92,13 @@ pub(crate) fn check(file: &Path, json: bool) -> Result<ExitCode, RunError> {
         (Ok((config, _)), _) => {
             let warnings = diagnostics.iter().filter(|each| each.severity == Severity::Warning).count();
             text += &format!(
-                "{}: ok: {} interfaces, {} tunnels, {} access lists, {} routes, {warnings} warnings\n",
+                "{}: ok: {}, {}, {}, {}, {}\n",
                 file.display(),
-                config.interfaces().len(),
-                config.tunnels().len(),
-                config.access_lists().len(),
-                config.routes().len(),
+                plural(config.interfaces().len(), "interface"),
+                plural(config.tunnels().len(), "tunnel"),
+                plural(config.access_lists().len(), "access list"),
+                plural(config.routes().len(), "route"),
+                plural(warnings, "warning"),
             );
         }
         (Err(_), Some(error)) => text += &format!("{error}\n"),
