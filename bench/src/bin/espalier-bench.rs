@@ -44,6 +44,7 @@ Columns and JSON fields:
   key_bits    of the AES keys
   mpps, gbps  millions of packets, and 10^9 bits of inner IPv4 packets, in a second of one core
   clocks      clocks of the time-stamp counter per packet: the worker thread's time on its core, all included
+  clocks_best the same, of the round that was disturbed the least: what others do on the machine's caches only adds
   port_clocks of them, what the same two ports cost in a process that only passes bursts on (like testpmd's io mode)
   spread      how far the rounds were apart, as a part of their median; all figures are medians
   stages      clocks per packet by stage
