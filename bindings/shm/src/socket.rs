@@ -83,7 +83,9 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> Received {
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
             Ok(got) => break got,
-            Err(Errno::INTR) => {}
+            // A peer that closes with something of ours unread leaves this error before what it said, which is still there
+            // to be read: a refusal, for one. The error is told once.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(Errno::AGAIN) => return Received::Nothing,
             Err(_) => return Received::Gone,
         }
