@@ -52,6 +52,8 @@ mod snapshot;
 #[cfg(not(loom))]
 mod socket;
 mod sync;
+#[cfg(all(test, not(loom)))]
+mod tests;
 #[cfg(not(loom))]
 mod text;
 #[cfg(not(loom))]
