@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod connection;
+mod hostile;
 mod messages;
 mod plane;
 mod policies;
+mod rings;
 mod samples;
+mod segments;
 mod state;
 mod transactions;
+mod villain;
 mod wiping;
 
 use plane::Plane;
