@@ -1,5 +1,7 @@
 //! What somebody probably meant.
 
+use crate::source::is_like_a_key;
+
 /// Longer words are not compared, so that hostile text costs little.
 const MAX_LEN: usize = 64;
 
@@ -8,9 +10,10 @@ pub(crate) fn is_close(word: &str, other: &str) -> bool {
     distance(word, other).is_some()
 }
 
-/// Of the candidates the one that is closest to the word, if any is close.
+/// Of the candidates the one that is closest to the word, if any is close. None that could be a key.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let close = candidates.into_iter().filter_map(|candidate| Some((distance(word, candidate)?, candidate)));
+    let candidates = candidates.into_iter().filter(|candidate| !is_like_a_key(candidate));
+    let close = candidates.filter_map(|candidate| Some((distance(word, candidate)?, candidate)));
     close.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }
 

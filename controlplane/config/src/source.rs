@@ -115,6 +115,13 @@ impl<'t> Source<'t> {
         Source { file: file.into(), lines }
     }
 
+    /// A message without what these lines hide: a key that stands where a name should be has become a name.
+    fn masked(&self, message: String, lines: [Option<usize>; 2]) -> String {
+        let lines = lines.into_iter().flatten().filter_map(|line| self.lines.get(line));
+        let secrets = lines.flat_map(|line| &line.words).filter(|word| word.secret && word.text.len() >= 8);
+        secrets.fold(message, |message, secret| message.replace(secret.text, MASK))
+    }
+
     /// Where that is, as people say it.
     pub(crate) fn place(&self, at: At) -> Place {
         let Some(line) = self.lines.get(at.line) else {
@@ -187,6 +194,9 @@ impl<'s, 't> Report<'s, 't> {
 
     fn push(&mut self, severity: Severity, fault: Fault) {
         let Fault { at, message, help, related } = fault;
+        let lines = [Some(at.line), related.map(|(at, _)| at.line)];
+        let message = self.source.masked(message, lines);
+        let help = help.map(|help| self.source.masked(help, lines));
         let related = related.map(|(at, what)| (self.source.place(at), what.to_owned()));
         let place = self.source.place(at);
         self.diagnostics.push(Diagnostic {
@@ -250,7 +260,7 @@ fn is_hex(word: &str) -> bool {
 }
 
 /// At least 16 characters, three quarters of them hexadecimal digits, and no address.
-fn is_like_a_key(word: &str) -> bool {
+pub(crate) fn is_like_a_key(word: &str) -> bool {
     let digits = word.chars().filter(char::is_ascii_hexdigit).count();
     let address = word.split('/').next().unwrap_or(word);
     word.len() >= 16 && digits * 4 >= word.chars().count() * 3 && address.parse::<IpAddr>().is_err()
