@@ -1,0 +1,224 @@
+//! Good configurations: those of the repository, and random ones of every statement there is.
+
+#![allow(dead_code)] // Each test takes what it needs.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// Those of the repository, with all their keys.
+pub(crate) const GOOD: [&str; 3] = [
+    include_str!("../../testdata/gateway.conf"),
+    include_str!("../../../../scripts/demo/gw-a.conf"),
+    include_str!("../../../../scripts/demo/gw-b.conf"),
+];
+
+const MAPS: usize = 3;
+
+/// A configuration that nothing is wrong with, its sections in random order.
+pub(crate) fn configs() -> impl Strategy<Value = String> {
+    let parts = (vec(lists4(), 1..4), vec(lists6(), 0..3), vec((any::<bool>(), any::<bool>()), 1..4));
+    let parts = (parts, option::of("[a-z][a-z0-9-]{0,20}"), option::of(replays()), vec(routes(), 0..6));
+    parts.prop_flat_map(|((lists4, lists6, sets), hostname, replay, routes)| {
+        let maps = vec(maps(lists4.len(), lists6.len(), sets.clone()), MAPS);
+        (maps, vec(interfaces(), 1..5)).prop_flat_map(move |(maps, interfaces)| {
+            let mut sections: Vec<String> =
+                hostname.iter().map(|name| format!("hostname {name}\n")).collect();
+            sections.extend(replay.iter().cloned());
+            sections.extend(lists4.iter().enumerate().map(|(i, list)| list.replace("LIST", &list4(i))));
+            sections.extend(lists6.iter().enumerate().map(|(i, list)| list.replace("LIST", &list6(i))));
+            sections.extend(sets.iter().enumerate().map(|(i, set)| transform_set(i, *set)));
+            let mut keys = 0;
+            let on = maps.iter().take(interfaces.len()).enumerate();
+            sections.extend(on.map(|(i, map)| numbered(map, &mut keys).replace("MAP", &format!("MAP{i}"))));
+            sections.extend(interfaces.iter().enumerate().map(|(i, interface)| place(i, interface)));
+            // One of each destination, so that none is said twice.
+            let destination = |route: &String| route.split(' ').take(4).collect::<String>();
+            sections.extend(
+                BTreeMap::from_iter(routes.iter().map(|r| (destination(r), r.clone()))).into_values(),
+            );
+            Just(sections).prop_shuffle().prop_map(|sections| sections.join("!\n"))
+        })
+    })
+}
+
+fn list4(place: usize) -> String {
+    ["100", "ip-list", "2699"][place].to_owned()
+}
+
+fn list6(place: usize) -> String {
+    ["SIX", "199six"][place].to_owned()
+}
+
+fn transform_set(place: usize, (long, esn): (bool, bool)) -> String {
+    let bits = if long { 256 } else { 128 };
+    let esn = if esn { " esn\n" } else { "" };
+    format!("crypto ipsec transform-set SET{place} esp-gcm {bits}\n mode tunnel\n{esn}")
+}
+
+fn replays() -> impl Strategy<Value = String> {
+    let window = (32_u32..=65536).prop_map(|window| format!("window-size {window}"));
+    prop_oneof![1 => Just("disable".to_owned()), 3 => window]
+        .prop_map(|window| format!("crypto ipsec security-association replay {window}\n"))
+}
+
+pub(crate) fn v4() -> impl Strategy<Value = Ipv4Addr> {
+    prop_oneof![any::<u32>(), select(vec![0, 1, 0x0a01_0000, 0x0a01_0001, u32::MAX])].prop_map(Ipv4Addr::from)
+}
+
+pub(crate) fn v6() -> impl Strategy<Value = Ipv6Addr> {
+    let near = (0_u16..4, 0_u16..4).prop_map(|(a, b)| Ipv6Addr::new(0x2001, 0xdb8, a, 0, 0, 0, 0, b));
+    prop_oneof![any::<u128>().prop_map(Ipv6Addr::from), near]
+}
+
+fn end4() -> impl Strategy<Value = String> {
+    let prefix = (v4(), 0_u32..=32).prop_map(|(address, length)| {
+        let wildcard = u32::MAX.checked_shr(length).unwrap_or(0);
+        format!("{} {}", Ipv4Addr::from(u32::from(address) & !wildcard), Ipv4Addr::from(wildcard))
+    });
+    prop_oneof![Just("any".to_owned()), v4().prop_map(|host| format!("host {host}")), prefix]
+}
+
+fn end6() -> impl Strategy<Value = String> {
+    let prefix = (v6(), 0_u32..=128).prop_map(|(address, length)| {
+        let host = u128::MAX.checked_shr(length).unwrap_or(0);
+        format!("{}/{length}", Ipv6Addr::from(u128::from(address) & !host))
+    });
+    prop_oneof![Just("any".to_owned()), v6().prop_map(|host| format!("host {host}")), prefix]
+}
+
+fn ports() -> impl Strategy<Value = String> {
+    let port = || prop_oneof![any::<u16>(), select(vec![0, 1, 80, 65534, 65535])];
+    prop_oneof![
+        2 => Just(String::new()),
+        1 => port().prop_map(|port| format!(" eq {port}")),
+        1 => port().prop_map(|port| format!(" neq {port}")),
+        1 => (1..=u16::MAX).prop_map(|port| format!(" lt {port}")),
+        1 => (0..u16::MAX).prop_map(|port| format!(" gt {port}")),
+        1 => (port(), port()).prop_map(|(a, b)| format!(" range {} {}", a.min(b), a.max(b))),
+    ]
+}
+
+/// One rule; `all` is the word for every protocol.
+fn rules<S: Strategy<Value = String>>(all: &'static str, end: fn() -> S) -> impl Strategy<Value = String> {
+    let verb = || select(vec!["permit", "deny"]);
+    let plain = prop_oneof![
+        select(vec![all, "icmp", "esp", "ahp", "gre", "ospf", "pim"]).prop_map(str::to_owned),
+        any::<u8>().prop_map(|number| number.to_string()),
+    ];
+    let plain = (verb(), plain, end(), end())
+        .prop_map(|(verb, protocol, from, to)| format!("{verb} {protocol} {from} {to}"));
+    let protocol = select(vec!["tcp", "udp", "sctp", "TCP", "17", "33", "136"]);
+    let with_ports = (verb(), protocol, end(), ports(), end(), ports()).prop_map(
+        |(verb, protocol, from, from_port, to, to_port)| {
+            format!("{verb} {protocol} {from}{from_port} {to}{to_port}")
+        },
+    );
+    prop_oneof![plain, with_ports]
+}
+
+/// Lines of a named list: rules with and without sequence numbers, and remarks.
+fn lines<S: Strategy<Value = String>>(
+    sequence: &'static str,
+    rules: impl Fn() -> S,
+) -> impl Strategy<Value = String> {
+    let line =
+        (prop::bool::weighted(0.2), 1_u32..50, option::weighted(0.2, "[!-~][ -~]{0,30}[!-~]"), rules());
+    vec(line, 0..10).prop_map(move |lines| {
+        let mut last = 0;
+        let mut text = String::new();
+        for (numbered, step, remark, rule) in lines {
+            text.extend(remark.map(|remark| format!(" remark {remark}\n")));
+            last += if numbered { step } else { 10 };
+            let number = if numbered { format!("{sequence}{last} ") } else { String::new() };
+            text += &format!(" {number}{rule}\n");
+        }
+        // So that no map protects nothing.
+        text + " permit 253 any any\n remark the last\n"
+    })
+}
+
+fn lists4() -> impl Strategy<Value = String> {
+    lines("", || rules("ip", end4)).prop_map(|lines| format!("ip access-list extended LIST\n{lines}"))
+}
+
+fn lists6() -> impl Strategy<Value = String> {
+    lines("sequence ", || rules("ipv6", end6)).prop_map(|lines| format!("ipv6 access-list LIST\n{lines}"))
+}
+
+/// Entries without their SPIs and keys, which [`numbered`] fills in.
+fn maps(lists4: usize, lists6: usize, sets: Vec<(bool, bool)>) -> impl Strategy<Value = String> {
+    let entry =
+        (0..sets.len(), 0..lists4, option::of(0..lists6.max(1)), option::of("[!-~]{1,20}"), 1_u8..250);
+    let sequences = subsequence((1_u16..=65535).step_by(97).collect::<Vec<_>>(), 1..5);
+    sequences.prop_flat_map(move |sequences| {
+        let sets = sets.clone();
+        vec(entry.clone(), sequences.len()).prop_map(move |entries| {
+            let mut text = String::new();
+            for (sequence, (set, list, list_6, description, peer)) in sequences.iter().zip(entries) {
+                text += &format!("crypto map MAP {sequence} ipsec-manual\n set peer 203.0.113.{peer}\n");
+                text.extend(description.map(|description| format!(" description {description}\n")));
+                text += &format!(" set transform-set SET{set}\n match address {}\n", list4(list));
+                let list_6 = list_6.filter(|_| lists6 > 0);
+                text.extend(list_6.map(|list| format!(" match address {}\n", list6(list))));
+                let key = if sets[set].0 { "LONG" } else { "SHORT" };
+                text += &format!(" set session-key inbound esp {key}\n set session-key outbound esp {key}\n");
+            }
+            text
+        })
+    })
+}
+
+/// Gives each key line an SPI and a key that no other has.
+fn numbered(map: &str, keys: &mut u32) -> String {
+    let lines = map.lines().map(|line| {
+        *keys += 1;
+        let key = |digits: usize| {
+            format!("{} cipher {}{:08x}", 1000 + *keys, "c0ffee".repeat(11).split_at(digits - 8).0, *keys)
+        };
+        line.replace("LONG", &key(72)).replace("SHORT", &key(40)) + "\n"
+    });
+    lines.collect()
+}
+
+/// The lines of an interface that have nothing to do with other interfaces.
+fn interfaces() -> impl Strategy<Value = String> {
+    let extra = vec![
+        " description to the Internet, and back\n",
+        " shutdown\n",
+        " ip mtu 1400\n mtu 9000\n",
+        " ip address 10.NUM.1.1 255.255.255.0 secondary\n",
+        " ipv6 address 2001:db8:NUM::1/64\n ipv6 address 2001:db8:NUM:1::1/64\n",
+        " mac-address 0200.5e00.000NUM\n",
+        " linux-name tapNUM\n",
+    ];
+    subsequence(extra, 0..7).prop_shuffle().prop_map(|lines| lines.concat())
+}
+
+fn place(place: usize, lines: &str) -> String {
+    let name = ["GigabitEthernet0/NUM", "wan", "TenGigabitEthernet 0/0/NUM", "lan.NUM"][place % 4];
+    let map = if place < MAPS { format!(" crypto map MAP{place}\n") } else { String::new() };
+    let text = format!(
+        "interface {name}\n ip address 10.NUM.0.1 255.255.255.0\n device 0000:01:00.NUM\n{lines}{map}"
+    );
+    text.replace("NUM", &place.to_string())
+}
+
+fn routes() -> impl Strategy<Value = String> {
+    let distance = || option::of(1_u8..=254).prop_map(|d| d.map(|d| format!(" {d}")).unwrap_or_default());
+    let target = select(vec!["192.0.2.9", "Null0", "GigabitEthernet 0/0", "gigabitethernet0/0 192.0.2.10"]);
+    let target6 = select(vec!["2001:db8:9::9", "null0", "GigabitEthernet0/0 fe80::1"]);
+    let v4 = (v4(), 0_u32..=32, target, distance()).prop_map(|(address, length, target, distance)| {
+        let host = u32::MAX.checked_shr(length).unwrap_or(0);
+        let prefix = Ipv4Addr::from(u32::from(address) & !host);
+        format!("ip route {prefix} {} {target}{distance}\n", Ipv4Addr::from(!host))
+    });
+    let v6 = (v6(), 0_u32..=128, target6, distance()).prop_map(|(address, length, target, distance)| {
+        let host = u128::MAX.checked_shr(length).unwrap_or(0);
+        format!("ipv6 route {}/{length} {target}{distance}\n", Ipv6Addr::from(u128::from(address) & !host))
+    });
+    prop_oneof![v4, v6]
+}
