@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::sync::Arc;
 
 /// The most rules that a crypto map may come to.
-pub const MAX_POLICY_RULES: usize = 1 << 16;
+pub const MAX_POLICY_RULES: usize = 1 << 18;
 /// The most pairs of rules that are compared on the way there: a bound on time, not on what people write.
 const MAX_WORK: usize = 1 << 24;
 /// The longest label, in bytes: what a policy image has room for.
@@ -56,7 +56,8 @@ pub fn policy(config: &Config, map: &CryptoMap) -> Result<Vec<PolicyRule>, Polic
     flatten(entries.collect::<Vec<_>>().as_slice())
 }
 
-/// From the last entry to the first, each in front of what comes of those behind it.
+/// From the last entry to the first, each in front of what comes of those behind it. `rest` holds that backwards, so that
+/// what comes in front of it is added at its end.
 pub(crate) fn flatten(entries: &[(u16, Vec<&AccessList>)]) -> Result<Vec<PolicyRule>, PolicyError> {
     let mut work = MAX_WORK;
     let mut rest: Vec<PolicyRule> = Vec::new();
@@ -66,15 +67,16 @@ pub(crate) fn flatten(entries: &[(u16, Vec<&AccessList>)]) -> Result<Vec<PolicyR
         for list in lists {
             add_list(list, *sequence, &rest, &mut work, &mut rules)?;
         }
-        rules.append(&mut rest);
-        rest = rules;
+        rest.extend(rules.into_iter().rev());
         if rest.len() > MAX_POLICY_RULES {
             return Err(PolicyError);
         }
     }
+    rest.reverse();
     Ok(rest)
 }
 
+/// Adds what one list says; `rest` is what comes of the entries behind it, backwards.
 fn add_list(
     list: &AccessList,
     entry: u16,
@@ -91,7 +93,7 @@ fn add_list(
                 let permitted = later.iter().filter(|later| later.verb == Verb::Permit);
                 let shields =
                     permitted.flat_map(crate::Rule::selectors).any(|p| meet(&selector, &p).is_some());
-                let narrowed = rest.iter().filter_map(|rule| {
+                let narrowed = rest.iter().rev().filter_map(|rule| {
                     Some(PolicyRule { selector: meet(&selector, &rule.selector)?, ..rule.clone() })
                 });
                 let before = rules.len();

@@ -2,8 +2,9 @@
 //!
 //! A secret is masked from where it begins to the end of its line, so that the columns of what is shown stay right.
 
+use crate::Name;
 use crate::diagnostic::{Diagnostic, Place, Severity, Span};
-use crate::nearest::is_close;
+use crate::nearest::{is_close, nearest};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -167,15 +168,36 @@ impl Fault {
 pub(crate) struct Report<'s, 't> {
     pub(crate) source: &'s Source<'t>,
     diagnostics: Vec<Diagnostic>,
+    /// How many names may still be compared: a large text with many wrong names is not to cost their product.
+    comparisons: usize,
 }
 
 impl<'s, 't> Report<'s, 't> {
     pub(crate) fn new(source: &'s Source<'t>) -> Report<'s, 't> {
-        Report { source, diagnostics: Vec::new() }
+        Report { source, diagnostics: Vec::new(), comparisons: 1 << 20 }
     }
 
     pub(crate) fn error(&mut self, fault: Fault) {
         self.push(Severity::Error, fault);
+    }
+
+    /// The error of a name that leads nowhere.
+    pub(crate) fn nowhere<'n>(
+        &mut self,
+        at: At,
+        what: &str,
+        name: &Name,
+        known: impl ExactSizeIterator<Item = &'n Name>,
+        mend: &str,
+    ) {
+        let fault = Fault::new(at, format!("there is no {what} `{name}`"));
+        let left = self.comparisons.checked_sub(known.len());
+        self.comparisons = left.unwrap_or(self.comparisons);
+        let meant = left.and_then(|_| nearest(name.as_str(), known.map(Name::as_str)));
+        self.error(match meant {
+            Some(meant) => fault.help(format!("did you mean `{meant}`?")),
+            None => fault.help(mend),
+        });
     }
 
     pub(crate) fn warn(&mut self, fault: Fault) {

@@ -1,6 +1,6 @@
 //! Crypto maps: every name leads somewhere, every entry is whole, and no key and no SPI serves twice.
 
-use super::{family_name, find, no_interface, nowhere};
+use super::{family_name, find, no_interface};
 use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, MapDraft};
 use crate::source::{At, Fault, Report};
 use crate::{Config, CryptoMap, Entry, Family, Name, SessionKey, Verb};
@@ -48,7 +48,7 @@ fn local_address(draft: &Draft, name: &Name, map: &MapDraft, report: &mut Report
     let without = |interface: &InterfaceDraft| interface.primary.is_missing() && !interface.faulty;
     match (map.local_address.found(), on.as_slice()) {
         (Some(local), _) => match find(draft, &local.value) {
-            None => report.error(no_interface(draft, &local.value, local.at)),
+            None => no_interface(draft, &local.value, local.at, report),
             Some(interface) if without(interface) => {
                 let fault =
                     Fault::new(local.at, format!("interface `{}` has no IPv4 address", interface.name.value));
@@ -106,13 +106,13 @@ fn check_entry(
     }
     if let Some(name) = entry.transform_set.found() {
         match draft.sets.get(&name.value) {
-            None => report.error(nowhere(
+            None => report.nowhere(
                 name.at,
                 "transform set",
                 &name.value,
                 draft.sets.keys(),
                 "write it by `crypto ipsec transform-set NAME esp-gcm 128`",
-            )),
+            ),
             Some(set) => {
                 for key in [entry.inbound.value(), entry.outbound.value()].into_iter().flatten() {
                     let len = key.key.value.expose().len();
@@ -145,7 +145,7 @@ fn access_lists(draft: &Draft, entry: &EntryDraft, report: &mut Report<'_, '_>) 
     for name in &entry.lists {
         let Some(list) = draft.lists.get(&name.value) else {
             let mend = "write it by `access-list` or `ip access-list extended`";
-            report.error(nowhere(name.at, "access list", &name.value, draft.lists.keys(), mend));
+            report.nowhere(name.at, "access list", &name.value, draft.lists.keys(), mend);
             continue;
         };
         let family = list.family;
@@ -242,7 +242,7 @@ pub(super) fn finish(
         let Some(name) = interface.crypto_map.found() else { continue };
         if !maps.contains_key(&name.value) {
             let mend = "write it by `crypto map NAME SEQUENCE ipsec-manual`";
-            report.error(nowhere(name.at, "crypto map", &name.value, maps.keys(), mend));
+            report.nowhere(name.at, "crypto map", &name.value, maps.keys(), mend);
         }
     }
     for (name, map) in &maps {

@@ -46,24 +46,9 @@ fn find<'d>(draft: &'d Draft, name: &Name) -> Option<&'d InterfaceDraft> {
     draft.interfaces.iter().find(|i| i.name.value.as_str().eq_ignore_ascii_case(name.as_str()))
 }
 
-/// The fault of a name that leads nowhere.
-fn nowhere<'n>(
-    at: At,
-    what: &str,
-    name: &Name,
-    known: impl IntoIterator<Item = &'n Name>,
-    mend: &str,
-) -> Fault {
-    let fault = Fault::new(at, format!("there is no {what} `{name}`"));
-    match crate::nearest::nearest(name.as_str(), known.into_iter().map(Name::as_str)) {
-        Some(meant) => fault.help(format!("did you mean `{meant}`?")),
-        None => fault.help(mend),
-    }
-}
-
-fn no_interface(draft: &Draft, name: &Name, at: At) -> Fault {
+fn no_interface(draft: &Draft, name: &Name, at: At, report: &mut Report<'_, '_>) {
     let known = draft.interfaces.iter().map(|interface| &interface.name.value);
-    nowhere(at, "interface", name, known, "write it by `interface NAME`, with its `device`")
+    report.nowhere(at, "interface", name, known, "write it by `interface NAME`, with its `device`");
 }
 
 fn routes(draft: &Draft, report: &mut Report<'_, '_>) -> Vec<StaticRoute> {
@@ -75,7 +60,7 @@ fn routes(draft: &Draft, report: &mut Report<'_, '_>) -> Vec<StaticRoute> {
         if let (Target::Interface { name, .. }, Some(at)) = (&mut route.target, written.interface) {
             match find(draft, name) {
                 Some(interface) => *name = interface.name.value.clone(),
-                None => report.error(no_interface(draft, name, at)),
+                None => no_interface(draft, name, at, report),
             }
         }
         let gateway = match &route.target {

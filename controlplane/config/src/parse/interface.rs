@@ -5,7 +5,7 @@ use super::draft::InterfaceDraft;
 use super::words::{INTERFACE, refusal};
 use super::{Mode, Reader, refuse};
 use crate::source::{At, Fault, Word};
-use crate::{Interface, MacAddress, Name};
+use crate::{Config, Interface, MacAddress, Name};
 use model::{Ipv4Prefix, Ipv6Prefix};
 
 /// The most addresses of one family on one interface.
@@ -20,6 +20,10 @@ impl Reader<'_, '_> {
         let known = &mut self.draft.interfaces;
         let place =
             known.iter().position(|i| i.name.value.as_str().eq_ignore_ascii_case(name.value.as_str()));
+        // One too many is kept, which `check` tells of; looking through more of them would take its time.
+        if place.is_none() && known.len() > Config::MAX_INTERFACES {
+            return Ok(());
+        }
         let place = place.unwrap_or_else(|| {
             known.push(InterfaceDraft::new(name));
             known.len() - 1
