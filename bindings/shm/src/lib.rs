@@ -9,7 +9,7 @@
 //! - Those who only look: [`Observer`], [`SaTableView`], [`CountersView`], [`PolicyView`].
 //!
 //! Built with `--cfg loom` it is the lock-free pieces alone, for the model checker.
-#![cfg_attr(loom, allow(dead_code, missing_docs, rustdoc::broken_intra_doc_links))]
+#![cfg_attr(loom, allow(dead_code, missing_docs, unreachable_pub, rustdoc::broken_intra_doc_links))]
 
 #[cfg(not(loom))]
 mod client;
@@ -30,6 +30,8 @@ mod histogram;
 pub mod layout;
 #[cfg(not(loom))]
 mod listener;
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(not(loom))]
 mod memory;
 #[cfg(not(loom))]
