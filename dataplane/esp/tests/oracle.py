@@ -15,7 +15,7 @@ import sys
 logging.getLogger("scapy").setLevel(logging.ERROR)
 
 try:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: F401  scapy does without it, silently
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # scapy does without it, silently
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
     from scapy.layers.ipsec import ESP, IPSecIntegrityError, SecurityAssociation
@@ -51,9 +51,17 @@ def open_packet(job):
     return {
         "inner": bytes(plain.data).hex(),
         "next_header": plain.nh,
-        "padding": bytes(plain.padding).hex(),
+        "padding": padding(job["sa"], esp).hex(),
         "seq": plain.seq,
     }
+
+
+def padding(sa, esp):
+    """What stands before the trailer. scapy before 2.6 takes it from the wrong place, so it is read here."""
+    key, high = bytes.fromhex(sa["key"]), sa["esn"]
+    aad = esp.spi.to_bytes(4, "big") + (b"" if high is None else high.to_bytes(4, "big")) + esp.seq.to_bytes(4, "big")
+    text = AESGCM(key[:-4]).decrypt(key[-4:] + esp.data[:8], esp.data[8:], aad)
+    return text[len(text) - 2 - text[-2] : -2]
 
 
 def seal_packet(job):
