@@ -6,7 +6,6 @@ use crate::Name;
 use crate::diagnostic::{Diagnostic, Place, Severity, Span};
 use crate::nearest::{is_close, nearest};
 use std::net::IpAddr;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// What stands for a secret.
@@ -34,7 +33,7 @@ impl<'t> Word<'t> {
             return format!("`{MASK}`");
         }
         let mut shown: String =
-            self.text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(64).collect();
+            self.text.chars().map(|c| if is_unseen(c) { '\u{fffd}' } else { c }).take(64).collect();
         if shown.len() < self.text.len() && self.text.chars().nth(64).is_some() {
             shown.push_str("...");
         }
@@ -99,8 +98,24 @@ impl<'t> Line<'t> {
             shown.truncate(cut);
             shown.push_str("...");
         }
-        shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        // With as many bytes, so that spans stay right.
+        let seen = |c: char| match c.len_utf8() {
+            _ if !is_unseen(c) => c,
+            1 => ' ',
+            2 => '\u{b7}',
+            3 => '\u{fffd}',
+            _ => '\u{1f7a8}',
+        };
+        shown.chars().map(seen).collect()
     }
+}
+
+/// What would not be seen, or would make its line look like another: controls, and characters of no width or of another
+/// direction.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The text of one configuration.
@@ -130,13 +145,13 @@ impl<'t> Source<'t> {
         };
         let source = line.shown();
         let before = line.text.get(..at.start).unwrap_or(line.text);
-        let span: Range<usize> = at.start.min(source.len())..at.end.min(source.len());
         // A secret is shown shorter or longer than it is: mark the whole mask.
-        let end = match line.secret_from {
-            Some(from) if at.end > from => source.len(),
-            _ => span.end,
+        let span = match line.secret_from {
+            Some(from) if at.end > from => at.start.min(from)..source.len(),
+            _ => at.start..at.end,
         };
-        let span = Span { start: span.start, end: end.max(span.start) };
+        let start = span.start.min(source.len());
+        let span = Span { start, end: span.end.min(source.len()).max(start) };
         Place { line: at.line + 1, column: before.chars().count() + 1, span, source }
     }
 }
@@ -281,9 +296,18 @@ fn is_hex(word: &str) -> bool {
     word.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// An IPv4 or IPv6 address, or what was meant to be one: few groups, and none long.
+fn is_like_an_address(word: &str) -> bool {
+    let address = word.split('/').next().unwrap_or(word);
+    let groups = |by: char| address.split(by).count();
+    let short = |by: char| address.split(by).all(|group| group.len() <= 5);
+    address.parse::<IpAddr>().is_ok()
+        || groups('.') == 4 && address.bytes().all(|b| b.is_ascii_digit() || b == b'.') && short('.')
+        || (3..=9).contains(&groups(':')) && short(':')
+}
+
 /// At least 16 characters, three quarters of them hexadecimal digits, and no address.
 pub(crate) fn is_like_a_key(word: &str) -> bool {
     let digits = word.chars().filter(char::is_ascii_hexdigit).count();
-    let address = word.split('/').next().unwrap_or(word);
-    word.len() >= 16 && digits * 4 >= word.chars().count() * 3 && address.parse::<IpAddr>().is_err()
+    word.len() >= 16 && digits * 4 >= word.chars().count() * 3 && !is_like_an_address(word)
 }

@@ -29,10 +29,8 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_, '_>) -> Vec<Interface
     let mut macs =
         Once::new("another interface has this address", "give each interface an address of its own");
     for interface in &draft.interfaces {
-        let name = &interface.name.value;
         if interface.device.is_missing() && !interface.faulty {
-            let fault = Fault::new(interface.name.at, format!("interface `{name}` has no device"));
-            report.error(fault.help("write `device` under it, with a PCI address or a DPDK device string"));
+            report.error(no_device(interface));
         }
         if let Some(Found { value: device, at }) = interface.device.found() {
             devices.see(device_names(device), *at, report);
@@ -60,6 +58,20 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_, '_>) -> Vec<Interface
     }
     addresses(draft, report);
     draft.interfaces.iter().filter_map(finish).collect()
+}
+
+fn no_device(interface: &InterfaceDraft) -> Fault {
+    /// What stands on no device in IOS.
+    const VIRTUAL: [&str; 7] = ["bdi", "bvi", "dialer", "loopback", "port-channel", "tunnel", "vlan"];
+    let name = interface.name.value.as_str();
+    let kind = name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '/' | '.'));
+    if kind.len() < name.len() && VIRTUAL.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+        let fault = format!("`{kind}` interfaces are not available in Espalier: each stands on a device");
+        return Fault::new(interface.name.at, fault)
+            .help("remove the interface; Linux may have one, and its address");
+    }
+    let fault = Fault::new(interface.name.at, format!("interface `{name}` has no device"));
+    fault.help("write `device` under it, with a PCI address or a DPDK device string")
 }
 
 fn finish(draft: &InterfaceDraft) -> Option<Interface> {
@@ -179,12 +191,21 @@ fn addresses(draft: &Draft, report: &mut Report<'_, '_>) {
             false => (known.contains(prefix) || prefix.contains(known)) && !is_link_local(prefix),
         });
         if let Some((other, known, first)) = clash {
-            let message = match interface == other {
-                true => format!("the interface has the address `{}` twice", prefix.addr()),
-                false => format!("`{}` overlaps `{}` of another interface", prefix.trunc(), known.trunc()),
+            let (message, help) = match (interface == other, known.addr() == prefix.addr()) {
+                (true, _) => (
+                    format!("the interface has the address `{}` twice", prefix.addr()),
+                    "keep one of the two lines",
+                ),
+                (false, true) => (
+                    format!("another interface has the address `{}`", prefix.addr()),
+                    "give each interface an address of its own, in a subnet of its own",
+                ),
+                (false, false) => (
+                    format!("`{}` overlaps `{}` of another interface", prefix.trunc(), known.trunc()),
+                    "give each interface subnets of its own",
+                ),
             };
-            let fault = Fault::new(*at, message).related(*first, "written here");
-            report.error(fault.help("give each interface subnets of its own"));
+            report.error(Fault::new(*at, message).related(*first, "written here").help(help));
         }
     }
 }

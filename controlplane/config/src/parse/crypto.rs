@@ -15,7 +15,7 @@ const MANUAL: &str = "give the keys by `set session-key` under `crypto map NAME 
 
 impl Reader<'_, '_> {
     pub(super) fn crypto_ipsec(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
-        self.mode = Mode::Refused { loose: true };
+        self.mode = Mode::refused(cursor, true);
         cursor.accept("crypto");
         cursor.accept("ipsec");
         match cursor.one_of(&["transform-set", "security-association"])?.value {
@@ -63,7 +63,7 @@ impl Reader<'_, '_> {
     }
 
     pub(super) fn crypto_map(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
-        self.mode = Mode::Refused { loose: true };
+        self.mode = Mode::refused(cursor, true);
         let whole = cursor.whole();
         cursor.accept("crypto");
         cursor.accept("map");
@@ -158,6 +158,9 @@ fn unknown(word: &Word<'_>) -> Fault {
         word.at,
         format!("{} is no command that Espalier knows under `crypto map`", word.quoted()),
     );
+    if ["peer", "transform-set", "session-key"].iter().any(|of_set| word.is(of_set)) {
+        return fault.help(format!("write `set` before {}", word.quoted()));
+    }
     suggest(fault, word, ["description", "match", "set"].into_iter().chain(super::COMMANDS))
 }
 
@@ -192,9 +195,15 @@ fn suite(cursor: &mut Cursor<'_, '_>) -> Result<Found<Suite>, Fault> {
         "esp-sha512-hmac",
     ];
     let word = cursor.next("a transform such as `esp-gcm 128`")?;
-    if LATER.iter().any(|later| word.is(later)) {
-        let fault =
-            Fault::new(word.at, format!("the transform {} is not available in Espalier yet", word.quoted()));
+    let is_later = |word: &Word<'_>| LATER.iter().any(|later| word.is(later));
+    if is_later(word) {
+        // The transforms of a set are one choice: name them all.
+        let others =
+            cursor.words().iter().take_while(|word| is_later(word) || parse_decimal(word.text).is_some());
+        let last = others.last().map_or(word.at, |last| last.at);
+        let others = cursor.words().iter().take_while(|word| word.at <= last).map(|word| word.text);
+        let all = [word.text].into_iter().chain(others).collect::<Vec<_>>().join(" ");
+        let fault = Fault::new(word.at.to(last), format!("`{all}` is not available in Espalier yet"));
         return Err(fault.help(MEND));
     }
     if !word.is("esp-gcm") {
@@ -211,6 +220,10 @@ fn suite(cursor: &mut Cursor<'_, '_>) -> Result<Found<Suite>, Fault> {
         }
         _ => return Err(unexpected(bits, "the length of the key, 128 or 256,", []).help(MEND)),
     };
+    if let Some(second) = cursor.peek().filter(|word| is_later(word)) {
+        let fault = Fault::new(second.at, "AES-GCM has no second transform: it authenticates by itself");
+        return Err(fault.help(format!("end the line before {}", second.quoted())));
+    }
     Ok(Found { value, at: word.at.to(bits.at) })
 }
 
@@ -263,13 +276,17 @@ fn session_key(cursor: &mut Cursor<'_, '_>) -> Result<Found<KeyDraft>, Fault> {
         return Err(Fault::new(
             word.at,
             format!("{} is no SPI, a number from 256 to 4294967295", word.quoted()),
-        ));
+        )
+        .help("write `esp SPI cipher KEY`"));
     };
     let spi = Spi::new(number).map_err(|error| {
         Fault::new(word.at, format!("SPI {} is reserved (RFC 4303, section 2.1)", error.0))
             .help("take one from 256 to 4294967295")
     })?;
-    cursor.one_of(&["cipher"])?;
+    cursor.one_of(&["cipher"]).map_err(|fault| match fault.help {
+        Some(_) => fault,
+        None => fault.help("write `esp SPI cipher KEY`"),
+    })?;
     let digits = cursor.next("the key")?;
     if let Some(word) = cursor.peek().filter(|word| word.is("authenticator")) {
         let fault = Fault::new(word.at, "AES-GCM has no second key for authentication");
@@ -289,7 +306,7 @@ fn key(word: &Word<'_>) -> Result<KeyMaterial, Fault> {
         let fault = Fault::new(word.at, "this key is masked, as a running configuration shows it");
         return Err(fault.help("write the key itself"));
     }
-    let digits = word.text.strip_prefix("0x").unwrap_or(word.text);
+    let digits = word.text.strip_prefix("0x").or_else(|| word.text.strip_prefix("0X")).unwrap_or(word.text);
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Fault::new(word.at, "the key has characters that are no hexadecimal digits").help(SHAPE));
     }

@@ -53,9 +53,9 @@ impl<'l, 't> Cursor<'l, 't> {
         first.to(last)
     }
 
-    /// Whether the line begins with white space.
-    pub(crate) fn is_indented(&self) -> bool {
-        self.line.text.starts_with([' ', '\t'])
+    /// The white space that the line begins with, in bytes.
+    pub(crate) fn indent(&self) -> usize {
+        self.line.text.len() - self.line.text.trim_start().len()
     }
 
     fn end_of_line(&self) -> At {
@@ -126,6 +126,13 @@ impl<'l, 't> Cursor<'l, 't> {
         }
     }
 
+    /// Takes a mask.
+    pub(crate) fn mask(&mut self, what: &str, example: &str) -> Result<Found<Ipv4Addr>, Fault> {
+        let word = self.next(what)?;
+        let wrong = || Fault::new(word.at, format!("{} is not {what} such as `{example}`", word.quoted()));
+        Ok(Found { value: word.text.parse().map_err(|_| wrong())?, at: word.at })
+    }
+
     /// Takes an IPv6 address.
     pub(crate) fn ipv6(&mut self, what: &str) -> Result<Found<Ipv6Addr>, Fault> {
         let word = self.next(what)?;
@@ -187,7 +194,7 @@ pub(crate) fn suggest<'c>(
     word: &Word<'_>,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Fault {
-    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let candidates: Vec<&str> = candidates.into_iter().filter(|candidate| !word.is(candidate)).collect();
     let lower = word.text.to_ascii_lowercase();
     let mut longer = candidates.iter().filter(|candidate| lower.len() > 1 && candidate.starts_with(&lower));
     match (longer.next(), longer.next()) {

@@ -1,9 +1,9 @@
 //! `interface` and the lines under it.
 
-use super::cursor::{Cursor, Found, suggest};
+use super::cursor::{Cursor, Found, parse_decimal, suggest};
 use super::draft::InterfaceDraft;
 use super::words::{INTERFACE, refusal};
-use super::{Mode, Reader, refuse};
+use super::{Mode, Reader, nothing_to_take_back, refuse};
 use crate::source::{At, Fault, Word};
 use crate::{Config, Interface, MacAddress, Name};
 use model::{Ipv4Prefix, Ipv6Prefix};
@@ -13,7 +13,7 @@ const MAX_ADDRESSES: usize = 64;
 
 impl Reader<'_, '_> {
     pub(super) fn interface(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
-        self.mode = Mode::Refused { loose: true };
+        self.mode = Mode::refused(cursor, true);
         cursor.accept("interface");
         let name = interface_name(cursor, "the interface's name")?;
         cursor.end()?;
@@ -58,9 +58,11 @@ fn interface_line(interface: &mut InterfaceDraft, cursor: &mut Cursor<'_, '_>) -
             interface.shutdown.fill(cursor.end().map(|()| Found { value: false, at: whole }))
         }
         // How IOS says that an interface has no address.
-        "no" if ["ip", "ipv6"].iter().any(|ip| cursor.accept(ip)) && cursor.accept("address") => cursor.end(),
-        "no" => Err(Fault::new(whole, "there is nothing to take back: a configuration is read from nothing")
-            .help("remove the line")),
+        "no" if is_no_address(cursor) => Ok(()),
+        "no" => Err(cursor
+            .peek()
+            .map(|word| suggest(nothing_to_take_back(whole), word, ["shutdown"]))
+            .unwrap_or_else(|| nothing_to_take_back(whole))),
         "crypto" => {
             cursor.one_of(&["map"])?;
             interface.crypto_map.fill(last(cursor, |cursor| cursor.name("a crypto map's name")))
@@ -99,6 +101,14 @@ fn unknown(word: &Word<'_>) -> Fault {
     let fault =
         Fault::new(word.at, format!("{} is no command that Espalier knows under `interface`", word.quoted()));
     suggest(fault, word, KNOWN.into_iter().chain(super::COMMANDS))
+}
+
+/// `ip address` or `ipv6 address`, behind `no`.
+fn is_no_address(cursor: &Cursor<'_, '_>) -> bool {
+    match cursor.words() {
+        [family, address] => (family.is("ip") || family.is("ipv6")) && address.is("address"),
+        _ => false,
+    }
 }
 
 /// What the closure reads must end the line.
@@ -225,7 +235,14 @@ pub(super) fn address_and_mask(cursor: &mut Cursor<'_, '_>, what: &str) -> Resul
         return Err(fault.help(format!("write `{} {}`", prefix.addr(), prefix.netmask())));
     }
     let address = cursor.ipv4(what)?;
-    let mask = cursor.ipv4("a netmask")?;
+    let bits =
+        cursor.peek().and_then(|word| parse_decimal(word.text)).and_then(|bits| u8::try_from(bits).ok());
+    let netmask =
+        bits.and_then(|bits| Ipv4Prefix::new(address.value, bits).ok()).map(|prefix| prefix.netmask());
+    let mask = cursor.mask("a netmask", "255.255.255.0").map_err(|fault| match netmask {
+        Some(netmask) => fault.help(format!("write `{netmask}`")),
+        None => fault,
+    })?;
     match Ipv4Prefix::with_netmask(address.value, mask.value) {
         Ok(value) => Ok(Found { value, at: address.at.to(mask.at) }),
         Err(_) => Err(not_a_netmask(mask.at, mask.value.into())),

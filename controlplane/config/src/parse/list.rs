@@ -24,7 +24,7 @@ impl Reader<'_, '_> {
 
     /// `ip access-list extended NAME` or `ipv6 access-list NAME`.
     pub(super) fn named_list(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
-        self.mode = Mode::Refused { loose: true };
+        self.mode = Mode::refused(cursor, true);
         let family = if cursor.accept("ip") { Family::Ipv4 } else { Family::Ipv6 };
         cursor.next("`ip`")?;
         if family == Family::Ipv6 {

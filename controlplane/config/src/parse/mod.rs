@@ -2,6 +2,7 @@
 //!
 //! As in IOS, indentation says nothing: a line is for the mode that is open, unless it is a command of the top.
 
+mod block;
 mod crypto;
 mod cursor;
 mod draft;
@@ -17,6 +18,7 @@ pub(crate) use draft::{Draft, EntryDraft, InterfaceDraft, KeyDraft, ListDraft, M
 use crate::nearest::nearest;
 use crate::source::{At, Fault, Report, Source, Word};
 use crate::{Config, Diagnostic, Name};
+use block::{Block, home, is_nearly_a_block, misplaced};
 use cursor::{Cursor, suggest};
 use words::{Refusal, mend, refusal};
 
@@ -60,10 +62,18 @@ enum Mode {
     Set(Name),
     Entry(Name, u16),
     /// The lines of a block that was refused say nothing without it; one error for the block is enough. `loose`: even those
-    /// that are not indented.
+    /// that are not indented more than its first.
     Refused {
         loose: bool,
+        indent: usize,
     },
+}
+
+impl Mode {
+    /// For the lines behind this one.
+    fn refused(cursor: &Cursor<'_, '_>, loose: bool) -> Mode {
+        Mode::Refused { loose, indent: cursor.indent() }
+    }
 }
 
 /// The commands of the top.
@@ -77,16 +87,19 @@ struct Reader<'s, 't> {
 
 impl Reader<'_, '_> {
     fn line(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        if matches!(self.mode, Mode::Refused { indent, .. } if cursor.indent() > indent) {
+            return Ok(());
+        }
         if let Some(done) = self.top(cursor) {
             return done;
         }
+        self.misplaced(cursor)?;
         match self.mode.clone() {
             Mode::Interface(place) => self.in_interface(place, cursor),
             Mode::List(name) => self.in_list(&name, cursor),
             Mode::Set(name) => self.in_set(&name, cursor),
             Mode::Entry(map, sequence) => self.in_entry(&map, sequence, cursor),
-            Mode::Refused { .. } if cursor.is_indented() => Ok(()),
-            Mode::Refused { loose: true } if !is_nearly_a_command(cursor) => Ok(()),
+            Mode::Refused { loose: true, .. } if !is_nearly_a_command(cursor) => Ok(()),
             Mode::Top | Mode::Refused { .. } => Err(self.unknown(cursor)),
         }
     }
@@ -116,7 +129,7 @@ impl Reader<'_, '_> {
         }
         let of_interface = in_interface && refusal(&words::INTERFACE, cursor.words()).is_some();
         if !of_interface && let Some((refused, at)) = refusal(&words::TOP, cursor.words()) {
-            self.mode = Mode::Refused { loose: refused.block };
+            self.mode = Mode::refused(cursor, refused.block);
             return Some(Err(refuse(refused, at)));
         }
         if first.is("crypto") && second_is("ipsec") {
@@ -141,16 +154,19 @@ impl Reader<'_, '_> {
 
     /// The fault of a line that begins with no command of the top.
     fn unknown(&mut self, cursor: &Cursor<'_, '_>) -> Fault {
-        self.mode = Mode::Refused { loose: false };
+        self.mode = Mode::refused(cursor, false);
         let Some(word) = cursor.peek() else { return Fault::new(cursor.whole(), "this is no command") };
         if word.is("no") {
-            return Fault::new(
-                word.at,
-                "there is nothing to take back: a configuration is read from nothing",
-            )
-            .help("remove the line");
+            return nothing_to_take_back(cursor.whole());
         }
         let second = cursor.peek_second();
+        if second.is_none() && ["ip", "ipv6", "crypto"].iter().any(|family| word.is(family)) {
+            let fault = Fault::new(word.at, format!("{} alone is no command", word.quoted()));
+            return fault.help(match word.is("crypto") {
+                true => "write `crypto ipsec` or `crypto map`, and what is to follow",
+                false => "write an access list or a route; addresses belong under `interface NAME`",
+            });
+        }
         let (at, words) = match second {
             Some(second) if word.is("ip") || word.is("ipv6") || word.is("crypto") => {
                 (word.at.to(second.at), format!("{} {}", word.quoted(), second.quoted()).replace("` `", " "))
@@ -165,26 +181,44 @@ impl Reader<'_, '_> {
             Some(second) if word.is("crypto") => suggest(fault, second, ["ipsec", "map"]),
             _ => suggest(fault, word, COMMANDS),
         };
-        match OF_BLOCKS.iter().find(|(keyword, _)| word.is(keyword)) {
-            Some((_, block)) if fault.help.is_none() => fault.help(format!("it belongs under `{block}`")),
+        match home(cursor) {
+            Some(block) if fault.help.is_none() => {
+                fault.help(format!("it belongs under `{}`", block.opener()))
+            }
             _ => fault,
+        }
+    }
+
+    /// What is no line of the block that is open, whatever else is wrong with it.
+    fn misplaced(&mut self, cursor: &Cursor<'_, '_>) -> Result<(), Fault> {
+        let Some(word) = cursor.peek() else { return Ok(()) };
+        if word.text.starts_with('#') || word.text.starts_with("//") {
+            return Err(Fault::new(word.at, "this is no comment").help("begin a comment with `!`"));
+        }
+        let Some(open) = Block::of(&self.mode) else { return Ok(()) };
+        if is_nearly_a_block(cursor) {
+            return Err(self.unknown(cursor));
+        }
+        if open == Block::Interface {
+            return match home(cursor) {
+                Some(block) if block != open => Err(misplaced(word, open, block)),
+                _ => Ok(()),
+            };
+        }
+        match home(cursor) {
+            _ if word.is("no") => Err(nothing_to_take_back(cursor.whole())),
+            Some(block) if block != open => Err(misplaced(word, open, block)),
+            _ if ["ip", "ipv6", "crypto"].iter().any(|family| word.is(family)) => Err(self.unknown(cursor)),
+            _ => Ok(()),
         }
     }
 }
 
-/// Commands that say nothing at the top, and where they belong.
-const OF_BLOCKS: [(&str, &str); 10] = [
-    ("ip", "interface NAME"),
-    ("ipv6", "interface NAME"),
-    ("device", "interface NAME"),
-    ("shutdown", "interface NAME"),
-    ("mtu", "interface NAME"),
-    ("permit", "ip access-list extended NAME"),
-    ("deny", "ip access-list extended NAME"),
-    ("set", "crypto map NAME SEQUENCE ipsec-manual"),
-    ("match", "crypto map NAME SEQUENCE ipsec-manual"),
-    ("mode", "crypto ipsec transform-set NAME esp-gcm 128"),
-];
+/// The fault of a `no` that nothing comes of.
+fn nothing_to_take_back(at: At) -> Fault {
+    Fault::new(at, "there is nothing to take back: a configuration is read from nothing")
+        .help("remove the line")
+}
 
 /// Whether a line that is no command of the top was probably meant to be one.
 fn is_nearly_a_command(cursor: &Cursor<'_, '_>) -> bool {

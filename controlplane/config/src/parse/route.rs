@@ -90,7 +90,7 @@ fn target(cursor: &mut Cursor<'_, '_>, is_v4: bool) -> Result<(Target, Option<cr
     if cursor.accept("null0") {
         return Ok((Target::Null, None));
     }
-    let name = interface_name(cursor, "a next hop: an address, an interface or `Null0`")?;
+    let name = interface_name(cursor, "a next hop (an address, an interface or `Null0`)")?;
     // What looks like an address is not the name of an interface.
     if name.value.as_str().bytes().all(|b| b.is_ascii_digit() || b == b'.')
         || name.value.as_str().contains(':')

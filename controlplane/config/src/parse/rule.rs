@@ -1,11 +1,11 @@
 //! One line of an access list: `[SEQUENCE] permit|deny PROTOCOL SOURCE [PORTS] DESTINATION [PORTS]`.
 
 use super::cursor::{Cursor, Found, parse_decimal, suggest, unexpected};
-use super::words::{PROTOCOLS, not_in_rules, port_by_name};
+use super::words::{PROTOCOLS, not_in_rules, port_by_name, port_names};
 use crate::source::{At, Fault, Word};
 use crate::{Family, PortMatch, Rule, Verb};
 use model::{Ipv4Prefix, Ipv6Prefix, Prefix, Protocol};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a line of an access list says.
 pub(crate) enum ListLine {
@@ -23,6 +23,11 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>, family: Family) -> Result<ListLi
         true => Some(cursor.number("a sequence number", 1..=Rule::MAX_SEQUENCE)?),
         false => None,
     };
+    if let Some(word) = cursor.peek().filter(|word| word.is("evaluate") || word.is("dynamic")) {
+        let fault =
+            format!("{} is not available in Espalier's access lists: they keep no state", word.quoted());
+        return Err(Fault::new(word.at, fault).help("remove the line"));
+    }
     let verb = match cursor.one_of(&["permit", "deny", "remark"])?.value {
         "remark" => return Ok(ListLine::Remark(cursor.rest("the remark", 200)?.value)),
         "permit" => Verb::Permit,
@@ -46,6 +51,14 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>, family: Family) -> Result<ListLi
             return Err(Fault::new(word.at, "a rule has one port where IOS would take several")
                 .help("write a line for each port"));
         }
+        if protocol.has_ports() && destination_port == PortMatch::Any {
+            let fault =
+                Fault::new(word.at, format!("{} stands where nothing or a port should be", word.quoted()));
+            return Err(match port_number(word, protocol) {
+                Some(_) => fault.help(format!("write `eq` before {}", word.quoted())),
+                None => or_help(suggest(fault, word, OPERATORS), "write a port as `eq 80`"),
+            });
+        }
     }
     cursor.end()?;
     let rule = Rule {
@@ -59,6 +72,14 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>, family: Family) -> Result<ListLi
         destination_port,
     };
     Ok(ListLine::Rule(sequence, Box::new(rule), loose))
+}
+
+/// How ports are compared.
+const OPERATORS: [&str; 5] = ["eq", "neq", "lt", "gt", "range"];
+
+/// With this help, if there is none that is better.
+fn or_help(fault: Fault, help: &str) -> Fault {
+    if fault.help.is_some() { fault } else { fault.help(help) }
 }
 
 fn ends_in_port(source: PortMatch, destination: PortMatch) -> bool {
@@ -106,7 +127,11 @@ fn prefix(
     if cursor.accept("host") {
         let address: IpAddr = match family {
             Family::Ipv4 => cursor.ipv4("a host")?.value.into(),
-            Family::Ipv6 => cursor.ipv6("a host")?.value.into(),
+            Family::Ipv6 => {
+                let is_prefix = cursor.peek().is_some_and(|word| word.text.parse::<Ipv6Prefix>().is_ok());
+                let help = |fault: Fault| if is_prefix { fault.help("leave out `host`") } else { fault };
+                cursor.ipv6("a host").map_err(help)?.value.into()
+            }
         };
         return Ok(Prefix::from(address));
     }
@@ -115,7 +140,9 @@ fn prefix(
         Family::Ipv6 => (v6_prefix(word, &addresses)?.into(), word.at),
         Family::Ipv4 => {
             let address: Ipv4Addr = word.text.parse().map_err(|_| v4_fault(word, &addresses))?;
-            let mask = cursor.ipv4("a wildcard mask")?;
+            let mask = cursor.mask("a wildcard mask", "0.0.0.255").map_err(|fault| {
+                fault.help("an address has a wildcard mask behind it, or `host` before it")
+            })?;
             let length = wildcard_length(mask)?;
             let prefix = Ipv4Prefix::new(address, length).map_err(|_| v4_fault(word, &addresses))?;
             (prefix.into(), word.at.to(mask.at))
@@ -132,6 +159,12 @@ fn v4_fault(word: &Word<'_>, addresses: &str) -> Fault {
         let fault = Fault::new(word.at, format!("{} stands where {addresses} should be", word.quoted()));
         return fault.help(format!("write `{} {}`", prefix.network(), prefix.hostmask()));
     }
+    if word.text.contains(':') && word.text.parse::<Ipv6Prefix>().is_ok()
+        || word.text.parse::<Ipv6Addr>().is_ok()
+    {
+        let fault = Fault::new(word.at, format!("{} stands in an access list for IPv4", word.quoted()));
+        return fault.help("write the rule in an `ipv6 access-list`");
+    }
     if word.is("object-group") {
         return Fault::new(word.at, "`object-group` is not available in Espalier")
             .help("write a line for each prefix");
@@ -142,9 +175,19 @@ fn v4_fault(word: &Word<'_>, addresses: &str) -> Fault {
 /// `PREFIX/LENGTH`.
 pub(crate) fn v6_prefix(word: &Word<'_>, what: &str) -> Result<Ipv6Prefix, Fault> {
     word.text.parse().map_err(|_| {
+        if word.text.parse::<Ipv4Addr>().is_ok() || word.text.parse::<Ipv4Prefix>().is_ok() {
+            let fault = Fault::new(word.at, format!("{} stands where IPv6 is meant", word.quoted()));
+            return fault.help("write a prefix as `2001:db8::/32`; IPv4 has lists and routes of its own");
+        }
         let fault = Fault::new(word.at, format!("{} stands where {what} should be", word.quoted()));
-        let fault = fault.help("write a prefix as `2001:db8::/32`");
-        suggest(fault, word, ["any", "host"])
+        let fault = suggest(fault, word, ["any", "host"]);
+        match word.text.parse::<Ipv6Addr>() {
+            Ok(_) => fault.help(format!(
+                "write `{word}/128` for one address, or its prefix as `2001:db8::/32`",
+                word = word.text
+            )),
+            Err(_) => or_help(fault, "write a prefix as `2001:db8::/32`"),
+        }
     })
 }
 
@@ -168,7 +211,6 @@ fn wildcard_length(mask: Found<Ipv4Addr>) -> Result<u8, Fault> {
 }
 
 fn ports(cursor: &mut Cursor<'_, '_>, protocol: Protocol) -> Result<PortMatch, Fault> {
-    const OPERATORS: [&str; 5] = ["eq", "neq", "lt", "gt", "range"];
     let Some(word) = cursor.peek().filter(|word| OPERATORS.iter().any(|operator| word.is(operator))) else {
         return Ok(PortMatch::Any);
     };
@@ -201,15 +243,28 @@ fn ports(cursor: &mut Cursor<'_, '_>, protocol: Protocol) -> Result<PortMatch, F
 
 fn port(cursor: &mut Cursor<'_, '_>, protocol: Protocol) -> Result<Found<u16>, Fault> {
     let word = cursor.next("a port")?;
-    let number = parse_decimal(word.text).and_then(|number| u16::try_from(number).ok());
-    match number.or_else(|| port_by_name(word.text, protocol)) {
+    match port_number(word, protocol) {
         Some(value) => Ok(Found { value, at: word.at }),
-        None => {
-            let fault = Fault::new(
-                word.at,
-                format!("{} is no port that Espalier knows for this protocol", word.quoted()),
-            );
-            Err(fault.help("write a number from 0 to 65535"))
-        }
+        None => Err(no_port(word, protocol)),
     }
+}
+
+fn port_number(word: &Word<'_>, protocol: Protocol) -> Option<u16> {
+    let number = parse_decimal(word.text).and_then(|number| u16::try_from(number).ok());
+    number.or_else(|| port_by_name(word.text, protocol))
+}
+
+fn no_port(word: &Word<'_>, protocol: Protocol) -> Fault {
+    const MEND: &str = "write a number from 0 to 65535";
+    if parse_decimal(word.text).is_some() {
+        return Fault::new(word.at, format!("{} is no port", word.quoted())).help(MEND);
+    }
+    if let Some((from, to)) = word.text.split_once('-')
+        && [from, to].iter().all(|end| parse_decimal(end).is_some())
+    {
+        let fault = Fault::new(word.at, format!("{} stands where a port should be", word.quoted()));
+        return fault.help(format!("write `range {from} {to}`"));
+    }
+    let fault = format!("{} is no port that Espalier knows for this protocol", word.quoted());
+    or_help(suggest(Fault::new(word.at, fault), word, port_names(protocol)), MEND)
 }

@@ -82,6 +82,14 @@ pub(crate) fn port_by_name(name: &str, protocol: Protocol) -> Option<u16> {
     PORTS.iter().find(fits).map(|(_, port, ..)| *port)
 }
 
+/// The names of a protocol's ports.
+pub(crate) fn port_names(protocol: Protocol) -> impl Iterator<Item = &'static str> {
+    let of = move |(_, _, tcp, udp): &&(&str, u16, bool, bool)| {
+        *tcp && protocol == Protocol::TCP || *udp && protocol == Protocol::UDP
+    };
+    PORTS.iter().filter(of).map(|(name, ..)| *name)
+}
+
 /// What IOS can write at the end of a rule and Espalier does not have.
 pub(crate) fn not_in_rules(word: &Word<'_>, protocol: Protocol) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 13] = [

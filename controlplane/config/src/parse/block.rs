@@ -1,0 +1,86 @@
+//! The blocks that have lines of their own, and what belongs into which.
+
+use super::Mode;
+use super::cursor::Cursor;
+use crate::nearest::nearest;
+use crate::source::{Fault, Word};
+
+/// What has lines of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Block {
+    Interface,
+    List,
+    Set,
+    Entry,
+}
+
+impl Block {
+    pub(super) fn of(mode: &Mode) -> Option<Block> {
+        match mode {
+            Mode::Interface(_) => Some(Block::Interface),
+            Mode::List(_) => Some(Block::List),
+            Mode::Set(_) => Some(Block::Set),
+            Mode::Entry(..) => Some(Block::Entry),
+            Mode::Top | Mode::Refused { .. } => None,
+        }
+    }
+
+    pub(super) fn keyword(self) -> &'static str {
+        match self {
+            Block::Interface => "interface",
+            Block::List => "access-list",
+            Block::Set => "transform-set",
+            Block::Entry => "crypto map",
+        }
+    }
+
+    /// The line that opens it.
+    pub(super) fn opener(self) -> &'static str {
+        match self {
+            Block::Interface => "interface NAME",
+            Block::List => "ip access-list extended NAME",
+            Block::Set => "crypto ipsec transform-set NAME esp-gcm 128",
+            Block::Entry => "crypto map NAME SEQUENCE ipsec-manual",
+        }
+    }
+}
+
+/// Where a line belongs that says nothing by itself.
+pub(super) fn home(cursor: &Cursor<'_, '_>) -> Option<Block> {
+    const HOMES: [(&str, Block); 13] = [
+        ("device", Block::Interface),
+        ("linux-name", Block::Interface),
+        ("mac-address", Block::Interface),
+        ("shutdown", Block::Interface),
+        ("mtu", Block::Interface),
+        ("permit", Block::List),
+        ("deny", Block::List),
+        ("remark", Block::List),
+        ("sequence", Block::List),
+        ("set", Block::Entry),
+        ("match", Block::Entry),
+        ("mode", Block::Set),
+        ("esn", Block::Set),
+    ];
+    let (first, second) = (cursor.peek()?, cursor.peek_second());
+    let family = first.is("ip") || first.is("ipv6");
+    if family && second.is_some_and(|second| second.is("address") || second.is("mtu")) {
+        return Some(Block::Interface);
+    }
+    HOMES.iter().find(|(keyword, _)| first.is(keyword)).map(|(_, block)| *block)
+}
+
+/// Whether a line was probably meant to open a block.
+pub(super) fn is_nearly_a_block(cursor: &Cursor<'_, '_>) -> bool {
+    let is_nearly = |word: &Word<'_>, meant: &str| !word.is(meant) && nearest(word.text, [meant]).is_some();
+    let (Some(first), Some(second)) = (cursor.peek(), cursor.peek_second()) else { return false };
+    let list = (first.is("ip") || first.is("ipv6")) && is_nearly(second, "access-list");
+    let crypto = first.is("crypto") && (is_nearly(second, "ipsec") || is_nearly(second, "map"));
+    is_nearly(first, "interface") || list || (is_nearly(first, "crypto") || crypto) && cursor.left() > 3
+}
+
+/// The fault of a line of another block.
+pub(super) fn misplaced(word: &Word<'_>, open: Block, home: Block) -> Fault {
+    let fault = Fault::new(word.at, format!("{} is no command under `{}`", word.quoted(), open.keyword()));
+    fault.help(format!("it belongs under `{}`", home.opener()))
+}
