@@ -139,10 +139,12 @@ fn who_talks_nonsense_is_let_go() {
         say(&socket, &slot, &[]);
         assert!(matches!(reply(socket.as_fd()), Received::Gone));
     }
-    // Too short, too long.
-    for len in [1, 255, 257, 5000] {
+    // What would be a hello, were it not too short or too long.
+    for len in [1, 24, 255, 257, 5000] {
         let socket = stranger(&plane.path());
-        rustix::net::send(&socket, &vec![7; len], rustix::net::SendFlags::empty()).unwrap();
+        let mut hello = Message::Hello { role: Role::Observer }.encode().to_bytes().to_vec();
+        hello.resize(len, 0);
+        rustix::net::send(&socket, &hello, rustix::net::SendFlags::empty()).unwrap();
         assert!(matches!(reply(socket.as_fd()), Received::Gone));
     }
     let commit = control.submit(&[], false).unwrap();

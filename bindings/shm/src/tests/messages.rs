@@ -20,10 +20,13 @@ fn damaged(slot: &Slot, damage: &[(usize, u8)]) -> Slot {
 fn damage() -> impl Strategy<Value = Vec<(usize, u8)>> {
     // Small numbers are what kinds, flags, lengths and modes are made of; most messages are short.
     let byte = prop_oneof![0..8_u8, any::<u8>()];
-    prop::collection::vec((prop_oneof![0..48_usize, 0..SLOT_BYTES], byte), 0..4)
+    prop::collection::vec((prop_oneof![0..72_usize, 0..SLOT_BYTES], byte), 0..4)
 }
 
 proptest! {
+    // Each takes microseconds, and the bytes that matter are few among many.
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
     #[test]
     fn a_command_is_read_as_it_was_written(
         command in samples::command(), number: u64, commit: bool, replace: bool,

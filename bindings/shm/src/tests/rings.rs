@@ -5,16 +5,11 @@ use super::hostile::{self, number};
 use super::villain::{COMMANDS, Deed, EVENTS, HEAD, SLOTS, TAIL, Villain, deeds};
 use super::{PATIENCE, Plane, samples};
 use crate::codec::Slot;
-use crate::hello::{Message, Role};
+use crate::hello::Message;
 use crate::layout::{RING_SLOTS, SLOT_WORDS};
-use crate::listener::Listener;
 use crate::memory::{Mapping, One};
 use crate::ring::{Consumer, Corrupt, Producer, Ring};
-use crate::socket::{self, Received};
-use crate::{
-    Command, Control, Counters, Detached, Envelope, Event, Failure, LinkError, Reason, Request, SaTable,
-    Server, SubmitError, rings,
-};
+use crate::{Command, Detached, Envelope, Event, Failure, LinkError, Reason, Request, Server, SubmitError};
 use proptest::prelude::*;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -103,17 +98,6 @@ fn commands() -> impl Strategy<Value = Slot> {
     (samples::command(), envelope).prop_map(|(command, envelope)| command.encode(envelope).unwrap())
 }
 
-/// Attaches by hand, so that the rings' file can be kept.
-fn attach(server: &mut Server, path: &Path) -> Villain {
-    let socket = socket::new().unwrap();
-    rustix::net::connect(&socket, &rustix::net::SocketAddrUnix::new(path).unwrap()).unwrap();
-    socket::send(socket.as_fd(), &Message::Hello { role: Role::Control }.encode(), &[]);
-    let pid = std::process::id() as i32;
-    assert_eq!(server.wait(PATIENCE).unwrap(), [Request::ControlAttached { pid }]);
-    let Received::Message(_, fds) = socket::receive(socket.as_fd()) else { panic!("no welcome") };
-    Villain::new(socket, &fds[2], COMMANDS)
-}
-
 /// One round of the server, which owes nobody more than a ring's worth of work.
 fn round(server: &mut Server) -> Option<Detached> {
     let requests = server.wait(Duration::ZERO).unwrap();
@@ -126,7 +110,7 @@ fn round(server: &mut Server) -> Option<Detached> {
 
 /// An honest control plane is served, whatever was before.
 fn serves(server: &mut Server, path: &Path) {
-    let mut honest = attach(server, path);
+    let mut honest = Villain::control_plane(server, path);
     let envelope = Envelope { number: 1, commit: true, replace: false };
     honest.send(&Command::Barrier.encode(envelope).unwrap().0);
     let requests = server.wait(PATIENCE).unwrap();
@@ -147,7 +131,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let mut server = Server::bind(&path, Plane::SETUP).unwrap();
-        let mut villain = attach(&mut server, &path);
+        let mut villain = Villain::control_plane(&mut server, &path);
         let mut detached = None;
         for deed in deeds {
             match deed {
@@ -174,24 +158,7 @@ proptest! {
     fn a_control_plane_survives_its_data_plane(
         deeds in deeds(EVENTS, samples::event().prop_map(|event| event.encode(0).unwrap())),
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("socket");
-        let listener = Listener::bind(&path).unwrap();
-        let (rings, _commands, _events) = rings::create().unwrap();
-        let (sas, counters) = (SaTable::create(1).unwrap(), Counters::create(1, 1).unwrap());
-        let (mut control, socket) = std::thread::scope(|scope| {
-            let client = scope.spawn(|| Control::connect(&path).unwrap());
-            let socket = loop {
-                match listener.accept() {
-                    Some(socket) => break socket,
-                    None => std::thread::yield_now(),
-                }
-            };
-            let welcome = Message::Welcome { generation: 1, pid: 1, workers: 1 }.encode();
-            socket::send(socket.as_fd(), &welcome, &[sas.fd(), counters.fd(), rings.as_fd()]);
-            (client.join().unwrap(), socket)
-        });
-        let mut villain = Villain::new(socket, &rings, EVENTS);
+        let (mut control, mut villain) = Villain::data_plane();
         for deed in deeds {
             match deed {
                 // Just full would mean waiting for room, as long as for an honest one.
@@ -241,7 +208,7 @@ fn a_control_plane_is_let_go_for_what_it_did() {
         (|villain, _| villain.say(&[7; SLOT_WORDS], &[]), Detached::Nonsense),
     ];
     for (deed, why) in deeds {
-        let mut villain = attach(&mut server, &path);
+        let mut villain = Villain::control_plane(&mut server, &path);
         deed(&mut villain, [barrier(1), barrier(2)]);
         let mut detached = round(&mut server);
         server.event(Event::PortLink { port: crate::PortId::new(0).unwrap(), up: true });
@@ -250,7 +217,7 @@ fn a_control_plane_is_let_go_for_what_it_did() {
         serves(&mut server, &path);
     }
     // A malformed command is refused by its field; the connection goes on.
-    let mut villain = attach(&mut server, &path);
+    let mut villain = Villain::control_plane(&mut server, &path);
     let mut bad = barrier(1);
     bad[5] = 1;
     villain.send(&bad);
@@ -263,6 +230,36 @@ fn a_control_plane_is_let_go_for_what_it_did() {
     assert_eq!(Event::decode(&answer), Ok((1, Event::Ack(crate::Ack { number: 1, result }))));
 }
 
+/// The same the other way round.
+#[test]
+fn a_data_plane_is_not_believed_what_cannot_be() {
+    let event = |number| {
+        let event = Event::PortLink { port: crate::PortId::new(0).unwrap(), up: true };
+        event.encode(number).unwrap().0.to_vec()
+    };
+    type Deed = fn(&mut Villain, [Vec<u64>; 2]);
+    let deeds: [Deed; 7] = [
+        |villain, _| villain.poke(EVENTS + TAIL, RING_SLOTS as u64 + 2),
+        |villain, _| villain.poke(EVENTS + TAIL, 0),
+        // The same number again, and one that is left out.
+        |villain, [first, _]| villain.send(&first),
+        |villain, [_, third]| villain.send(&third),
+        |villain, _| villain.send(&[2, 77, 0, 0]),
+        |villain, _| villain.say(&Message::Offer { segment: 1 }.encode().0, &[]),
+        |villain, _| villain.say(&[7; SLOT_WORDS], &[]),
+    ];
+    for deed in deeds {
+        let (mut control, mut villain) = Villain::data_plane();
+        villain.send(&event(1));
+        assert!(control.try_event().unwrap().is_some());
+        deed(&mut villain, [event(1), event(3)]);
+        assert!(matches!(control.try_event(), Err(LinkError::Nonsense)));
+    }
+    let (mut control, villain) = Villain::data_plane();
+    villain.poke(COMMANDS + HEAD, 1);
+    assert!(matches!(control.submit(&[], false), Err(SubmitError::Link(LinkError::Nonsense))));
+}
+
 /// Words that change while they are looked at.
 #[test]
 fn a_data_plane_survives_a_ring_that_is_never_still() {
@@ -270,7 +267,7 @@ fn a_data_plane_survives_a_ring_that_is_never_still() {
     let path = folder.path().join("socket");
     let mut server = Server::bind(&path, Plane::SETUP).unwrap();
     for _ in 0..20 {
-        let villain = attach(&mut server, &path);
+        let villain = Villain::control_plane(&mut server, &path);
         let over = std::thread::scope(|scope| {
             let server = &mut server;
             let served = scope.spawn(move || (0..100).find_map(|_| round(server)));

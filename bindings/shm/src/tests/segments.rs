@@ -9,8 +9,8 @@ use crate::layout::{HEADER_BYTES, LABEL_BYTES};
 use crate::memory::One;
 use crate::policy::HitsView;
 use crate::{
-    Counters, CountersView, DropReason, Hits, InstallSa, Label, PolicyImage, PolicySegment, PortId, SaSlot,
-    SaTable, SaTableView, SegmentError, Stage, rings,
+    Counters, CountersView, DropReason, Hits, InstallSa, Label, PolicyImage, PolicySegment, PortId,
+    PortStatus, SaSlot, SaTable, SaTableView, SegmentError, Stage, rings,
 };
 use model::{Direction, KeyMaterial};
 use proptest::prelude::*;
@@ -25,10 +25,25 @@ const HEADER_WORDS: usize = HEADER_BYTES / 8;
 fn a_table() -> SaTable {
     let table = SaTable::create(CAPACITY).unwrap();
     for index in 0..CAPACITY - 1 {
-        let direction = if index == 1 { Direction::Inbound } else { Direction::Outbound };
+        let direction = if index == 0 { Direction::Inbound } else { Direction::Outbound };
         table.install(&samples::sa(index, direction)).unwrap();
     }
     table
+}
+
+fn a_port() -> PortStatus {
+    PortStatus {
+        name: "wan".parse().unwrap(),
+        device: "net_af_packet0,iface=wan".parse().unwrap(),
+        mac: [2; 6],
+        mtu: 1500,
+        shutdown: false,
+        link_up: true,
+        speed_mbps: 1,
+        missed: 2,
+        errors: 3,
+        no_mbuf: 4,
+    }
 }
 
 /// All that can be asked of an SA table.
@@ -100,13 +115,15 @@ proptest! {
     #[test]
     fn an_sa_table_full_of_anything_holds_sas_or_nothing(
         pokes in pokes(HEADER_WORDS + SLOT_WORDS * CAPACITY as usize),
-        descriptors in pokes(17),
+        flips in prop::collection::vec((1..17_usize, 0..64_u32), 0..3),
         used in number(),
     ) {
         let (fd, words) = forged(a_table().fd());
         let view = SaTableView::open(fd).unwrap();
         poke(&words, &pokes);
-        poke(&words[HEADER_WORDS + SLOT_WORDS..], &descriptors);
+        for (at, bit) in flips {
+            words[HEADER_WORDS + at].fetch_xor(1 << bit, Relaxed);
+        }
         words[4].store(used, Relaxed);
         let other = SaTable::create(CAPACITY).unwrap();
         for status in look_at_sas(&view) {
@@ -196,20 +213,7 @@ proptest! {
         seed in any::<u64>(), pokes in pokes(size_of::<Globals>() / 8), noise in any::<bool>(),
     ) {
         let counters = Counters::create(2, 1).unwrap();
-        let text = "net_af_packet0,iface=wan".parse().unwrap();
-        let status = crate::PortStatus {
-            name: "wan".parse().unwrap(),
-            device: text,
-            mac: [2; 6],
-            mtu: 1500,
-            shutdown: false,
-            link_up: true,
-            speed_mbps: 1,
-            missed: 2,
-            errors: 3,
-            no_mbuf: 4,
-        };
-        PortId::all().for_each(|port| counters.set_port(port, &status));
+        PortId::all().for_each(|port| counters.set_port(port, &a_port()));
         let (fd, words) = forged(counters.fd());
         let view = CountersView::open(fd).unwrap();
         if noise {
@@ -237,6 +241,20 @@ fn policy_file(bytes: &[u8], seals: SealFlags) -> OwnedFd {
     rustix::io::pwrite(&fd, bytes, 0).unwrap();
     fcntl_add_seals(&fd, seals).unwrap();
     fd
+}
+
+#[test]
+fn a_text_that_goes_on_behind_its_end_is_no_ports() {
+    let counters = Counters::create(1, 1).unwrap();
+    let port = PortId::new(0).unwrap();
+    counters.set_port(port, &a_port());
+    let (fd, words) = forged(counters.fd());
+    let view = CountersView::open(fd).unwrap();
+    assert_eq!(view.port(port), Some(a_port()));
+    // Behind the version and five numbers: 15 bytes of name, and one that is nothing.
+    let name = &words[HEADER_WORDS + std::mem::offset_of!(Globals, ports) / 8 + 6..];
+    name[1].fetch_or(u64::from_ne_bytes([0, 0, 0, 0, 0, 0, 0, b'x']), Relaxed);
+    assert_eq!(view.port(port), None);
 }
 
 /// A policy that could still change under the trie's lookup is not one, nor is one that would take our memory.

@@ -1,14 +1,20 @@
 //! Whoever is at the other end of the rings and the socket, and does what it likes with both.
 
+use super::PATIENCE;
 use super::hostile::{self, Words, number, poke};
-use crate::PolicySegment;
 use crate::codec::Slot;
 use crate::hello::{Message, Role};
 use crate::layout::{HEADER_BYTES, RING_SLOTS, SLOT_WORDS};
-use crate::socket::{self, Sent};
+use crate::listener::Listener;
+use crate::socket::{self, Received, Sent};
+use crate::{Control, Counters, PolicySegment, Request, SaTable, Server, rings};
 use proptest::prelude::*;
+use rustix::event::PollFlags;
+use rustix::net::SocketAddrUnix;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 /// Words of a ring: where the positions are, and where its slots begin.
 pub(super) const HEAD: usize = 0;
@@ -79,11 +85,39 @@ pub(super) struct Villain {
 }
 
 impl Villain {
-    pub(super) fn new(socket: OwnedFd, rings: &OwnedFd, ring: usize) -> Villain {
+    fn new(socket: OwnedFd, rings: &OwnedFd, ring: usize) -> Villain {
         let policy = PolicySegment::build(b"image", &[]).unwrap();
         let mut files = vec![policy.fd().try_clone_to_owned().unwrap()];
         files.extend(hostile::no_memory());
         Villain { socket, words: hostile::words(rings), ring, sent: 0, files }
+    }
+
+    /// Attaches to a data plane by hand, so that the rings' file can be kept.
+    pub(super) fn control_plane(server: &mut Server, path: &Path) -> Villain {
+        let socket = socket::new().unwrap();
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        socket::send(socket.as_fd(), &Message::Hello { role: Role::Control }.encode(), &[]);
+        let pid = std::process::id() as i32;
+        assert_eq!(server.wait(PATIENCE).unwrap(), [Request::ControlAttached { pid }]);
+        let Received::Message(_, fds) = socket::receive(socket.as_fd()) else { panic!("no welcome") };
+        Villain::new(socket, &fds[2], COMMANDS)
+    }
+
+    /// Takes in an honest control plane.
+    pub(super) fn data_plane() -> (Control, Villain) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = Listener::bind(&path).unwrap();
+        let (rings, _commands, _events) = rings::create().unwrap();
+        let (sas, counters) = (SaTable::create(1).unwrap(), Counters::create(1, 1).unwrap());
+        std::thread::scope(|scope| {
+            let client = scope.spawn(|| Control::connect(&path).unwrap());
+            assert!(socket::wait(listener.as_fd(), PollFlags::IN, Instant::now() + PATIENCE).unwrap());
+            let socket = listener.accept().unwrap();
+            let welcome = Message::Welcome { generation: 1, pid: 1, workers: 1 }.encode();
+            socket::send(socket.as_fd(), &welcome, &[sas.fd(), counters.fd(), rings.as_fd()]);
+            (client.join().unwrap(), Villain::new(socket, &rings, EVENTS))
+        })
     }
 
     pub(super) fn send(&mut self, message: &[u64]) {
