@@ -16,8 +16,14 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The highest next hop: entries keep 31 bits of it.
-pub const MAX_NEXT_HOP: u32 = u32::MAX >> 1;
+/// The highest next hop: entries have 31 bits, and the lowest [`LEN_BITS`] of them are the prefix's length.
+pub const MAX_NEXT_HOP: u32 = u32::MAX >> (1 + LEN_BITS);
+/// Bits of an entry that hold the length of its prefix, so that no route has the entry of the route around it. DPDK
+/// reserves no second-level table for a route that has, but gives one back when it goes; after a few it believes that
+/// none are left, and refuses routes for good.
+const LEN_BITS: u32 = 8;
+/// In place of a length, where no route leads.
+const NO_LEN: u8 = u8::MAX;
 
 /// Bytes of a first-level table, which has an entry for every 24 bits.
 const FIRST_LEVEL: u64 = 4 << 24;
@@ -47,12 +53,27 @@ fn lock(guard: &Mutex<()>) -> MutexGuard<'_, ()> {
     guard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn check_next_hop(next_hop: u32) -> Result<u64, Error> {
-    if next_hop <= MAX_NEXT_HOP { Ok(u64::from(next_hop)) } else { Err(Error::NextHop(next_hop)) }
+/// What the tables hold for a route.
+fn entry(next_hop: u32, prefix_len: u8) -> Result<u64, Error> {
+    if next_hop > MAX_NEXT_HOP {
+        return Err(Error::NextHop(next_hop));
+    }
+    Ok(u64::from(next_hop) << LEN_BITS | u64::from(prefix_len))
 }
 
-fn check_new(name: &str, default_next_hop: u32, max_routes: u32) -> Result<(std::ffi::CString, i32), Error> {
-    check_next_hop(default_next_hop)?;
+/// From entries to next hops.
+#[inline]
+fn strip(entries: &mut [u64]) {
+    entries.iter_mut().for_each(|entry| *entry >>= LEN_BITS);
+}
+
+/// The name, the entry where no route leads, and the number of routes, as DPDK takes them.
+fn check_new(
+    name: &str,
+    default_next_hop: u32,
+    max_routes: u32,
+) -> Result<(std::ffi::CString, u64, i32), Error> {
+    let default = entry(default_next_hop, NO_LEN)?;
     let text = c_string("FIB's name", name)?;
     if name.len() > NAME_MAX {
         return Err(Error::Text { what: "FIB's name", text: name.to_owned() });
@@ -60,7 +81,7 @@ fn check_new(name: &str, default_next_hop: u32, max_routes: u32) -> Result<(std:
     let refused = || Error::Fib { name: name.to_owned(), routes: max_routes, reason: Errno::INVAL };
     // DPDK doubles the number in an int.
     let routes = i32::try_from(max_routes).ok().filter(|routes| (1..=i32::MAX / 4).contains(routes));
-    Ok((text, routes.ok_or_else(refused)?))
+    Ok((text, default, routes.ok_or_else(refused)?))
 }
 
 fn socket_id(socket: Option<u32>) -> i32 {
@@ -95,12 +116,10 @@ impl Fib4 {
         max_routes: u32,
         socket: Option<u32>,
     ) -> Result<Fib4, Error> {
-        let (text, routes) = check_new(name, default_next_hop, max_routes)?;
+        let (text, default, routes) = check_new(name, default_next_hop, max_routes)?;
         let (socket, tables) = (socket_id(socket), tables4(max_routes));
         // SAFETY: the EAL runs (`_eal`), and the name is NUL-terminated and copied.
-        let raw = unsafe {
-            sys::espalier_fib4_create(text.as_ptr(), socket, u64::from(default_next_hop), routes, tables)
-        };
+        let raw = unsafe { sys::espalier_fib4_create(text.as_ptr(), socket, default, routes, tables) };
         let raw = NonNull::new(raw).ok_or_else(|| Error::Fib {
             name: name.to_owned(),
             routes: max_routes,
@@ -120,13 +139,13 @@ impl Fib4 {
     ///
     /// [`Error::Route`] if there is no room, [`Error::NextHop`], [`Error::PrefixLength`]; the routes are as before.
     pub fn add(&self, address: Ipv4Addr, prefix_len: u8, next_hop: u32) -> Result<(), Error> {
-        let next_hop = check_next_hop(next_hop)?;
+        let entry = entry(next_hop, prefix_len)?;
         if prefix_len > 32 {
             return Err(Error::PrefixLength(prefix_len));
         }
         let _turn = lock(&self.changes);
         // SAFETY: the FIB lives, and it is our turn to change it.
-        check(unsafe { sys::rte_fib_add(self.raw.as_ptr(), address.to_bits(), prefix_len, next_hop) })
+        check(unsafe { sys::rte_fib_add(self.raw.as_ptr(), address.to_bits(), prefix_len, entry) })
             .map(|_| ())
             .map_err(|reason| Error::Route { step: "add", prefix: format!("{address}/{prefix_len}"), reason })
     }
@@ -169,6 +188,7 @@ impl Fib4 {
                 addresses.len() as i32,
             );
         }
+        strip(next_hops);
     }
 }
 
@@ -214,12 +234,10 @@ impl Fib6 {
         max_routes: u32,
         socket: Option<u32>,
     ) -> Result<Fib6, Error> {
-        let (text, routes) = check_new(name, default_next_hop, max_routes)?;
+        let (text, default, routes) = check_new(name, default_next_hop, max_routes)?;
         let (socket, tables) = (socket_id(socket), tables6(max_routes));
         // SAFETY: the EAL runs (`_eal`), and the name is NUL-terminated and copied.
-        let raw = unsafe {
-            sys::espalier_fib6_create(text.as_ptr(), socket, u64::from(default_next_hop), routes, tables)
-        };
+        let raw = unsafe { sys::espalier_fib6_create(text.as_ptr(), socket, default, routes, tables) };
         let raw = NonNull::new(raw).ok_or_else(|| Error::Fib {
             name: name.to_owned(),
             routes: max_routes,
@@ -239,14 +257,14 @@ impl Fib6 {
     ///
     /// [`Error::Route`] if there is no room, [`Error::NextHop`], [`Error::PrefixLength`]; the routes are as before.
     pub fn add(&self, address: Ipv6Addr, prefix_len: u8, next_hop: u32) -> Result<(), Error> {
-        let next_hop = check_next_hop(next_hop)?;
+        let entry = entry(next_hop, prefix_len)?;
         if prefix_len > 128 {
             return Err(Error::PrefixLength(prefix_len));
         }
         let bytes = address.octets();
         let _turn = lock(&self.changes);
         // SAFETY: the FIB lives, the address has 16 bytes, and it is our turn to change it.
-        check(unsafe { sys::espalier_fib6_add(self.raw.as_ptr(), bytes.as_ptr(), prefix_len, next_hop) })
+        check(unsafe { sys::espalier_fib6_add(self.raw.as_ptr(), bytes.as_ptr(), prefix_len, entry) })
             .map(|_| ())
             .map_err(|reason| Error::Route { step: "add", prefix: format!("{address}/{prefix_len}"), reason })
     }
@@ -289,6 +307,7 @@ impl Fib6 {
                 addresses.len() as i32,
             );
         }
+        strip(next_hops);
     }
 }
 
