@@ -22,6 +22,7 @@ mod parse;
 mod policy;
 mod root;
 mod route;
+mod secret;
 mod source;
 mod write;
 

@@ -1,6 +1,6 @@
 //! What somebody probably meant.
 
-use crate::source::is_like_a_key;
+use crate::secret::is_like_a_key;
 
 /// Longer words are not compared, so that hostile text costs little.
 const MAX_LEN: usize = 64;
@@ -22,11 +22,14 @@ fn distance(word: &str, other: &str) -> Option<usize> {
     if word.len() > MAX_LEN || other.len() > MAX_LEN {
         return None;
     }
-    let (word, other) = (word.to_ascii_lowercase(), other.to_ascii_lowercase());
-    let distance = strsim::osa_distance(&word, &other);
-    let longer = word.chars().count().max(other.chars().count());
+    let (len, other_len) = (word.chars().count(), other.chars().count());
     // One slip in a short word, two from six letters on, three from nine.
-    (distance <= (longer / 3).min(3)).then_some(distance)
+    let most = (len.max(other_len) / 3).min(3);
+    if len.abs_diff(other_len) > most {
+        return None;
+    }
+    let distance = strsim::osa_distance(&word.to_ascii_lowercase(), &other.to_ascii_lowercase());
+    (distance <= most).then_some(distance)
 }
 
 #[cfg(test)]

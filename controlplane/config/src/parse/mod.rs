@@ -7,6 +7,7 @@ mod crypto;
 mod cursor;
 mod draft;
 mod interface;
+mod key;
 mod list;
 mod route;
 mod rule;
