@@ -4,7 +4,7 @@ use super::cursor::{Cursor, Found, parse_decimal, suggest, unexpected};
 use super::draft::{EntryDraft, SetDraft, Setting};
 use super::interface::{interface_name, last};
 use super::key::session_key;
-use super::words::{ENTRY, refusal};
+use super::refusals::{ENTRY, refusal};
 use super::{Mode, Reader, refuse};
 use crate::source::{Fault, Word};
 use crate::{Name, ReplayWindow};

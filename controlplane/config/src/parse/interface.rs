@@ -2,7 +2,7 @@
 
 use super::cursor::{Cursor, Found, parse_decimal, suggest};
 use super::draft::InterfaceDraft;
-use super::words::{INTERFACE, refusal};
+use super::refusals::{INTERFACE, refusal};
 use super::{Mode, Reader, nothing_to_take_back, refuse};
 use crate::source::{At, Fault, Word};
 use crate::{Config, Interface, MacAddress, Name};

@@ -9,6 +9,7 @@ mod draft;
 mod interface;
 mod key;
 mod list;
+mod refusals;
 mod route;
 mod rule;
 mod words;
@@ -21,7 +22,7 @@ use crate::source::{At, Fault, Report, Source, Word};
 use crate::{Config, Diagnostic, Name};
 use block::{Block, home, is_nearly_a_block, misplaced};
 use cursor::{Cursor, suggest};
-use words::{Refusal, mend, refusal};
+use refusals::{Refusal, mend, refusal};
 
 /// Reads a whole text; `file` is how diagnostics name it. Every error of the text is found in one pass.
 ///
@@ -128,8 +129,8 @@ impl Reader<'_, '_> {
         if first.is("crypto") && second_is("map") && !(in_interface && cursor.left() <= 3) {
             return Some(self.crypto_map(cursor));
         }
-        let of_interface = in_interface && refusal(&words::INTERFACE, cursor.words()).is_some();
-        if !of_interface && let Some((refused, at)) = refusal(&words::TOP, cursor.words()) {
+        let of_interface = in_interface && refusal(&refusals::INTERFACE, cursor.words()).is_some();
+        if !of_interface && let Some((refused, at)) = refusal(&refusals::TOP, cursor.words()) {
             self.mode = Mode::refused(cursor, refused.block);
             return Some(Err(refuse(refused, at)));
         }
