@@ -1,0 +1,258 @@
+//! What each statement means: text in, model out.
+
+#![allow(clippy::unwrap_used)] // In a test, a panic is the report.
+
+use config::{
+    Config, Family, PortMatch, ReplayWindow, Rule, Secrets, Severity, StaticRoute, Target, Verb, parse,
+    render,
+};
+use model::{Mode, Protocol, Suite};
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+
+fn good(text: &str) -> Config {
+    match parse("good.conf", text) {
+        Ok((config, _)) => config,
+        Err(errors) => panic!("{text}\n{}", render(&errors, false)),
+    }
+}
+
+/// The places and messages of the errors.
+fn errors(text: &str) -> Vec<(usize, String)> {
+    let Err(diagnostics) = parse("bad.conf", text) else { panic!("it was taken:\n{text}") };
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+    errors.map(|error| (error.place.line, error.message.clone())).collect()
+}
+
+/// The rule that a line of `access-list 100` means.
+fn rule(line: &str) -> Rule {
+    good(&format!("access-list 100 {line}\n")).access_lists()["100"].rules[0].clone()
+}
+
+fn rule6(line: &str) -> Rule {
+    good(&format!("ipv6 access-list SIX\n {line}\n")).access_lists()["SIX"].rules[0].clone()
+}
+
+#[test]
+fn the_whole_of_a_configuration() {
+    let config = good(include_str!("../testdata/gateway.conf"));
+    assert_eq!(config.hostname().unwrap().as_str(), "gw-a");
+    assert_eq!(config.replay(), ReplayWindow::Packets(1024));
+    let names: Vec<&str> = config.interfaces().iter().map(|interface| interface.name.as_str()).collect();
+    assert_eq!(names, ["GigabitEthernet0/0", "lan", "spare"]);
+
+    let wan = config.interface("gigabitethernet0/0").unwrap();
+    assert_eq!(wan.device, "net_af_packet0,iface=veth-wan");
+    assert_eq!(wan.linux_name.as_str(), "Gi0-0");
+    assert_eq!(wan.description.as_deref(), Some("to the Internet"));
+    assert_eq!(wan.mac.unwrap().bytes(), [2, 0, 0x5e, 0, 0, 1]);
+    assert_eq!(wan.addresses, ["203.0.113.1/24".parse().unwrap()]);
+    assert_eq!((wan.mtu, wan.shutdown), (1500, false));
+    assert_eq!(wan.crypto_map.as_ref().unwrap().as_str(), "WAN");
+    let lan = config.interface("lan").unwrap();
+    assert_eq!(lan.linux_name.as_str(), "lan0");
+    assert_eq!(lan.addresses, ["10.1.0.1/16".parse().unwrap(), "10.11.0.1/16".parse().unwrap()]);
+    assert_eq!(lan.addresses6, ["2001:db8:1::1/64".parse().unwrap()]);
+    assert_eq!((lan.mtu, &lan.crypto_map), (9000, &None));
+    assert!(config.interface("spare").unwrap().shutdown);
+
+    let set = &config.transform_sets()["STRONG"];
+    assert_eq!((set.suite, set.mode, set.esn), (Suite::AES_GCM_256, Mode::Tunnel, true));
+    let set = &config.transform_sets()["PLAIN"];
+    assert_eq!((set.suite, set.mode, set.esn), (Suite::AES_GCM_128, Mode::Tunnel, false));
+
+    let tunnels = config.tunnels();
+    let [site, servers] = tunnels.as_slice() else { panic!("{tunnels:?}") };
+    assert_eq!((site.entry.to_string(), servers.entry.to_string()), ("WAN 10".into(), "WAN 20".into()));
+    assert_eq!(site.local, Ipv4Addr::new(203, 0, 113, 1));
+    assert_eq!(site.peer, Ipv4Addr::new(203, 0, 113, 2));
+    assert_eq!((site.inbound.spi.get(), site.outbound.spi.get()), (256, 0x101));
+    assert_eq!(site.outbound.key.expose()[..4], [0xf0, 1, 2, 3]);
+    assert_eq!((site.suite, site.esn), (Suite::AES_GCM_256, true));
+    assert_eq!(site.settings.description.as_deref(), Some("the other site"));
+    assert_eq!(
+        site.settings.access_lists.iter().map(|name| name.as_str()).collect::<Vec<_>>(),
+        ["100", "SERVERS6"]
+    );
+
+    let list = &config.access_lists()["SERVERS"];
+    assert_eq!(list.family, Family::Ipv4);
+    assert_eq!(list.rules.iter().map(|rule| rule.sequence).collect::<Vec<_>>(), [10, 20, 30, 40]);
+    assert_eq!(list.rules[1].remarks, ["no telnet"]);
+    assert_eq!(config.access_lists()["100"].rules[0].remarks, ["everything between the two sites"]);
+    assert_eq!(config.access_lists()["SERVERS6"].family, Family::Ipv6);
+
+    let route =
+        |prefix: &str, target, distance| StaticRoute { prefix: prefix.parse().unwrap(), target, distance };
+    let out = |name: &str, gateway: &str| Target::Interface {
+        name: config.interface(name).unwrap().name.clone(),
+        gateway: Some(gateway.parse().unwrap()),
+    };
+    let routes = [
+        route("10.2.0.0/16", Target::Gateway("203.0.113.2".parse().unwrap()), 1),
+        route("0.0.0.0/0", out("GigabitEthernet0/0", "203.0.113.254"), 250),
+        route("10.99.0.0/16", Target::Null, 1),
+        route("2001:db8:2::/48", out("lan", "fe80::1"), 1),
+    ];
+    assert_eq!(config.routes(), routes);
+}
+
+#[test]
+fn verbs_protocols_and_addresses() {
+    let plain = rule("permit ip any any");
+    assert_eq!((plain.sequence, plain.verb, plain.protocol), (10, Verb::Permit, Protocol::Any));
+    assert_eq!(plain.source, "0.0.0.0/0".parse().unwrap());
+    assert_eq!(rule("deny ip any any").verb, Verb::Deny);
+    for (name, number) in [
+        ("tcp", 6),
+        ("udp", 17),
+        ("icmp", 1),
+        ("esp", 50),
+        ("ahp", 51),
+        ("gre", 47),
+        ("0", 0),
+        ("255", 255),
+        ("SCTP", 132),
+    ] {
+        assert_eq!(rule(&format!("permit {name} any any")).protocol, Protocol::Number(number), "{name}");
+    }
+    for (text, prefix) in [
+        ("any", "0.0.0.0/0"),
+        ("host 10.1.2.3", "10.1.2.3/32"),
+        ("10.1.2.3 0.0.0.0", "10.1.2.3/32"),
+        ("10.1.2.0 0.0.0.255", "10.1.2.0/24"),
+        ("10.1.2.4 0.0.0.3", "10.1.2.4/30"),
+        ("10.1.0.0 0.0.127.255", "10.1.0.0/17"),
+        ("0.0.0.0 255.255.255.255", "0.0.0.0/0"),
+        // IOS clears the bits behind the mask, too.
+        ("10.1.2.3 0.0.0.255", "10.1.2.0/24"),
+    ] {
+        let rule = rule(&format!("permit ip {text} {text}"));
+        assert_eq!(
+            (rule.source, rule.destination),
+            (prefix.parse().unwrap(), prefix.parse().unwrap()),
+            "{text}"
+        );
+    }
+    assert_eq!(rule6("permit ipv6 any host 2001:db8::1").destination, "2001:db8::1/128".parse().unwrap());
+    assert_eq!(rule6("permit ipv6 2001:db8::/32 any").source, "2001:db8::/32".parse().unwrap());
+    assert_eq!(rule6("permit icmp any any").protocol, Protocol::Number(58));
+    assert_eq!(rule6("sequence 7 deny tcp any any").sequence, 7);
+}
+
+#[test]
+fn ports_by_number_and_by_name() {
+    for (text, ports) in [
+        ("", PortMatch::Any),
+        ("eq 80", PortMatch::Eq(80)),
+        ("eq www", PortMatch::Eq(80)),
+        ("neq 65535", PortMatch::Neq(65535)),
+        ("lt 1", PortMatch::Lt(1)),
+        ("gt 65534", PortMatch::Gt(65534)),
+        ("range 1000 2000", PortMatch::Range(1000, 2000)),
+        ("range ftp-data ftp", PortMatch::Range(20, 21)),
+        ("range 7 7", PortMatch::Range(7, 7)),
+    ] {
+        assert_eq!(rule(&format!("permit tcp any {text} any")).source_port, ports, "{text}");
+        assert_eq!(rule(&format!("permit tcp any any {text}")).destination_port, ports, "{text}");
+        assert_eq!(rule6(&format!("permit tcp any any {text}")).destination_port, ports, "{text}");
+    }
+    let both = rule("permit udp any eq 500 any neq non500-isakmp");
+    assert_eq!((both.source_port, both.destination_port), (PortMatch::Eq(500), PortMatch::Neq(4500)));
+    // One name, and two ports.
+    assert_eq!(rule("permit tcp any any eq cmd").destination_port, PortMatch::Eq(514));
+    assert_eq!(rule("permit udp any any eq syslog").destination_port, PortMatch::Eq(514));
+}
+
+#[test]
+fn numbers_of_rules_decide_their_order() {
+    let config = good(
+        "ip access-list extended LIST\n 20 permit tcp any any\n 5 deny udp any any\n permit 47 any any\n\
+         access-list 100 permit tcp any any\naccess-list 100 permit udp any any\n\
+         ip access-list extended 100\n 15 deny icmp any any\n",
+    );
+    let rules = |name: &str| -> Vec<(u32, Protocol)> {
+        config.access_lists()[name].rules.iter().map(|rule| (rule.sequence, rule.protocol)).collect()
+    };
+    assert_eq!(rules("LIST"), [(5, Protocol::UDP), (20, Protocol::TCP), (30, Protocol::Number(47))]);
+    // A numbered list goes on as a named one.
+    assert_eq!(rules("100"), [(10, Protocol::TCP), (15, Protocol::Number(1)), (20, Protocol::UDP)]);
+}
+
+/// As in IOS: keywords in any case, `!` and blank lines anywhere, indentation as one likes, sections in any order and
+/// several times, `exit` and `end`.
+#[test]
+fn form_says_nothing() {
+    let plain = good(include_str!("../testdata/gateway.conf"));
+    let text = include_str!("../testdata/gateway.conf");
+    let flat: String =
+        text.lines().map(|line| line.trim_start().to_owned() + "\r\n\r\n! a comment\r\n").collect();
+    assert_eq!(good(flat.replace("end\r\n\r\n! a comment\r\n", "end\r\n\r\n").as_str()), plain);
+    let wide: String =
+        text.lines().map(|line| format!("  {}\n", line.replace(" permit ", "\tPERMIT   "))).collect();
+    assert_eq!(good(&wide), plain);
+    assert_eq!(good(&format!("\u{feff}{text}\n! after the end\n\n")), plain);
+    let interface = "interface lan\n device a\nexit\ninterface LAN\n ip address 10.0.0.1 255.0.0.0\nend\n";
+    assert_eq!(good(interface).interfaces().len(), 1);
+    assert_eq!(
+        good("interface lan\n device a\n no ip address\n no ipv6 address\n no shutdown\n").tunnels().len(),
+        0
+    );
+    assert_eq!(good(""), Config::default());
+}
+
+/// Whatever a router can say beyond us is an error of its own line that names it, and says so only once a block.
+#[test]
+fn what_is_not_there_is_refused_by_name() {
+    for (text, line, name) in [
+        ("crypto isakmp policy 10\n encr aes 256\n group 14\n", 1, "`crypto isakmp policy`"),
+        ("!\ncrypto isakmp key SECRET address 192.0.2.1\n", 2, "`crypto isakmp key`"),
+        ("crypto keyring spokes\npre-shared-key address 0.0.0.0 0.0.0.0 key CISCO\n", 1, "`crypto keyring`"),
+        ("crypto ikev2 profile P\n match identity remote any\n", 1, "`crypto ikev2 profile`"),
+        ("crypto dynamic-map D 10\n set transform-set T\n", 1, "`crypto dynamic-map`"),
+        ("crypto map M 10 ipsec-isakmp\n set peer 192.0.2.1\n", 1, "`ipsec-isakmp`"),
+        ("crypto ipsec transform-set T esp-3des esp-sha-hmac\n", 1, "`esp-3des esp-sha-hmac`"),
+        ("crypto ipsec transform-set T esp-gcm 192\n", 1, "`esp-gcm 192`"),
+        ("crypto ipsec transform-set T esp-gcm 256\n mode transport\n", 2, "`mode transport`"),
+        ("crypto ipsec profile P\n set transform-set T\n", 1, "`crypto ipsec profile`"),
+        ("ip access-list standard S\n permit 10.0.0.0\n", 1, "`ip access-list standard`"),
+        ("access-list 100 permit tcp any any established\n", 1, "`established`"),
+        ("ip nat inside source list 1 interface wan overload\n", 1, "`ip nat`"),
+        ("router bgp 65000\n neighbor 192.0.2.1 remote-as 65001\n", 1, "`router`"),
+        ("interface a\n device a\n ip access-group 100 in\n", 3, "`ip access-group`"),
+        ("interface a\n device a\n ip address dhcp\n", 3, "`dhcp`"),
+        ("ip route vrf RED 10.0.0.0 255.0.0.0 192.0.2.1\n", 1, "`vrf`"),
+    ] {
+        let said = errors(text);
+        assert_eq!(said.len(), 1, "{text}{said:?}");
+        assert_eq!(said[0].0, line, "{text}{said:?}");
+        assert!(said[0].1.starts_with(name) && said[0].1.contains("not available"), "{text}{said:?}");
+    }
+}
+
+#[test]
+fn running_configuration_masks_keys() {
+    let text = good(include_str!("../testdata/gateway.conf")).to_text(Secrets::Masked);
+    assert!(text.contains(" set session-key inbound esp 256 cipher ****\n"), "{}", &*text);
+    assert!(!text.contains("0001020304"), "{}", &*text);
+}
+
+proptest! {
+    /// Of all masks just the netmasks make a prefix, and of all wildcard masks just their inverses.
+    #[test]
+    fn masks_are_prefixes(bits: u32, length in 0_u32..=32, is_mask: bool) {
+        let mask = if is_mask { u32::MAX.checked_shl(32 - length).unwrap_or(0) } else { bits };
+        let length = mask.leading_ones();
+        let is_netmask = length + mask.trailing_zeros() == 32;
+        let netmask = parse("a", &format!("ip route 0.0.0.0 {} Null0\n", Ipv4Addr::from(mask)));
+        let wildcard = parse("a", &format!("access-list 100 permit ip 0.0.0.0 {} any\n", Ipv4Addr::from(!mask)));
+        match is_netmask {
+            true => {
+                prop_assert_eq!(u32::from(netmask.unwrap().0.routes()[0].prefix.prefix_len()), length);
+                let list = wildcard.unwrap().0.access_lists()["100"].clone();
+                prop_assert_eq!(u32::from(list.rules[0].source.prefix_len()), length);
+            }
+            false => prop_assert!(netmask.is_err() && wildcard.is_err(), "{}", Ipv4Addr::from(mask)),
+        }
+    }
+}
