@@ -50,6 +50,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2048..=16_777_216))]
     pub(crate) mbufs: Option<u32>,
 
+    /// AES-GCM kernel: `vaes-512`, `vaes-256`, `aes-ni` or `portable`. Default: the fastest that this processor has.
+    #[arg(long, value_name = "NAME", env = "ESPALIER_GCM", value_parser = gcm_by_name)]
+    pub(crate) gcm: Option<gcm::BackEnd>,
+
     /// What to log, as in `info` or `warn,espalier_dataplane=debug`.
     #[arg(long, value_name = "FILTER", env = "ESPALIER_LOG", default_value = "info")]
     pub(crate) log: String,
@@ -57,6 +61,10 @@ pub(crate) struct Args {
     /// Arguments for DPDK's EAL.
     #[arg(last = true, value_name = "EAL ARGUMENTS")]
     pub(crate) eal: Vec<String>,
+}
+
+fn gcm_by_name(name: &str) -> Result<gcm::BackEnd, gcm::NoSuchBackEnd> {
+    gcm::BackEnd::named(name)
 }
 
 /// How a worker idles.

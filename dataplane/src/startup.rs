@@ -44,6 +44,8 @@ pub(crate) enum StartError {
     Random(getrandom::Error),
     #[error("{0}")]
     Worker(String),
+    #[error("the AES-GCM kernel {0} computes wrongly on this processor; choose another with --gcm")]
+    Gcm(&'static str),
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),
     #[error("the socket or its shared memory failed: {0}")]
@@ -61,6 +63,16 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(StartError::Signals)?;
+    }
+    let gcm = args.gcm.map_or_else(gcm::BackEnd::chosen, gcm::BackEnd::choose);
+    if !gcm.is_sound() {
+        return Err(StartError::Gcm(gcm.name()));
+    }
+    for faster in gcm::BackEnd::available().iter().take_while(|each| args.gcm.is_none() && **each != gcm) {
+        tracing::error!(
+            "the AES-GCM kernel {} computes wrongly on this processor and is not used",
+            faster.name()
+        );
     }
     let cores = cores::choose(args.cores.as_ref())?;
     make_run_folder(Path::new(RUN_FOLDER)).map_err(StartError::RunFolder)?;
@@ -93,7 +105,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     counters.describe(&shm::Description {
         tsc_hz: dpdk::tsc_hz(),
         hugepages: eal_args.hugepages,
-        crypto: gcm::back_end(),
+        crypto: gcm.name(),
         idle: match args.idle {
             Idle::Busy => "busy",
             Idle::Pause => "pause",
@@ -139,7 +151,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     tracing::info!(
         "ready: {workers} worker(s) on core(s) {:?}, AES-GCM by {}, waiting for a control plane on {}",
         cores.iter().map(|core| core.id).collect::<Vec<_>>(),
-        gcm::back_end(),
+        gcm.name(),
         args.socket.display(),
     );
     let capacity = Capacity::new(args.max_sas, args.max_routes);

@@ -1,14 +1,11 @@
 //! Sealing and opening a burst.
 
-use crate::key::{Cipher, Key};
-use crate::{NONCE_LEN, TAG_LEN};
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::aead::array::Array;
-use aes_gcm::aead::consts::{U12, U16};
-use aes_gcm::aead::inout::InOutBuf;
+use crate::NONCE_LEN;
+use crate::back_end::{BackEnd, Kind};
+use crate::key::Key;
+use crate::portable;
 use model::IcvLen;
 use std::ops::Range;
-use subtle::ConstantTimeEq;
 
 /// Jobs of one call at most, as outcomes are bits of a word.
 pub const BURST: usize = 64;
@@ -16,7 +13,8 @@ pub const BURST: usize = 64;
 /// Additional authenticated data: 8 bytes, or 12 with extended sequence numbers (RFC 4106, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aad {
-    bytes: [u8; Aad::MAX],
+    /// Zero behind the data.
+    bytes: [u8; 16],
     len: u8,
 }
 
@@ -27,8 +25,8 @@ impl Aad {
     /// Copies the bytes in; `None` if there are more than [`Aad::MAX`].
     #[inline]
     pub fn new(bytes: &[u8]) -> Option<Aad> {
-        let mut aad = Aad { bytes: [0; Aad::MAX], len: bytes.len() as u8 };
-        aad.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let mut aad = Aad { bytes: [0; 16], len: bytes.len() as u8 };
+        aad.bytes[..Aad::MAX].get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(aad)
     }
 
@@ -37,17 +35,24 @@ impl Aad {
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
     }
+
+    /// The bytes, and zeroes up to a block.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn padded(&self) -> &[u8; 16] {
+        &self.bytes
+    }
 }
 
 impl From<[u8; 8]> for Aad {
     fn from([a, b, c, d, e, f, g, h]: [u8; 8]) -> Aad {
-        Aad { bytes: [a, b, c, d, e, f, g, h, 0, 0, 0, 0], len: 8 }
+        Aad { bytes: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0], len: 8 }
     }
 }
 
 impl From<[u8; 12]> for Aad {
-    fn from(bytes: [u8; 12]) -> Aad {
-        Aad { bytes, len: 12 }
+    fn from([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> Aad {
+        Aad { bytes: [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0], len: 12 }
     }
 }
 
@@ -70,7 +75,8 @@ pub struct Job<'a> {
 
 impl Job<'_> {
     /// The text and the ICV behind it; `None` if the packet has no such place.
-    fn parts(&mut self) -> Option<(&mut [u8], &mut [u8])> {
+    #[inline]
+    pub(crate) fn parts(&mut self) -> Option<(&mut [u8], &mut [u8])> {
         let end = self.text.end.checked_add(self.icv.bytes())?;
         let len = self.text.end.checked_sub(self.text.start)?;
         self.packet.get_mut(self.text.start..end)?.split_at_mut_checked(len)
@@ -78,76 +84,41 @@ impl Job<'_> {
 }
 
 /// Encrypts the text of each job and writes the ICV behind it. Returns which jobs were not done (bit *i* for job *i*):
-/// those that have no room for text and ICV where they say, and those beyond the first [`BURST`] are not done either.
-/// A packet that was not done is as it was, and must not be sent.
+/// those that have no room for text and ICV where they say, or a key of another back end; and those beyond the first
+/// [`BURST`] are not done either. A packet that was not done is as it was, and must not be sent.
 #[must_use = "a packet that was not sealed must not be sent"]
 pub fn seal(jobs: &mut [Job<'_>]) -> u64 {
-    debug_assert!(jobs.len() <= BURST, "more jobs than a burst has");
-    let mut failed = 0;
-    for (index, job) in jobs.iter_mut().take(BURST).enumerate() {
-        let (key, nonce, aad) = (job.key, job.nonce, job.aad);
-        let done = job.parts().and_then(|(text, icv)| {
-            let tag = encrypt(key, &nonce, &aad, text)?;
-            icv.copy_from_slice(tag.get(..icv.len())?);
-            Some(())
-        });
-        failed |= u64::from(done.is_none()) << index;
-    }
-    failed
+    seal_by(BackEnd::chosen(), jobs)
 }
 
 /// Verifies the ICV of each job and decrypts its text. Returns which jobs failed (bit *i* for job *i*): their text is
-/// zero. A job that has no room for text and ICV where it says fails, and nothing of it is changed; those beyond the
-/// first [`BURST`] are not looked at.
+/// zero. A job that has no room for text and ICV where it says, or a key of another back end, fails, and nothing of it is
+/// changed; those beyond the first [`BURST`] are not looked at.
 #[must_use = "what failed must not be used"]
 pub fn open(jobs: &mut [Job<'_>]) -> u64 {
+    open_by(BackEnd::chosen(), jobs)
+}
+
+/// [`seal`] by a back end that is not the chosen one.
+#[must_use = "a packet that was not sealed must not be sent"]
+pub fn seal_by(back_end: BackEnd, jobs: &mut [Job<'_>]) -> u64 {
     debug_assert!(jobs.len() <= BURST, "more jobs than a burst has");
-    let mut failed = 0;
-    for (index, job) in jobs.iter_mut().take(BURST).enumerate() {
-        let (key, nonce, aad) = (job.key, job.nonce, job.aad);
-        let verified = job.parts().is_some_and(|(text, icv)| {
-            let verified = decrypt(key, &nonce, &aad, text, icv);
-            if !verified {
-                text.fill(0);
-            }
-            verified
-        });
-        failed |= u64::from(!verified) << index;
+    match back_end.0 {
+        Kind::Portable => portable::seal(jobs),
+        #[cfg(target_arch = "x86_64")]
+        Kind::Simd(width) => width.seal(jobs),
     }
-    failed
 }
 
-fn encrypt(key: &Key, nonce: &[u8; NONCE_LEN], aad: &Aad, text: &mut [u8]) -> Option<Array<u8, U16>> {
-    let nonce: &Array<u8, U12> = nonce.into();
-    let (aad, text) = (aad.as_slice(), InOutBuf::from(text));
-    match &key.0 {
-        Cipher::Aes128(cipher) => cipher.encrypt_inout_detached(nonce, aad, text),
-        Cipher::Aes192(cipher) => cipher.encrypt_inout_detached(nonce, aad, text),
-        Cipher::Aes256(cipher) => cipher.encrypt_inout_detached(nonce, aad, text),
+/// [`open`] by a back end that is not the chosen one.
+#[must_use = "what failed must not be used"]
+pub fn open_by(back_end: BackEnd, jobs: &mut [Job<'_>]) -> u64 {
+    debug_assert!(jobs.len() <= BURST, "more jobs than a burst has");
+    match back_end.0 {
+        Kind::Portable => portable::open(jobs),
+        #[cfg(target_arch = "x86_64")]
+        Kind::Simd(width) => width.open(jobs),
     }
-    .ok()
-}
-
-fn decrypt(key: &Key, nonce: &[u8; NONCE_LEN], aad: &Aad, text: &mut [u8], icv: &[u8]) -> bool {
-    let Ok(tag) = <&[u8; TAG_LEN]>::try_from(icv) else { return decrypt_short(key, nonce, aad, text, icv) };
-    let (nonce, tag): (&Array<u8, U12>, &Array<u8, U16>) = (nonce.into(), tag.into());
-    let (aad, text) = (aad.as_slice(), InOutBuf::from(text));
-    match &key.0 {
-        Cipher::Aes128(cipher) => cipher.decrypt_inout_detached(nonce, aad, text, tag),
-        Cipher::Aes192(cipher) => cipher.decrypt_inout_detached(nonce, aad, text, tag),
-        Cipher::Aes256(cipher) => cipher.decrypt_inout_detached(nonce, aad, text, tag),
-    }
-    .is_ok()
-}
-
-/// For ICVs of 8 and 12 bytes, which few peers want and `aes-gcm` does not compare: encrypting is its own inverse but for
-/// the tag, so the text is decrypted, encrypted for its tag, and decrypted again. Slow and rare.
-fn decrypt_short(key: &Key, nonce: &[u8; NONCE_LEN], aad: &Aad, text: &mut [u8], icv: &[u8]) -> bool {
-    let decrypted = encrypt(key, nonce, aad, text).is_some();
-    let tag = encrypt(key, nonce, aad, text);
-    let verified =
-        tag.as_ref().and_then(|tag| tag.get(..icv.len())).is_some_and(|tag| bool::from(tag.ct_eq(icv)));
-    decrypted && verified && encrypt(key, nonce, aad, text).is_some()
 }
 
 #[cfg(test)]

@@ -1,19 +1,27 @@
 //! An AES-GCM key, expanded.
 
-use aes::Aes192;
-use aes_gcm::aead::consts::U12;
-use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm, KeyInit};
+use crate::back_end::{BackEnd, Kind};
+use crate::portable::Cipher;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::Schedule;
 use model::KeyLen;
 use std::fmt;
 
-/// A key in the form that sealing and opening use. It holds no pointer, wipes itself when dropped and prints nothing.
-pub struct Key(pub(crate) Cipher);
+/// A key in the form that a back end uses. It wipes itself when dropped and prints nothing. For our own kernel it is 576
+/// bytes without a pointer; the portable back end keeps what its library makes elsewhere.
+pub struct Key {
+    length: KeyLen,
+    form: Form,
+}
 
-/// By length.
-pub(crate) enum Cipher {
-    Aes128(Aes128Gcm),
-    Aes192(AesGcm<Aes192, U12>),
-    Aes256(Aes256Gcm),
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(clippy::large_enum_variant, reason = "the large one is the usual one")
+)]
+enum Form {
+    Portable(Box<Cipher>),
+    #[cfg(target_arch = "x86_64")]
+    Simd(Schedule),
 }
 
 /// The key has not the length that was said.
@@ -27,35 +35,62 @@ pub struct WrongKeyLength {
 }
 
 impl Key {
-    /// Expands a key of 16, 24 or 32 bytes (without salt). The caller wipes its own copy.
+    /// Expands a key of 16, 24 or 32 bytes (without salt) for the chosen back end. The caller wipes its own copy.
     ///
     /// # Errors
     /// [`WrongKeyLength`] if `bytes` is not as long as `length` says.
     pub fn new(bytes: &[u8], length: KeyLen) -> Result<Key, WrongKeyLength> {
-        let wrong = |_| WrongKeyLength { key: length, len: bytes.len() };
-        Ok(Key(match length {
-            KeyLen::Aes128 => Cipher::Aes128(Aes128Gcm::new_from_slice(bytes).map_err(wrong)?),
-            KeyLen::Aes192 => Cipher::Aes192(AesGcm::new_from_slice(bytes).map_err(wrong)?),
-            KeyLen::Aes256 => Cipher::Aes256(Aes256Gcm::new_from_slice(bytes).map_err(wrong)?),
-        }))
+        Key::new_for(BackEnd::chosen(), bytes, length)
+    }
+
+    /// As [`Key::new`], for another back end. All those of our own kernel take each other's keys.
+    ///
+    /// # Errors
+    /// [`WrongKeyLength`] if `bytes` is not as long as `length` says.
+    pub fn new_for(back_end: BackEnd, bytes: &[u8], length: KeyLen) -> Result<Key, WrongKeyLength> {
+        let wrong = WrongKeyLength { key: length, len: bytes.len() };
+        if bytes.len() != length.bytes() {
+            return Err(wrong);
+        }
+        let form = match back_end.0 {
+            Kind::Portable => Form::Portable(Box::new(Cipher::new(bytes, length)?)),
+            #[cfg(target_arch = "x86_64")]
+            Kind::Simd(width) => Form::Simd(width.schedule(bytes).ok_or(wrong)?),
+        };
+        Ok(Key { length, form })
+    }
+
+    /// Brings the key towards the core, some time before it is used.
+    #[inline]
+    pub fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        if let Form::Simd(schedule) = &self.form {
+            schedule.prefetch();
+        }
+    }
+
+    /// For our own kernel.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn schedule(&self) -> Option<&Schedule> {
+        match &self.form {
+            Form::Simd(schedule) => Some(schedule),
+            Form::Portable(_) => None,
+        }
+    }
+
+    /// For the portable back end.
+    pub(crate) fn cipher(&self) -> Option<&Cipher> {
+        match &self.form {
+            Form::Portable(cipher) => Some(cipher),
+            #[cfg(target_arch = "x86_64")]
+            Form::Simd(_) => None,
+        }
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = match &self.0 {
-            Cipher::Aes128(_) => 128,
-            Cipher::Aes192(_) => 192,
-            Cipher::Aes256(_) => 256,
-        };
-        write!(f, "Key({bits} bits)")
+        write!(f, "Key({} bits)", self.length.bits())
     }
 }
-
-/// The libraries' promise, checked by the compiler: an expanded key is wiped when it goes.
-const fn wipes_itself<T: zeroize::ZeroizeOnDrop>() {}
-const _: () = {
-    wipes_itself::<aes::Aes128>();
-    wipes_itself::<Aes192>();
-    wipes_itself::<aes::Aes256>();
-};

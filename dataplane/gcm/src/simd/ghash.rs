@@ -1,0 +1,93 @@
+//! GHASH (NIST SP 800-38D, section 6.4) as POLYVAL (RFC 8452, appendix A): with blocks turned over and a hash key that is
+//! doubled beforehand, products need no shifts. [`Sum`] collects products that are reduced only once.
+
+use super::v128::V128;
+use super::vector::Vector;
+use std::arch::x86_64::*;
+
+/// x^127 + x^126 + x^121, the part of the field's polynomial that a reduction multiplies by.
+const POLYNOMIAL: i64 = 0xC2 << 56;
+
+/// A sum of products of 256 bits in each lane, not yet reduced.
+pub(super) struct Sum<V> {
+    low: V,
+    /// Belongs half to each of the others.
+    middle: V,
+    high: V,
+}
+
+impl<V: Vector> Sum<V> {
+    /// The product of two.
+    #[inline(always)]
+    pub(super) unsafe fn product(a: V, b: V) -> Sum<V> {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            Sum {
+                low: a.multiply::<0x00>(b),
+                middle: a.multiply::<0x01>(b).xor(a.multiply::<0x10>(b)),
+                high: a.multiply::<0x11>(b),
+            }
+        }
+    }
+
+    /// Adds the product of two.
+    #[inline(always)]
+    pub(super) unsafe fn add(self, a: V, b: V) -> Sum<V> {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            Sum {
+                low: self.low.xor(a.multiply::<0x00>(b)),
+                middle: self.middle.xor3(a.multiply::<0x01>(b), a.multiply::<0x10>(b)),
+                high: self.high.xor(a.multiply::<0x11>(b)),
+            }
+        }
+    }
+
+    /// Low and high half, with what was between them.
+    #[inline(always)]
+    unsafe fn halves(self) -> (V, V) {
+        // SAFETY: the caller has V's instructions.
+        unsafe { (self.low.xor(self.middle.low_to_high()), self.high.xor(self.middle.high_to_low())) }
+    }
+
+    /// Each lane by itself, reduced.
+    #[inline(always)]
+    pub(super) unsafe fn reduce(self) -> V {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            let (low, high) = self.halves();
+            reduce(low, high)
+        }
+    }
+
+    /// All lanes' sum, reduced.
+    #[inline(always)]
+    pub(super) unsafe fn total(self) -> __m128i {
+        // SAFETY: the caller has V's instructions, which are no fewer than those of 128 bits.
+        unsafe {
+            let (low, high) = self.halves();
+            reduce(V128::broadcast(low.fold()), V128::broadcast(high.fold())).first()
+        }
+    }
+}
+
+/// Montgomery's reduction by 2^128, half of it at a time.
+#[inline(always)]
+unsafe fn reduce<V: Vector>(low: V, high: V) -> V {
+    // SAFETY: the caller has V's instructions.
+    unsafe {
+        let polynomial = V::broadcast(_mm_set_epi64x(0, POLYNOMIAL));
+        let half = low.swap().xor(low.multiply::<0x00>(polynomial));
+        high.xor3(half.swap(), half.multiply::<0x00>(polynomial))
+    }
+}
+
+/// The product of two in the field: a * b / x^128.
+///
+/// # Safety
+/// The processor has PCLMULQDQ and SSE 4.1.
+#[inline(always)]
+pub(super) unsafe fn dot(a: __m128i, b: __m128i) -> __m128i {
+    // SAFETY: the caller has the instructions of 128 bits.
+    unsafe { Sum::product(V128::broadcast(a), V128::broadcast(b)).reduce().first() }
+}

@@ -1,0 +1,193 @@
+//! Espalier's own AES-GCM for x86-64: one kernel at three widths.
+//!
+//! [`kernel`] is written once, over a [`Vector`](vector::Vector) of blocks. What is compiled for instructions that a
+//! processor may lack is reached only through [`Width`], which is made only where they are.
+
+mod ghash;
+mod kernel;
+mod schedule;
+mod v128;
+mod v256;
+mod v512;
+mod vector;
+
+pub(crate) use schedule::Schedule;
+
+use crate::batch::{BURST, Job};
+use std::arch::x86_64::*;
+use v128::V128;
+use v256::V256;
+use v512::V512;
+use vector::{Vector, block};
+
+/// A width that this processor has the instructions for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Width(Lanes);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lanes {
+    One,
+    Two,
+    Four,
+}
+
+impl Width {
+    /// AES-NI, PCLMULQDQ, SSE 4.1: a block at a time.
+    pub(crate) fn one() -> Option<Width> {
+        let there = is_x86_feature_detected!("aes")
+            && is_x86_feature_detected!("pclmulqdq")
+            && is_x86_feature_detected!("ssse3")
+            && is_x86_feature_detected!("sse4.1");
+        there.then_some(Width(Lanes::One))
+    }
+
+    /// AVX2, VAES, VPCLMULQDQ: two blocks at a time.
+    pub(crate) fn two() -> Option<Width> {
+        let there = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("vaes")
+            && is_x86_feature_detected!("vpclmulqdq");
+        (there && Width::one().is_some()).then_some(Width(Lanes::Two))
+    }
+
+    /// AVX-512, VAES, VPCLMULQDQ: four blocks at a time.
+    pub(crate) fn four() -> Option<Width> {
+        let there = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("bmi2");
+        (there && Width::two().is_some()).then_some(Width(Lanes::Four))
+    }
+
+    /// As [`crate::BackEnd::name`] gives it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self.0 {
+            Lanes::One => "aes-ni",
+            Lanes::Two => "vaes-256",
+            Lanes::Four => "vaes-512",
+        }
+    }
+
+    /// Expands a key of 16, 24 or 32 bytes; `None` for other lengths. It serves all widths.
+    pub(crate) fn schedule(self, key: &[u8]) -> Option<Schedule> {
+        // SAFETY: every width has the instructions of the narrowest.
+        unsafe { Schedule::new(key) }
+    }
+
+    /// Seals a burst, as [`crate::seal`] says.
+    pub(crate) fn seal(self, jobs: &mut [Job<'_>]) -> u64 {
+        // SAFETY: the width was made, so the processor has its instructions.
+        unsafe {
+            match self.0 {
+                Lanes::One => seal_128(jobs),
+                Lanes::Two => seal_256(jobs),
+                Lanes::Four => seal_512(jobs),
+            }
+        }
+    }
+
+    /// Opens a burst, as [`crate::open`] says.
+    pub(crate) fn open(self, jobs: &mut [Job<'_>]) -> u64 {
+        // SAFETY: the width was made, so the processor has its instructions.
+        unsafe {
+            match self.0 {
+                Lanes::One => open_128(jobs),
+                Lanes::Two => open_256(jobs),
+                Lanes::Four => open_512(jobs),
+            }
+        }
+    }
+}
+
+/// The burst's functions, compiled for a width.
+macro_rules! compiled {
+    ($vector:ident, $features:literal, $seal:ident, $open:ident) => {
+        #[target_feature(enable = $features)]
+        fn $seal(jobs: &mut [Job<'_>]) -> u64 {
+            // SAFETY: this has the instructions of the vector.
+            unsafe { seal::<$vector>(jobs) }
+        }
+
+        #[target_feature(enable = $features)]
+        fn $open(jobs: &mut [Job<'_>]) -> u64 {
+            // SAFETY: this has the instructions of the vector.
+            unsafe { open::<$vector>(jobs) }
+        }
+    };
+}
+compiled!(V128, "aes,pclmulqdq,ssse3,sse4.1", seal_128, open_128);
+compiled!(V256, "avx2,vaes,vpclmulqdq,aes,pclmulqdq", seal_256, open_256);
+compiled!(V512, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2", seal_512, open_512);
+
+/// The tag of a job's text, after its sealing or before its opening. `None` if there is no such place in its packet.
+#[inline(always)]
+unsafe fn run<V: Vector, const SEAL: bool>(job: &mut Job<'_>) -> Option<__m128i> {
+    let (key, nonce, aad) = (job.key, job.nonce, job.aad);
+    let (text, _) = job.parts()?;
+    let schedule = key.schedule()?;
+    // SAFETY: the text is ours, and the caller has V's instructions.
+    Some(unsafe {
+        let aad = (block(aad.padded()), aad.as_slice().len());
+        kernel::packet::<V, SEAL>(schedule, &nonce, aad, text.as_mut_ptr(), text.len())
+    })
+}
+
+#[inline(always)]
+unsafe fn seal<V: Vector>(jobs: &mut [Job<'_>]) -> u64 {
+    let mut failed = 0;
+    for (index, job) in jobs.iter_mut().take(BURST).enumerate() {
+        // SAFETY: the caller has V's instructions.
+        let tag = unsafe { run::<V, true>(job) };
+        match (tag, job.parts()) {
+            (Some(tag), Some((_, icv))) => copy_tag(tag, icv),
+            _ => failed |= 1 << index,
+        }
+    }
+    failed
+}
+
+#[inline(always)]
+unsafe fn open<V: Vector>(jobs: &mut [Job<'_>]) -> u64 {
+    let mut failed = 0;
+    for (index, job) in jobs.iter_mut().take(BURST).enumerate() {
+        // SAFETY: the caller has V's instructions.
+        let tag = unsafe { run::<V, false>(job) };
+        match (tag, job.parts()) {
+            (Some(tag), Some((text, icv))) => {
+                if !is_tag(tag, icv) {
+                    text.fill(0);
+                    failed |= 1 << index;
+                }
+            }
+            _ => failed |= 1 << index,
+        }
+    }
+    failed
+}
+
+/// Writes the tag's beginning.
+#[inline(always)]
+fn copy_tag(tag: __m128i, icv: &mut [u8]) {
+    let tag = bytes(tag);
+    match <&mut [u8; 16]>::try_from(&mut *icv) {
+        Ok(whole) => *whole = tag,
+        Err(_) => icv.iter_mut().zip(tag).for_each(|(to, byte)| *to = byte),
+    }
+}
+
+/// Whether that is the tag's beginning. Takes the same time whichever bytes differ.
+#[inline(always)]
+fn is_tag(tag: __m128i, icv: &[u8]) -> bool {
+    let tag = u128::from_le_bytes(bytes(tag));
+    let mut given = [0; 16];
+    given[..icv.len()].copy_from_slice(icv);
+    // Bits of the ICV; the rest of the tag does not count.
+    let known = u128::MAX >> (128 - 8 * icv.len());
+    (tag ^ u128::from_le_bytes(given)) & known == 0
+}
+
+/// A block's bytes.
+#[inline(always)]
+fn bytes(block: __m128i) -> [u8; 16] {
+    // SAFETY: both are 16 bytes of plain data.
+    unsafe { std::mem::transmute(block) }
+}

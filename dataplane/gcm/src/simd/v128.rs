@@ -1,0 +1,64 @@
+//! A block at a time: AES-NI, PCLMULQDQ, SSE 4.1.
+
+use super::vector::{COUNTER, REVERSE, Vector, block, copy_in, copy_out, vector};
+use std::arch::x86_64::*;
+
+/// One block.
+#[derive(Clone, Copy)]
+pub(super) struct V128(__m128i);
+
+vector! {
+    V128, 1, "aes,pclmulqdq,ssse3,sse4.1",
+    fn zero() -> V128 { V128(_mm_setzero_si128()) }
+    fn broadcast(block: __m128i) -> V128 { V128(block) }
+    fn load(from: *const u8) -> V128 {
+        // SAFETY: the caller lets 16 bytes be read.
+        V128(unsafe { _mm_loadu_si128(from.cast()) })
+    }
+    fn store(self, to: *mut u8) {
+        // SAFETY: the caller lets 16 bytes be written.
+        unsafe { _mm_storeu_si128(to.cast(), self.0) }
+    }
+    fn load_part(from: *const u8, start: usize, end: usize) -> V128 {
+        // SAFETY: the caller keeps what `load` or `copy_in` asks; an array can be read.
+        unsafe {
+            if (start, end) == (0, 16) {
+                return V128::load(from);
+            }
+            V128::load(copy_in::<16>(from, start, end).as_ptr())
+        }
+    }
+    fn store_part(self, to: *mut u8, start: usize, end: usize) {
+        let mut bytes = [0; 16];
+        // SAFETY: an array can be written; the caller keeps what `store` or `copy_out` asks.
+        unsafe {
+            if (start, end) == (0, 16) {
+                return self.store(to);
+            }
+            self.store(bytes.as_mut_ptr());
+            copy_out(&bytes, to, start, end);
+        }
+    }
+    fn keep(self, end: usize) -> V128 {
+        let places = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        V128(_mm_and_si128(self.0, _mm_cmpgt_epi8(_mm_set1_epi8(end as i8), places)))
+    }
+    fn with_lane(self, _lane: usize, block: __m128i) -> V128 { V128(block) }
+    fn with_first(self, block: __m128i) -> V128 { V128(block) }
+    fn first(self) -> __m128i { self.0 }
+    fn fold(self) -> __m128i { self.0 }
+    fn iota() -> V128 { V128(_mm_setzero_si128()) }
+    fn add32(self, other: V128) -> V128 { V128(_mm_add_epi32(self.0, other.0)) }
+    fn counters_big_endian(self) -> V128 { V128(_mm_shuffle_epi8(self.0, block(&COUNTER))) }
+    fn reverse(self) -> V128 { V128(_mm_shuffle_epi8(self.0, block(&REVERSE))) }
+    fn xor(self, other: V128) -> V128 { V128(_mm_xor_si128(self.0, other.0)) }
+    fn xor3(self, b: V128, c: V128) -> V128 { V128(_mm_xor_si128(_mm_xor_si128(self.0, b.0), c.0)) }
+    fn aes(self, key: V128) -> V128 { V128(_mm_aesenc_si128(self.0, key.0)) }
+    fn aes_last(self, key: V128) -> V128 { V128(_mm_aesenclast_si128(self.0, key.0)) }
+    fn multiply<const HALVES: i32>(self, other: V128) -> V128 {
+        V128(_mm_clmulepi64_si128::<HALVES>(self.0, other.0))
+    }
+    fn low_to_high(self) -> V128 { V128(_mm_slli_si128::<8>(self.0)) }
+    fn high_to_low(self) -> V128 { V128(_mm_srli_si128::<8>(self.0)) }
+    fn swap(self) -> V128 { V128(_mm_shuffle_epi32::<0x4E>(self.0)) }
+}

@@ -1,0 +1,75 @@
+//! Two blocks at a time: AVX2, VAES, VPCLMULQDQ.
+
+use super::vector::{COUNTER, REVERSE, Vector, block, copy_in, copy_out, vector};
+use std::arch::x86_64::*;
+
+/// Two blocks.
+#[derive(Clone, Copy)]
+pub(super) struct V256(pub(super) __m256i);
+
+vector! {
+    V256, 2, "avx2,vaes,vpclmulqdq",
+    fn zero() -> V256 { V256(_mm256_setzero_si256()) }
+    fn broadcast(block: __m128i) -> V256 { V256(_mm256_broadcastsi128_si256(block)) }
+    fn load(from: *const u8) -> V256 {
+        // SAFETY: the caller lets 32 bytes be read.
+        V256(unsafe { _mm256_loadu_si256(from.cast()) })
+    }
+    fn store(self, to: *mut u8) {
+        // SAFETY: the caller lets 32 bytes be written.
+        unsafe { _mm256_storeu_si256(to.cast(), self.0) }
+    }
+    fn load_part(from: *const u8, start: usize, end: usize) -> V256 {
+        // SAFETY: the caller keeps what `load` or `copy_in` asks; an array can be read.
+        unsafe {
+            if (start, end) == (0, 32) {
+                return V256::load(from);
+            }
+            V256::load(copy_in::<32>(from, start, end).as_ptr())
+        }
+    }
+    fn store_part(self, to: *mut u8, start: usize, end: usize) {
+        let mut bytes = [0; 32];
+        // SAFETY: an array can be written; the caller keeps what `store` or `copy_out` asks.
+        unsafe {
+            if (start, end) == (0, 32) {
+                return self.store(to);
+            }
+            self.store(bytes.as_mut_ptr());
+            copy_out(&bytes, to, start, end);
+        }
+    }
+    fn keep(self, end: usize) -> V256 {
+        let low = _mm_set_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+        let places = _mm256_set_m128i(_mm_add_epi8(low, _mm_set1_epi8(16)), low);
+        V256(_mm256_and_si256(self.0, _mm256_cmpgt_epi8(_mm256_set1_epi8(end as i8), places)))
+    }
+    fn with_lane(self, lane: usize, block: __m128i) -> V256 {
+        if lane == 0 {
+            V256(_mm256_inserti128_si256::<0>(self.0, block))
+        } else {
+            V256(_mm256_inserti128_si256::<1>(self.0, block))
+        }
+    }
+    fn with_first(self, block: __m128i) -> V256 { V256(_mm256_inserti128_si256::<0>(self.0, block)) }
+    fn first(self) -> __m128i { _mm256_castsi256_si128(self.0) }
+    fn fold(self) -> __m128i {
+        _mm_xor_si128(_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0))
+    }
+    fn iota() -> V256 { V256(_mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)) }
+    fn add32(self, other: V256) -> V256 { V256(_mm256_add_epi32(self.0, other.0)) }
+    fn counters_big_endian(self) -> V256 {
+        V256(_mm256_shuffle_epi8(self.0, _mm256_broadcastsi128_si256(block(&COUNTER))))
+    }
+    fn reverse(self) -> V256 { V256(_mm256_shuffle_epi8(self.0, _mm256_broadcastsi128_si256(block(&REVERSE)))) }
+    fn xor(self, other: V256) -> V256 { V256(_mm256_xor_si256(self.0, other.0)) }
+    fn xor3(self, b: V256, c: V256) -> V256 { V256(_mm256_xor_si256(_mm256_xor_si256(self.0, b.0), c.0)) }
+    fn aes(self, key: V256) -> V256 { V256(_mm256_aesenc_epi128(self.0, key.0)) }
+    fn aes_last(self, key: V256) -> V256 { V256(_mm256_aesenclast_epi128(self.0, key.0)) }
+    fn multiply<const HALVES: i32>(self, other: V256) -> V256 {
+        V256(_mm256_clmulepi64_epi128::<HALVES>(self.0, other.0))
+    }
+    fn low_to_high(self) -> V256 { V256(_mm256_bslli_epi128::<8>(self.0)) }
+    fn high_to_low(self) -> V256 { V256(_mm256_bsrli_epi128::<8>(self.0)) }
+    fn swap(self) -> V256 { V256(_mm256_shuffle_epi32::<0x4E>(self.0)) }
+}

@@ -1,0 +1,123 @@
+//! What the kernel needs of a vector of AES blocks, at three widths.
+//!
+//! All functions are `unsafe`: each may only be called where the instructions of its width are there. They inline into a
+//! function that says so by `#[target_feature]`. The safety sections name what is to be kept beyond that.
+
+use std::arch::x86_64::{__m128i, _mm_loadu_si128};
+use std::ptr::copy_nonoverlapping;
+
+/// A vector of [`LANES`](Vector::LANES) blocks of 16 bytes, block 0 first.
+pub(super) trait Vector: Copy {
+    /// Blocks.
+    const LANES: usize;
+
+    /// All zero.
+    unsafe fn zero() -> Self;
+    /// The same block in all lanes.
+    unsafe fn broadcast(block: __m128i) -> Self;
+    /// Reads `LANES` blocks.
+    ///
+    /// # Safety
+    /// `16 * LANES` bytes can be read.
+    unsafe fn load(from: *const u8) -> Self;
+    /// Writes `LANES` blocks.
+    ///
+    /// # Safety
+    /// `16 * LANES` bytes can be written.
+    unsafe fn store(self, to: *mut u8);
+    /// Reads bytes `start..end` of the vector that would begin at `from`; the others are zero.
+    ///
+    /// # Safety
+    /// These bytes can be read, and `start <= end <= 16 * LANES`. The others are not touched.
+    unsafe fn load_part(from: *const u8, start: usize, end: usize) -> Self;
+    /// Writes bytes `start..end` of the vector that would begin at `to`.
+    ///
+    /// # Safety
+    /// These bytes can be written, and `start <= end <= 16 * LANES`. The others are not touched.
+    unsafe fn store_part(self, to: *mut u8, start: usize, end: usize);
+    /// Bytes before `end`; zero behind. `end <= 16 * LANES`.
+    unsafe fn keep(self, end: usize) -> Self;
+    /// With `block` in that lane; `lane < LANES`.
+    unsafe fn with_lane(self, lane: usize, block: __m128i) -> Self;
+    /// With `block` in lane 0.
+    unsafe fn with_first(self, block: __m128i) -> Self;
+    /// Lane 0.
+    unsafe fn first(self) -> __m128i;
+    /// The sum (exclusive or) of all lanes.
+    unsafe fn fold(self) -> __m128i;
+    /// The numbers 0, 1, 2, ... in the last 4 bytes of the lanes, least byte first.
+    unsafe fn iota() -> Self;
+    /// Adds in each 4 bytes by themselves, least byte first.
+    unsafe fn add32(self, other: Self) -> Self;
+    /// Turns the last 4 bytes of each lane over.
+    unsafe fn counters_big_endian(self) -> Self;
+    /// Turns each lane over, last byte first.
+    unsafe fn reverse(self) -> Self;
+    /// Sum of two.
+    unsafe fn xor(self, other: Self) -> Self;
+    /// Sum of three.
+    unsafe fn xor3(self, b: Self, c: Self) -> Self;
+    /// A round of AES.
+    unsafe fn aes(self, key: Self) -> Self;
+    /// The last round of AES.
+    unsafe fn aes_last(self, key: Self) -> Self;
+    /// Carry-less product of halves of each lane: `HALVES` is `0x00` for low by low, `0x11` for high by high, `0x01` for
+    /// high by low, `0x10` for low by high.
+    unsafe fn multiply<const HALVES: i32>(self, other: Self) -> Self;
+    /// Each lane's low half in its high half, and zero in the low one.
+    unsafe fn low_to_high(self) -> Self;
+    /// Each lane's high half in its low half, and zero in the high one.
+    unsafe fn high_to_low(self) -> Self;
+    /// Each lane's halves swapped.
+    unsafe fn swap(self) -> Self;
+}
+
+/// Byte numbers of the shuffle that turns a lane over.
+pub(super) const REVERSE: [u8; 16] = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0];
+/// Byte numbers of the shuffle that turns the last 4 bytes of a lane over.
+pub(super) const COUNTER: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12];
+
+/// 16 bytes as a block.
+#[inline(always)]
+pub(super) fn block(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: 16 bytes can be read, and every x86-64 has the instruction.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
+/// Bytes `start..end` of what begins at `from`; the others are zero. For widths without masked moves of bytes.
+///
+/// # Safety
+/// These bytes can be read, and `start <= end <= N`.
+#[inline(always)]
+pub(super) unsafe fn copy_in<const N: usize>(from: *const u8, start: usize, end: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    // SAFETY: the caller lets the bytes be read, and they are within `N`.
+    unsafe { copy_nonoverlapping(from.wrapping_add(start), bytes.as_mut_ptr().add(start), end - start) };
+    bytes
+}
+
+/// Writes `bytes[start..end]` to the same places of what begins at `to`.
+///
+/// # Safety
+/// These bytes can be written, and `start <= end <= N`.
+#[inline(always)]
+pub(super) unsafe fn copy_out<const N: usize>(bytes: &[u8; N], to: *mut u8, start: usize, end: usize) {
+    // SAFETY: the caller lets the bytes be written, and they are within `N`.
+    unsafe { copy_nonoverlapping(bytes.as_ptr().add(start), to.wrapping_add(start), end - start) };
+}
+
+/// Implements [`Vector`] with functions that are compiled for those instructions.
+macro_rules! vector {
+    ($type:ident, $lanes:literal, $features:literal,
+     $(fn $name:ident $(<const $halves:ident: i32>)? ($($arguments:tt)*) $(-> $result:ty)? $body:block)*) => {
+        impl Vector for $type {
+            const LANES: usize = $lanes;
+            $(
+                #[inline]
+                #[target_feature(enable = $features)]
+                unsafe fn $name $(<const $halves: i32>)? ($($arguments)*) $(-> $result)? $body
+            )*
+        }
+    };
+}
+pub(super) use vector;
