@@ -69,8 +69,11 @@ impl Dataplane {
         }
         let (socket, log) = (folder.join("socket"), folder.join("dataplane.log"));
         let stderr = std::fs::File::create(&log).map_err(Error::io("cannot make the data plane's log"))?;
-        // It never idles while it is measured; sleeping is for the moments before.
-        let mut child = Command::new(&program)
+        // By setpriv it ends with us, even if we are killed. It never idles while it is measured; sleeping is for the
+        // moments before.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&program)
             .args(["--log", "warn", "--idle", "sleep", "--max-sas", "4096"])
             .args(["--cores", &machine.core.to_string(), "--mbufs", &MBUFS.to_string()])
             .args(["--max-routes", &MAX_ROUTES.to_string(), "--socket"])
