@@ -5,7 +5,7 @@
 
 use config::{Config, Secrets, parse, policy, render};
 
-const MANY: usize = 20_000;
+const MANY: usize = 10_000;
 
 fn many(line: impl Fn(usize) -> String) -> String {
     (0..MANY).map(line).collect()

@@ -175,19 +175,17 @@ impl Reader<'_, '_> {
             }
             _ => (word.at, word.quoted()),
         };
+        if let Some(block) = home(cursor) {
+            let fault = Fault::new(at, format!("{words} is no command outside its block"));
+            return fault.help(format!("it belongs under `{}`", block.opener()));
+        }
         let fault = Fault::new(at, format!("{words} is no command that Espalier knows"));
-        let fault = match second {
+        match second {
             Some(second) if word.is("ip") || word.is("ipv6") => {
                 suggest(fault, second, ["access-list", "route"])
             }
             Some(second) if word.is("crypto") => suggest(fault, second, ["ipsec", "map"]),
             _ => suggest(fault, word, COMMANDS),
-        };
-        match home(cursor) {
-            Some(block) if fault.help.is_none() => {
-                fault.help(format!("it belongs under `{}`", block.opener()))
-            }
-            _ => fault,
         }
     }
 

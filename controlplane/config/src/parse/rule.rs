@@ -1,7 +1,7 @@
 //! One line of an access list: `[SEQUENCE] permit|deny PROTOCOL SOURCE [PORTS] DESTINATION [PORTS]`.
 
 use super::cursor::{Cursor, Found, parse_decimal, suggest, unexpected};
-use super::words::{PROTOCOLS, not_in_rules, port_by_name, port_names};
+use super::words::{PORT_MISNOMERS, PROTOCOLS, not_in_rules, port_by_name, port_names};
 use crate::source::{At, Fault, Word};
 use crate::{Family, PortMatch, Rule, Verb};
 use model::{Ipv4Prefix, Ipv6Prefix, Prefix, Protocol};
@@ -266,5 +266,15 @@ fn no_port(word: &Word<'_>, protocol: Protocol) -> Fault {
         return fault.help(format!("write `range {from} {to}`"));
     }
     let fault = format!("{} is no port that Espalier knows for this protocol", word.quoted());
-    or_help(suggest(Fault::new(word.at, fault), word, port_names(protocol)), MEND)
+    let fault = Fault::new(word.at, fault);
+    let fits = |name: &str| parse_decimal(name).is_some() || port_by_name(name, protocol).is_some();
+    if let Some((_, name)) = PORT_MISNOMERS.iter().find(|(known, name)| word.is(known) && fits(name)) {
+        return fault.help(format!("write `{name}`"));
+    }
+    let other = if protocol == Protocol::TCP { Protocol::UDP } else { Protocol::TCP };
+    if let Some(port) = port_by_name(word.text, other) {
+        let other = if other == Protocol::TCP { "TCP" } else { "UDP" };
+        return fault.help(format!("it is a port of {other}; write `{port}` if you mean the number"));
+    }
+    or_help(suggest(fault, word, port_names(protocol)), MEND)
 }

@@ -74,6 +74,18 @@ const PORTS: [(&str, u16, bool, bool); 44] = [
     ("www", 80, true, false),
 ];
 
+/// What people call ports, and what IOS calls them.
+pub(crate) const PORT_MISNOMERS: [(&str, &str); 8] = [
+    ("dhcp", "bootps"),
+    ("dns", "domain"),
+    ("http", "www"),
+    ("https", "443"),
+    ("ike", "isakmp"),
+    ("ldap", "389"),
+    ("rdp", "3389"),
+    ("ssh", "22"),
+];
+
 pub(crate) fn port_by_name(name: &str, protocol: Protocol) -> Option<u16> {
     let fits = |(known, _, tcp, udp): &&(&str, u16, bool, bool)| {
         known.eq_ignore_ascii_case(name)
