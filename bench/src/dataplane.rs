@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How long the data plane may take to start, and to do what it is told.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a look is taken at how long its worker has run.
+const LOOK: Duration = Duration::from_millis(4);
 /// Its packet buffers.
 pub const MBUFS: u32 = 16_384;
 /// Its routes.
@@ -116,14 +118,22 @@ impl Dataplane {
         failed(why, &self.log)
     }
 
-    /// Lets it run for so long, and stops it again.
+    /// Lets it go on until its worker has run for so long, and stops it again.
     ///
     /// # Errors
     ///
-    /// [`Error::Process`] if it ended by itself.
+    /// [`Error::Process`] if it ended by itself, or its worker does not get its core.
     pub fn run(&mut self, time: Duration) -> Result<(), Error> {
+        let enough = self.worker_time()? + time.as_nanos() as u64;
+        let deadline = Instant::now() + PATIENCE;
         self.signal(Signal::CONT)?;
         std::thread::sleep(time);
+        while self.worker_time()? < enough {
+            if Instant::now() >= deadline {
+                return Err(self.failed("its worker does not get its core; what else runs there?".to_owned()));
+            }
+            std::thread::sleep(LOOK);
+        }
         self.stop()
     }
 

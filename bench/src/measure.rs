@@ -25,9 +25,9 @@ const IN_FLIGHT: u64 = 64;
 pub struct Effort {
     /// Rounds; the median counts.
     pub rounds: usize,
-    /// Of the gateway, in each round.
+    /// Of the gateway's worker on its core, in each round.
     pub gateway: Duration,
-    /// Of the bare ports, in each round.
+    /// Of the bare ports on that core, in each round.
     pub ports: Duration,
 }
 
@@ -36,9 +36,9 @@ impl Effort {
     pub fn new(quick: bool) -> Effort {
         let ms = Duration::from_millis;
         if quick {
-            Effort { rounds: 9, gateway: ms(80), ports: ms(40) }
+            Effort { rounds: 9, gateway: ms(60), ports: ms(30) }
         } else {
-            Effort { rounds: 25, gateway: ms(100), ports: ms(50) }
+            Effort { rounds: 15, gateway: ms(80), ports: ms(40) }
         }
     }
 }
