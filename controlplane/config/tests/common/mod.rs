@@ -36,7 +36,7 @@ pub(crate) fn configs() -> impl Strategy<Value = String> {
             sections.extend(on.map(|(i, map)| numbered(map, &mut keys).replace("MAP", &format!("MAP{i}"))));
             sections.extend(interfaces.iter().enumerate().map(|(i, interface)| place(i, interface)));
             // One of each destination, so that none is said twice.
-            let destination = |route: &String| route.split(' ').take(4).collect::<String>();
+            let destination = |route: &String| route.trim().split(' ').take(4).collect::<String>();
             sections.extend(
                 BTreeMap::from_iter(routes.iter().map(|r| (destination(r), r.clone()))).into_values(),
             );
