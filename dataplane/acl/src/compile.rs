@@ -5,6 +5,7 @@ use crate::image::{
 };
 use crate::{Action, Rule};
 use model::{PortRange, Prefix, Protocol};
+use std::collections::BTreeMap;
 
 /// What an image may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +61,50 @@ impl AsRef<[u8]> for Image {
     }
 }
 
-#[derive(Clone, Default)]
-struct Node {
-    children: [Option<u32>; 2],
+/// The rules of one destination prefix, by their numbers.
+struct Group {
+    bits: u128,
+    len: u32,
     rules: Vec<u32>,
+}
+
+struct Node {
+    /// Bits that lead here.
+    depth: u32,
+    children: [u32; 2],
+    /// The first place in the lists, and the number of places.
+    rules: [u32; 2],
+}
+
+/// Nodes and lists as they will stand in the image.
+#[derive(Default)]
+struct Trie {
+    nodes: Vec<Node>,
+    lists: Vec<u32>,
+}
+
+impl Trie {
+    /// Adds a trie over groups that are sorted by bits and then length, all different. Returns its root.
+    ///
+    /// A node stands where the ways part or a prefix ends, and nowhere else, so there are fewer than two for each group.
+    fn add(&mut self, groups: &[Group]) -> u32 {
+        let [first, below @ ..] = groups else { return NONE };
+        let common = groups.last().map_or(128, |last| (first.bits ^ last.bits).leading_zeros());
+        // A prefix of them all is the first of them, as sorting has it.
+        let (depth, rules, rest) = match common >= first.len {
+            true => (first.len, first.rules.as_slice(), below),
+            false => (common, [].as_slice(), groups),
+        };
+        let node = self.nodes.len();
+        let list = [self.lists.len() as u32, rules.len() as u32];
+        self.lists.extend(rules);
+        self.nodes.push(Node { depth, children: [NONE; 2], rules: list });
+        let zeros = rest.partition_point(|group| group.bits << depth >> 127 == 0);
+        let (left, right) = rest.split_at(zeros);
+        let children = [self.add(left), self.add(right)];
+        self.nodes[node].children = children;
+        node as u32
+    }
 }
 
 /// Compiles rules in their order.
@@ -71,58 +112,38 @@ struct Node {
 /// # Errors
 /// [`CompileError`], before more memory is taken than the limits allow (a small multiple of them).
 pub fn compile(rules: &[Rule], limits: Limits) -> Result<Image, CompileError> {
-    if rules.len() > limits.rules || rules.len() >= NONE as usize {
+    if rules.len() > limits.rules || rules.len() >= NONE as usize / 2 {
         return Err(CompileError::TooManyRules {
             rules: rules.len(),
-            limit: limits.rules.min(NONE as usize),
+            limit: limits.rules.min(NONE as usize / 2),
         });
     }
-    let too_large = CompileError::TooLarge { limit: limits.bytes };
-    let mut nodes = Vec::<Node>::new();
-    let mut roots = [None; 2];
-    for (number, rule) in rules.iter().enumerate() {
-        let (bits, len) = prefix(rule.selector.destination());
-        let root = &mut roots[usize::from(!rule.selector.is_ipv4())];
-        let mut at = *root.get_or_insert_with(|| push(&mut nodes));
-        for depth in 0..len {
-            let bit = (bits << depth >> 127) as usize;
-            at = match nodes[at as usize].children[bit] {
-                Some(child) => child,
-                None => {
-                    let child = push(&mut nodes);
-                    nodes[at as usize].children[bit] = Some(child);
-                    child
-                }
-            };
-        }
-        nodes[at as usize].rules.push(number as u32);
-        // Rules and list places are as many as there are rules; nodes are what can explode.
-        let words = HEADER_WORDS + (RULE_WORDS + 1) * rules.len() + NODE_WORDS * nodes.len();
-        if words * 4 > limits.bytes || nodes.len() >= NONE as usize {
-            return Err(too_large);
-        }
+    // Each rule has a place in a list, and at most two nodes.
+    let words = HEADER_WORDS + (RULE_WORDS + 1 + 2 * NODE_WORDS) * rules.len();
+    if words * 4 > limits.bytes {
+        return Err(CompileError::TooLarge { limit: limits.bytes });
     }
-    let mut words = vec![MAGIC, VERSION, rules.len() as u32, nodes.len() as u32, rules.len() as u32];
-    words.extend(roots.map(|root| root.unwrap_or(NONE)));
+    let mut trie = Trie::default();
+    let roots = [true, false].map(|ipv4| {
+        let mut groups = BTreeMap::<(u128, u32), Vec<u32>>::new();
+        for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.selector.is_ipv4() == ipv4) {
+            groups.entry(prefix(rule.selector.destination())).or_default().push(number as u32);
+        }
+        let groups: Vec<Group> =
+            groups.into_iter().map(|((bits, len), rules)| Group { bits, len, rules }).collect();
+        trie.add(&groups)
+    });
+    let mut words =
+        vec![MAGIC, VERSION, rules.len() as u32, trie.nodes.len() as u32, trie.lists.len() as u32];
+    words.extend(roots);
     for rule in rules {
         words.extend(stored(rule).words());
     }
-    let mut first = 0;
-    for node in &nodes {
-        let [left, right] = node.children.map(|child| child.unwrap_or(NONE));
-        words.extend([left, right, first, node.rules.len() as u32]);
-        first += node.rules.len() as u32;
+    for Node { depth, children: [left, right], rules: [first, count] } in trie.nodes {
+        words.extend([left, right, first, count, depth]);
     }
-    for node in &nodes {
-        words.extend(&node.rules);
-    }
+    words.extend(trie.lists);
     Ok(Image(words.into_iter().flat_map(u32::to_le_bytes).collect()))
-}
-
-/// A new node; made after its parent, so it comes after it.
-fn push(nodes: &mut Vec<Node>) -> u32 {
-    nodes.push(Node::default());
-    nodes.len() as u32 - 1
 }
 
 /// Left-aligned bits, and their number.

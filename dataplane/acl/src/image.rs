@@ -3,20 +3,22 @@
 //! ```text
 //! header   magic, version, number of rules, of nodes, of list places; roots of IPv4 and IPv6 (a node, or NONE)
 //! rules    RULE_WORDS each, in the list's order
-//! nodes    a binary trie over the destination: child for a 0 bit, for a 1 bit, first list place, number of list places
-//! lists    rule numbers, ascending: the rules whose destination prefix ends at the node
+//! nodes    NODE_WORDS each, a binary trie over the destination: child for a 0 bit, child for a 1 bit, first list place,
+//!          number of list places, the bit's place
+//! lists    rule numbers, ascending at each node: the rules whose destination prefix ends there
 //! ```
 //!
-//! A node's children come after it, so a walk always ends.
+//! Nodes stand only where ways part or prefixes end. The bits between are not looked at on the way: every rule is compared
+//! whole with the key. A node's children come after it and look at later bits, so a walk always ends.
 
 use crate::key::Key;
 use crate::{Action, KeyV4, KeyV6, Verdict};
 
 pub(crate) const MAGIC: u32 = 0x4C43_4145;
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 pub(crate) const HEADER_WORDS: usize = 7;
 pub(crate) const RULE_WORDS: usize = 16;
-pub(crate) const NODE_WORDS: usize = 4;
+pub(crate) const NODE_WORDS: usize = 5;
 pub(crate) const NONE: u32 = u32::MAX;
 /// In a rule's protocol: every protocol.
 pub(crate) const ANY_PROTOCOL: u32 = 256;
@@ -95,10 +97,11 @@ impl<B: AsRef<[u8]>> Classifier<B> {
             }
         }
         for node in 0..nodes {
-            let [left, right, first, count] = classifier.node(node).ok_or(VerifyError::Node(node))?;
-            let forwards = |child| child == NONE || (node < child && child < nodes);
+            let [left, right, first, count, depth] = classifier.node(node).ok_or(VerifyError::Node(node))?;
+            let deeper = |child| classifier.node(child).is_some_and(|child| depth < child[4]);
+            let forwards = |child| child == NONE || (node < child && child < nodes && deeper(child));
             let inside = first.checked_add(count).is_some_and(|end| end <= places);
-            if !forwards(left) || !forwards(right) || !inside {
+            if !forwards(left) || !forwards(right) || !inside || depth > 128 {
                 return Err(VerifyError::Node(node));
             }
         }
@@ -125,25 +128,25 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     /// A verdict for each IPv4 key, as far as both slices go.
     pub fn lookup_v4(&self, keys: &[KeyV4], verdicts: &mut [Verdict]) {
         for (key, verdict) in keys.iter().zip(verdicts) {
-            *verdict = self.find(self.roots[0], 32, &Key::from(key));
+            *verdict = self.find(self.roots[0], &Key::from(key));
         }
     }
 
     /// A verdict for each IPv6 key, as far as both slices go.
     pub fn lookup_v6(&self, keys: &[KeyV6], verdicts: &mut [Verdict]) {
         for (key, verdict) in keys.iter().zip(verdicts) {
-            *verdict = self.find(self.roots[1], 128, &Key::from(key));
+            *verdict = self.find(self.roots[1], &Key::from(key));
         }
     }
 
     /// Walks down the destination; of all rules on the way that match, the first in the list wins.
-    fn find(&self, root: u32, width: u32, key: &Key) -> Verdict {
+    fn find(&self, root: u32, key: &Key) -> Verdict {
         let mut best = self.rules;
         let mut found = None;
         let mut at = root;
-        // The key's bits bound the walk, whatever the image holds.
-        for depth in 0..=width {
-            let Some([left, right, first, count]) = self.node(at) else { break };
+        // The key's bits bound the walk, whatever the image has become.
+        for _ in 0..=128 {
+            let Some([left, right, first, count, depth]) = self.node(at) else { break };
             for place in first..first.saturating_add(count) {
                 let Some(rule) = word(self.bytes.as_ref(), self.lists_at + place as usize) else { break };
                 if rule >= best {
@@ -164,8 +167,12 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         let end = self.lists_at;
         let at = self.nodes_at + NODE_WORDS * node as usize;
         let bytes = self.bytes.as_ref();
-        let get = |place: usize| if at + place < end { word(bytes, at + place) } else { None };
-        Some([get(0)?, get(1)?, get(2)?, get(3)?])
+        if at + NODE_WORDS > end {
+            return None;
+        }
+        let bytes = bytes.get(at * 4..)?.first_chunk::<{ NODE_WORDS * 4 }>()?;
+        let (words, _) = bytes.as_chunks::<4>();
+        Some(std::array::from_fn(|place| u32::from_le_bytes(words[place])))
     }
 
     fn read_rule(&self, rule: u32) -> Option<StoredRule> {
