@@ -16,7 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The highest next hop: entries have 31 bits, and the lowest [`LEN_BITS`] of them are the prefix's length.
+/// The highest next hop: entries have 31 bits, and the lowest `LEN_BITS` of them are the prefix's length.
 pub const MAX_NEXT_HOP: u32 = u32::MAX >> (1 + LEN_BITS);
 /// Bits of an entry that hold the length of its prefix, so that no route has the entry of the route around it. DPDK
 /// reserves no second-level table for a route that has, but gives one back when it goes; after a few it believes that
