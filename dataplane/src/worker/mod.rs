@@ -100,7 +100,8 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
                     Order::Stop => return,
                 }
             }
-            ports = doors.queues.numbers().collect();
+            // Queues may come a moment before the snapshot that knows their port.
+            ports = doors.queues.numbers().filter(|&port| snapshot.port(port).is_some()).collect();
         }
         let mut packets = 0;
         counters.polls.add(1);
