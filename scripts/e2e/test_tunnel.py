@@ -2,7 +2,7 @@
 
 from lab.capture import Capture
 from lab.names import SITE_A, SITE_B, SITES
-from lab.traffic import PING_MARK, Iperf, ping, ping_all_sizes
+from lab.traffic import PING_MARK, Iperf, first_contact, ping, ping_all_sizes
 
 from .case import LabCase
 from .counters import Counters, at_rest
@@ -10,6 +10,11 @@ from .counters import Counters, at_rest
 
 class Tunnel(LabCase):
     """Both gateways, as the demonstration configures them."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        first_contact(cls.lab, SITES)
 
     def setUp(self):
         self.capture = Capture(self.lab, marks=(PING_MARK[:12],))

@@ -11,7 +11,7 @@ from .lab import Lab, standing_runs, take_down_run
 from .names import SITE_A, SITE_B, SITES
 from .process import Failed
 from .summary import Terminal, bar, print_summary, rate
-from .traffic import PING_MARK, Iperf, ping_all_sizes
+from .traffic import PING_MARK, Iperf, first_contact, ping_all_sizes
 
 UDP_RATE = 50_000_000
 INTERRUPTED = 130
@@ -97,6 +97,8 @@ def _run(options, terminal):
             terminal.stage("both gateways are up, their SAs installed")
             capture = Capture(lab, marks=(PING_MARK[:12],))
             terminal.stage("the wire between them is watched")
+            facts["late_first_pings"] = first_contact(lab, SITES)
+            terminal.stage(f"hosts and gateways know each other; {facts['late_first_pings']} of 4 first pings came late")
             facts["ping"] = _ping(lab, terminal)
             facts["tcp"], facts["udp"] = _iperf(lab, terminal, options.seconds)
             facts["wire"] = capture.stop()
