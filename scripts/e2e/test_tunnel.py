@@ -14,7 +14,9 @@ class Tunnel(LabCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        first_contact(cls.lab, SITES)
+        lost = [row for row in first_contact(cls.lab, SITES) if row["sent"] != row["received"]]
+        if lost:
+            raise AssertionError(f"first pings were lost: {lost}")
 
     def setUp(self):
         self.capture = Capture(self.lab, marks=(PING_MARK[:12],))
