@@ -60,7 +60,7 @@ class Crashes(LabCase):
 
     def test_a_data_plane_killed_is_refilled_above_every_sequence_number(self):
         with Cable(self.lab, "gw-b", WAN_LINK) as wire:
-            self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=200, interval=0.005)["received"], 200)
+            self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=200)["received"], 200)
             before = esp_seen(wire.receive(0.5))
             self.assertGreaterEqual(len(before), 200)
             self.a.dataplane.kill()
@@ -69,7 +69,7 @@ class Crashes(LabCase):
             self.a.wait_ready()
             row = self.eventually(
                 "ping through the refilled data plane",
-                lambda: ping(self.lab, SITE_A, SITE_B, 4, count=50, wait=1)["received"] == 50,
+                lambda: ping(self.lab, SITE_A, SITE_B, 4, count=50, patience=1)["received"] == 50,
                 20,
             )
             self.assertTrue(row)
@@ -88,7 +88,7 @@ class Crashes(LabCase):
             self.a.start()
             self.a.wait_ready()
             # The peer may take these for replays, as manual keys have no memory; but no IV comes twice.
-            ping(self.lab, SITE_A, SITE_B, 4, count=50, wait=1)
+            ping(self.lab, SITE_A, SITE_B, 4, count=50, patience=1)
             later = esp_seen(wire.receive(0.5))
         self.assertGreaterEqual(len(seen), 50)
         self.assertGreaterEqual(len(later), 50)

@@ -30,7 +30,7 @@ class WithoutTunnel(LabCase):
     def test_a_lost_ping_is_counted(self):
         self.lab.network.ip("gw-b", "route", "add", "blackhole", f"{SITE_B.host_v4}/32", "metric", "1")
         try:
-            row = ping(self.lab, SITE_A, SITE_B, 4, count=3, wait=1)
+            row = ping(self.lab, SITE_A, SITE_B, 4, count=3, patience=1)
         finally:
             self.lab.network.ip("gw-b", "route", "del", "blackhole", f"{SITE_B.host_v4}/32", "metric", "1")
         self.assertEqual((row["sent"], row["received"]), (3, 0))
@@ -38,7 +38,7 @@ class WithoutTunnel(LabCase):
     def test_the_largest_ping_fits_and_one_more_byte_does_not(self):
         fits = LAN_MTU - 28
         self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, size=fits, count=1)["received"], 1)
-        self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, size=fits + 1, count=1, wait=1)["received"], 0)
+        self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, size=fits + 1, count=1, patience=1)["received"], 0)
 
     def test_iperf_flows(self):
         iperf = Iperf(self.lab, *SITES)

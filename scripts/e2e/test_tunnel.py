@@ -72,8 +72,8 @@ class Tunnel(LabCase):
         self.assert_clean(self.capture.stop(), 2)
 
     def test_every_packet_is_accounted_for(self):
-        ping(self.lab, SITE_A, SITE_B, 4, count=100, interval=0.002)
-        ping(self.lab, SITE_B, SITE_A, 6, count=100, interval=0.002)
+        ping(self.lab, SITE_A, SITE_B, 4, count=100)
+        ping(self.lab, SITE_B, SITE_A, 6, count=100)
         for gateway in (self.a, self.b):
             counters = at_rest(lambda gateway=gateway: Counters(gateway.stats()))
             self.assertEqual(counters.unaccounted(), 0, counters.stats)

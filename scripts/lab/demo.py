@@ -9,7 +9,7 @@ import sys
 from .capture import Capture
 from .lab import Lab, standing_runs, take_down_run
 from .names import SITE_A, SITE_B, SITES
-from .process import Failed
+from .process import Failed, shield
 from .summary import Terminal, bar, print_summary, rate
 from .traffic import PING_MARK, Iperf, first_contact, ping_all_sizes
 
@@ -74,7 +74,7 @@ def _interrupt(number, _frame):
     # One is enough: what follows is the cleaning up, and it is not to be interrupted.
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    raise Interrupted(number)
+    shield.interrupt(Interrupted(number))
 
 
 def _take_down(run, terminal):

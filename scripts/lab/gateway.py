@@ -54,7 +54,8 @@ class Gateway:
     def start_controlplane(self):
         self.controlplane = self.lab.start(
             f"espalier-controlplane of {self.role}",
-            self.controlplane_command(),
+            # A data plane that was killed left its socket, so that the new one's is not known by its being there.
+            [*self.controlplane_command(), "--wait", 30],
             f"{self.role}/controlplane.log",
             self.role,
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from .gateway import Gateway, two_cores
 from .names import LAN_LINK, SITES, WAN_LINK
 from .network import NAMESPACES, Network
-from .process import Failed, Process, end_by_pid, in_namespace
+from .process import Failed, Process, end_by_pid, in_namespace, shield
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_CONFIGS = REPOSITORY / "scripts" / "demo"
@@ -76,7 +76,7 @@ class Lab:
         """Starts a program in the namespace of `role`; it ends with the laboratory."""
         namespace = self.network.namespace(role) if role else None
         options = {"outlives": self.keep} | options
-        with self.lock:
+        with shield, self.lock:
             if self.closing:
                 raise Failed(f"{name} is not started any more: the laboratory closes")
             process = Process(name, command, self.folder / log, namespace, **options)
@@ -114,6 +114,7 @@ class Lab:
             self.add_gateway(site, (configs or {}).get(site.gateway)).start()
         for gateway in self.gateways:
             gateway.wait_ready()
+        self.network.wait_for_hosts()
         return self.gateways
 
     def mac(self, role, link):

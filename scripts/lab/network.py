@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from .names import HOST_LINK, LAN_LINK, LAN_MTU, SITES, WAN_LINK, WAN_MTU
-from .process import Failed, call
+from .process import Failed, call, wait_until
 
 NAMESPACES = Path("/run/netns")
+IPV6_MULTICAST_ROUTES = ("-6", "route", "show", "table", "local", "type", "multicast", "dev", HOST_LINK)
 
 
 class Network:
@@ -28,6 +29,16 @@ class Network:
         for site in SITES:
             self._quiet_gateway(site.gateway)
             self._address_host(site)
+
+    def wait_for_hosts(self):
+        """Waits until the hosts take part in IPv6. Linux looks at an interface that came up only once a second, and
+        before that hears no question that is asked by multicast."""
+        for site in SITES:
+            wait_until(
+                f"{site.host} to listen to multicast",
+                lambda role=site.host: "ff00::/8" in self.ip(role, *IPV6_MULTICAST_ROUTES).stdout,
+                10,
+            )
 
     def take_down(self):
         """Deletes what there is of it, and with it every interface inside."""

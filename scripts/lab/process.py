@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,35 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Failed(Exception):
     """Something did not work; the text is for the person at the terminal."""
+
+
+class _Shield:
+    """Used as `with shield:` in the main thread, where signals cut in: holds an interruption back while a child is
+    being started that nobody could end yet, or a short command runs."""
+
+    def __init__(self):
+        self.depth = 0
+        self.held = None
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self.depth += 1
+
+    def __exit__(self, *_):
+        if threading.current_thread() is threading.main_thread():
+            self.depth -= 1
+            if self.depth == 0 and self.held is not None:
+                held, self.held = self.held, None
+                raise held
+
+    def interrupt(self, exception):
+        """For a signal's handler: raises `exception`, now or when the shield is put down."""
+        if self.depth == 0:
+            raise exception
+        self.held = exception
+
+
+shield = _Shield()
 
 
 def in_namespace(namespace, command):
@@ -25,9 +55,10 @@ def call(*command, namespace=None, check=True, timeout=60, stdin=None):
     """Runs a short command to its end and returns what it did; raises `Failed` with what it said."""
     line = in_namespace(namespace, command)
     try:
-        done = subprocess.run(
-            line, capture_output=True, text=True, timeout=timeout, start_new_session=True, input=stdin
-        )
+        with shield:
+            done = subprocess.run(
+                line, capture_output=True, text=True, timeout=timeout, start_new_session=True, input=stdin
+            )
     except FileNotFoundError as error:
         raise Failed(f"{line[0]} is not installed; run scripts/setup") from error
     except subprocess.TimeoutExpired as error:

@@ -18,16 +18,21 @@ _TRANSMITTED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 _ROUND_TRIP = re.compile(r"= ([\d.]+)/([\d.]+)/([\d.]+)/")
 
 
-def ping(lab, sender, receiver, family, size=56, count=10, interval=0.01, wait=2):
-    """Pings; returns what ping counted. `sender` and `receiver` are sites, `size` is the ICMP payload in bytes."""
+def ping(lab, sender, receiver, family, size=56, count=10, patience=2):
+    """Pings; returns what ping counted. `sender` and `receiver` are sites, `size` is the ICMP payload in bytes.
+
+    All packets are sent at once, and the last answer may take `patience` seconds. Once one answer has come, ping waits
+    for the others only for its interval (`-i`), or twice the longest round trip, and not for `-W`: were the
+    interval short, an answer that came late would be called lost. With all sent ahead (`-l`), the interval costs
+    no time."""
     _, said = lab.complete(
         f"ping from {sender.host} to {receiver.host}",
         [
-            "ping", f"-{family}", "-n", "-q", "-c", count, "-i", interval, "-s", size, "-W", wait, "-M", "do",
-            "-p", PING_MARK.hex(), receiver.host_address(family),
+            "ping", f"-{family}", "-n", "-q", "-c", count, "-l", count, "-i", patience, "-W", patience, "-s", size,
+            "-M", "do", "-p", PING_MARK.hex(), receiver.host_address(family),
         ],
         sender.host,
-        timeout=count * (interval + 0.1) + wait + 30,
+        timeout=patience + 30,
     )  # fmt: skip
     numbers = _TRANSMITTED.search(said)
     if not numbers:
@@ -46,8 +51,7 @@ def ping(lab, sender, receiver, family, size=56, count=10, interval=0.01, wait=2
 
 def first_contact(lab, sites):
     """One ping each way in each family, one after the other, so that hosts and gateways learn each other's link-layer
-    addresses before there is a stream: on interfaces that are new, Linux may have to ask twice, a second apart. These
-    pings count like all others. Returns their rows."""
+    addresses before there is a stream. These pings count like all others. Returns their rows."""
     return [
         ping(lab, sender, receiver, family, count=1)
         for family in (4, 6)
