@@ -1,6 +1,7 @@
 //! What does the work: chosen once, by what the processor has or by name.
 
 use crate::batch::{Aad, Job, open_by, seal_by};
+use crate::gmac::{authenticate_by, verify_by};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::Width;
 use crate::{Key, NONCE_LEN, TAG_LEN, reference};
@@ -51,8 +52,8 @@ impl BackEnd {
         })
     }
 
-    /// Whether it seals and opens packets of all sorts of lengths as the slow twin does: a look before traffic depends on
-    /// it, as a processor may be one that nobody has tried it on. Takes some milliseconds.
+    /// Whether it does packets of all sorts of lengths as the slow twin does: a look before traffic depends on it, as a
+    /// processor may be one that nobody has tried it on. Takes some milliseconds.
     pub fn is_sound(self) -> bool {
         [KeyLen::Aes128, KeyLen::Aes256].into_iter().all(|length| {
             let key: [u8; 32] = std::array::from_fn(|place| place as u8);
@@ -78,9 +79,13 @@ impl BackEnd {
         let mut job = [Job { key: fast, nonce, aad, packet: &mut packet, text: text.clone(), icv }];
         let sealed = seal_by(self, &mut job) == 0 && *job[0].packet == *expected;
         let opened = open_by(self, &mut job) == 0 && job[0].packet[..text.end] == clear[..text.end];
+        let tag = slow.authenticate(&nonce, &[aad.as_slice(), &clear[text.clone()]].concat());
+        let authenticated =
+            authenticate_by(self, &mut job) == 0 && job[0].packet[text.end..][..TAG_LEN] == tag;
+        let verified = verify_by(self, &mut job) == 0;
         job[0].packet[text.end] ^= 1;
-        let refused = open_by(self, &mut job) == 1;
-        sealed && opened && refused
+        let refused = verify_by(self, &mut job) == 1 && open_by(self, &mut job) == 1;
+        sealed && opened && authenticated && verified && refused
     }
 
     /// The one of this name.

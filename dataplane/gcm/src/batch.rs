@@ -21,6 +21,8 @@ pub struct Aad {
 impl Aad {
     /// The longest, in bytes.
     pub const MAX: usize = 12;
+    /// No data.
+    pub(crate) const EMPTY: Aad = Aad { bytes: [0; 16], len: 0 };
 
     /// Copies the bytes in; `None` if there are more than [`Aad::MAX`].
     #[inline]

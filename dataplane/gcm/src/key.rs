@@ -1,9 +1,9 @@
 //! An AES-GCM key, expanded.
 
 use crate::back_end::{BackEnd, Kind};
-use crate::portable::Cipher;
+use crate::portable;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::Schedule;
+use crate::simd::{Schedule, Width};
 use model::KeyLen;
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Key {
     expect(clippy::large_enum_variant, reason = "the large one is the usual one")
 )]
 enum Form {
-    Portable(Box<Cipher>),
+    Portable(Box<portable::Key>),
     #[cfg(target_arch = "x86_64")]
     Simd(Schedule),
 }
@@ -53,7 +53,7 @@ impl Key {
             return Err(wrong);
         }
         let form = match back_end.0 {
-            Kind::Portable => Form::Portable(Box::new(Cipher::new(bytes, length)?)),
+            Kind::Portable => Form::Portable(Box::new(portable::Key::new(bytes, length)?)),
             #[cfg(target_arch = "x86_64")]
             Kind::Simd(width) => Form::Simd(width.schedule(bytes).ok_or(wrong)?),
         };
@@ -69,6 +69,18 @@ impl Key {
         }
     }
 
+    /// One that takes it: the chosen one if that does.
+    pub(crate) fn back_end(&self) -> BackEnd {
+        let chosen = BackEnd::chosen();
+        match (&self.form, chosen.0) {
+            (Form::Portable(_), _) => BackEnd(Kind::Portable),
+            #[cfg(target_arch = "x86_64")]
+            (Form::Simd(_), Kind::Simd(_)) => chosen,
+            #[cfg(target_arch = "x86_64")]
+            (Form::Simd(_), Kind::Portable) => BackEnd(Width::one().map_or(Kind::Portable, Kind::Simd)),
+        }
+    }
+
     /// For our own kernel.
     #[cfg(target_arch = "x86_64")]
     #[inline]
@@ -80,9 +92,9 @@ impl Key {
     }
 
     /// For the portable back end.
-    pub(crate) fn cipher(&self) -> Option<&Cipher> {
+    pub(crate) fn portable(&self) -> Option<&portable::Key> {
         match &self.form {
-            Form::Portable(cipher) => Some(cipher),
+            Form::Portable(key) => Some(key),
             #[cfg(target_arch = "x86_64")]
             Form::Simd(_) => None,
         }

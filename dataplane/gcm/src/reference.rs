@@ -1,5 +1,4 @@
-//! AES-GCM as NIST SP 800-38D writes it, a block at a time, over text that may lie in several pieces. Slow: for tests, and
-//! for the rare packet that is not in one piece.
+//! AES-GCM as NIST SP 800-38D writes it, a block at a time, over text that may lie in several pieces. Slow: for tests.
 
 use crate::{NONCE_LEN, TAG_LEN};
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
@@ -62,9 +61,14 @@ impl Key {
         }
     }
 
+    /// Section 6.4: the hash under this key, of nothing yet.
+    pub(crate) fn hash(&self) -> GHash {
+        GHash::new(&Array::from(self.encrypt_block([0; 16])))
+    }
+
     /// Section 7.1, steps 4 to 6: the tag over additional data and ciphertext.
     fn tag(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], pieces: &[&mut [u8]]) -> [u8; TAG_LEN] {
-        let mut hash = GHash::new(&Array::from(self.encrypt_block([0; 16])));
+        let mut hash = self.hash();
         hash.update_padded(aad);
         let mut block = [0; 16];
         let mut len = 0;
@@ -105,6 +109,17 @@ impl Key {
             pieces.iter_mut().for_each(|piece| piece.fill(0));
         }
         verified
+    }
+
+    /// GMAC is GCM without text (section 3).
+    pub fn authenticate(&self, nonce: &[u8; NONCE_LEN], data: &[u8]) -> [u8; TAG_LEN] {
+        self.seal(nonce, data, &mut [])
+    }
+
+    /// Verifies the ICV (16, 12 or 8 bytes) of data.
+    #[must_use]
+    pub fn verify(&self, nonce: &[u8; NONCE_LEN], data: &[u8], icv: &[u8]) -> bool {
+        self.open(nonce, data, &mut [], icv)
     }
 }
 

@@ -4,6 +4,7 @@
 //! processor may lack is reached only through [`Width`], which is made only where they are.
 
 mod ghash;
+mod gmac;
 mod kernel;
 mod schedule;
 mod v128;
