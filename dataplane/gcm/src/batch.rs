@@ -124,4 +124,4 @@ pub fn open_by(back_end: BackEnd, jobs: &mut [Job<'_>]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -43,3 +43,6 @@ pub fn verify_by(back_end: BackEnd, jobs: &mut [Job<'_>]) -> u64 {
         Kind::Simd(width) => width.verify(jobs),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,3 +89,6 @@ fn within(pieces: &mut [&mut [u8]], range: Range<usize>, mut see: impl FnMut(&mu
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
