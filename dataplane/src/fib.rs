@@ -1,9 +1,12 @@
 //! The forwarding tables: DPDK's, one for each family. Look-ups take no lock and see a change at once; only the manager
-//! changes them.
+//! changes them. It may also put a fresh IPv6 table in the place of one that is worn out ([`Fib6::remove`] says how that
+//! comes); the workers see that one by the next snapshot.
 
 use dpdk::{Eal, Fib4, Fib6};
 use model::Prefix;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What a look-up gives where no route leads.
 pub(crate) const NO_ROUTE: u64 = DEFAULT_ID as u64;
@@ -12,24 +15,46 @@ pub(crate) const NO_ROUTE: u64 = DEFAULT_ID as u64;
 const DEFAULT_ID: u32 = dpdk::MAX_NEXT_HOP;
 const _: () = assert!(DEFAULT_ID >= shm::layout::MAX_NEXT_HOPS);
 
-/// Both tables.
+/// Both tables. A clone is the same tables again; they go with the last one.
+#[derive(Clone, Debug)]
 pub(crate) struct Fibs {
-    v4: Fib4,
-    v6: Fib6,
+    v4: Arc<Fib4>,
+    v6: Arc<Fib6>,
+    eal: Eal,
+    max_routes: u32,
+    /// IPv6 tables before this one. It is in the table's name, as two may live for a while.
+    worn_out: u64,
 }
 
 impl Fibs {
     /// Empty tables with room for so many routes each.
     pub(crate) fn new(eal: &Eal, max_routes: u32) -> Result<Fibs, dpdk::Error> {
         Ok(Fibs {
-            v4: Fib4::new(eal, "v4", DEFAULT_ID, max_routes, None)?,
-            v6: Fib6::new(eal, "v6", DEFAULT_ID, max_routes, None)?,
+            v4: Arc::new(Fib4::new(eal, "v4", DEFAULT_ID, max_routes, None)?),
+            v6: Arc::new(Fib6::new(eal, "v6-0", DEFAULT_ID, max_routes, None)?),
+            eal: *eal,
+            max_routes,
+            worn_out: 0,
         })
     }
 
-    /// Bytes of DPDK's memory that tables of this size take, about.
+    /// Bytes of DPDK's memory that tables of this size take, about: the IPv6 one twice, as its successor is filled while
+    /// it serves.
     pub(crate) fn bytes(max_routes: u32) -> u64 {
-        Fib4::bytes(max_routes) + Fib6::bytes(max_routes)
+        Fib4::bytes(max_routes) + 2 * Fib6::bytes(max_routes)
+    }
+
+    /// The same IPv4 table, and a fresh IPv6 one that holds the IPv6 routes among these. Prefixes come before those
+    /// inside of them, which is the order that takes the least room.
+    pub(crate) fn renewed(&self, routes: &BTreeMap<Prefix, u32>) -> Result<Fibs, dpdk::Error> {
+        let worn_out = self.worn_out + 1;
+        let v6 = Fib6::new(&self.eal, &format!("v6-{worn_out}"), DEFAULT_ID, self.max_routes, None)?;
+        for (prefix, &id) in routes {
+            if let Prefix::V6(prefix) = prefix {
+                v6.add(prefix.network(), prefix.prefix_len(), id)?;
+            }
+        }
+        Ok(Fibs { v6: Arc::new(v6), worn_out, ..self.clone() })
     }
 
     /// Adds or changes the route of a prefix, or removes it (`None`).

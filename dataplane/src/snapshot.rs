@@ -1,5 +1,6 @@
 //! What a worker sees of the gateway: one immutable value, swapped whole.
 
+use crate::fib::Fibs;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
 use shm::Limits;
@@ -9,8 +10,8 @@ use std::sync::Arc;
 /// Ports that a gateway can have.
 pub(crate) const MAX_PORTS: usize = shm::layout::MAX_PORTS;
 
-/// Everything that the control plane decided, as the stages read it. Routes alone live beside it, in the FIBs, whose
-/// writers need no swap; what they point to is here.
+/// Everything that the control plane decided, as the stages read it. Routes alone may change without a swap, in the FIBs;
+/// what they point to is here.
 pub(crate) struct Snapshot {
     /// Counts the swaps, so that a worker notices one.
     pub(crate) generation: u64,
@@ -20,18 +21,21 @@ pub(crate) struct Snapshot {
     pub(crate) inbound: Arc<SpiTable<InboundSa>>,
     /// Outbound SAs by the policy entry that they serve.
     pub(crate) outbound: Arc<[Option<Arc<OutboundSa>>]>,
+    /// Where a route look-up goes.
+    pub(crate) fibs: Fibs,
     /// By next-hop id; a route look-up gives the id.
     pub(crate) next_hops: Arc<[NextHop]>,
 }
 
 impl Snapshot {
-    /// A gateway without anything.
-    pub(crate) fn empty() -> Snapshot {
+    /// A gateway without anything, whose routes will be in these tables.
+    pub(crate) fn empty(fibs: Fibs) -> Snapshot {
         Snapshot {
             generation: 0,
             ports: [const { None }; MAX_PORTS],
             inbound: Arc::new(SpiTable::new(std::iter::empty(), 0)),
             outbound: Arc::new([]),
+            fibs,
             next_hops: Arc::new([]),
         }
     }

@@ -113,8 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         },
     });
     let shared = Shared {
-        snapshots: Arc::new(epoch::Published::new(Snapshot::empty())),
-        fibs: Arc::new(fibs),
+        snapshots: Arc::new(epoch::Published::new(Snapshot::empty(fibs))),
         sas: server.sa_table(),
         counters,
     };

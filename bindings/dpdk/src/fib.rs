@@ -220,9 +220,9 @@ unsafe impl Sync for Fib6 {}
 
 impl Fib6 {
     /// No routes: every look-up gives `default_next_hop`. The name is the process's only one of at most 20 bytes;
-    /// `max_routes` bounds routes: DPDK reckons with up to 13 tables for one of 128 bits, less what it shares with
-    /// its neighbours, and there are 4 for each, up to 131,072, so sparse host routes may fill it before. `socket` is
-    /// the NUMA socket of its memory, see [`Fib6::bytes`].
+    /// `max_routes` bounds routes: DPDK reserves up to 13 tables for one of 128 bits, less what the longest prefix
+    /// around it has, and there are 4 for each, up to 131,072, so sparse host routes may fill it before. Removed routes
+    /// may fill it too, see [`Fib6::remove`]. `socket` is the NUMA socket of its memory, see [`Fib6::bytes`].
     ///
     /// # Errors
     ///
@@ -270,6 +270,11 @@ impl Fib6 {
     }
 
     /// Removes a route. Bits of the address behind the prefix do not matter.
+    ///
+    /// DPDK 22.11 uses the route's tables again, but does not take back their reservation. So [`Fib6::add`] may refuse,
+    /// after many removals, what a new FIB has room for: when it does, fill a new one with the routes that there are to
+    /// be, under another name, and let the old one go. Removing a route that was just added never fails. (DPDK 25.11
+    /// and 24.11.4 do take it back, and 26.07 does so without a mistake.)
     ///
     /// # Errors
     ///

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const NONE: u32 = MAX_NEXT_HOP;
+/// `ENOSPC` of Linux.
+const NO_SPACE: u64 = 28;
 
 /// Routes by prefix and its length, addresses left-aligned in 128 bits.
 #[derive(Default)]
@@ -196,4 +198,38 @@ fn a_route_with_the_next_hop_of_the_one_around_it_costs_no_room_when_it_goes() {
         }
     }
     assert_eq!(table.look_up(&[u128::from(inside.to_bits()) << 96]), [1]);
+}
+
+/// An IPv6 table refuses new routes at some time, even if none are left in it but one; that one stays. A new table has
+/// room for as many beside it, and the name is free again when the old one goes.
+#[test]
+fn a_worn_out_table_keeps_what_it_has_and_a_new_one_takes_its_place() {
+    const ROUTES: u32 = 64;
+    let eal = eal();
+    let [kept, passing] = [1_u128 << 125, 1 << 126];
+    let mut table = Fib6::new(&eal, "worn0", NONE, ROUTES, None).unwrap();
+    Table::add(&table, kept, 128, 7).unwrap();
+    for renewed in 1..4 {
+        // DPDK that gives the room back would never refuse.
+        for turn in 0..200 {
+            if let Err(error) = Table::add(&table, passing, 128, turn) {
+                assert!(matches!(error, Error::Route { step: "add", .. }), "{error}");
+                assert_eq!(error.errno(), NO_SPACE);
+                break;
+            }
+            assert_eq!(table.look_up(&[kept, passing]), [7, turn.into()]);
+            Table::remove(&table, passing, 128).unwrap();
+            assert_eq!(table.look_up(&[kept, passing]), [7, NONE.into()]);
+        }
+        assert_eq!(table.look_up(&[kept, passing]), [7, NONE.into()]);
+        let fresh = Fib6::new(&eal, &format!("worn{}", renewed % 2), NONE, ROUTES, None).unwrap();
+        for (number, host) in (0..ROUTES).map(|number| (number, u128::from(number) << 100 | kept)) {
+            Table::add(&fresh, host, 128, 7 + number).unwrap();
+        }
+        assert_eq!(fresh.look_up(&[kept, 1 << 100 | kept, passing]), [7, 8, NONE.into()]);
+        table = fresh;
+        for number in 1..ROUTES {
+            Table::remove(&table, u128::from(number) << 100 | kept, 128).unwrap();
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod desired;
 mod overlay;
 mod ports;
 mod realise;
+mod routes;
 mod sas;
 
 pub(crate) use desired::Capacity;

@@ -51,6 +51,13 @@ impl<'a, K: Ord, V: PartialEq> Overlay<'a, K, V> {
         }
     }
 
+    /// Everything that there is after the transaction, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let asked = self.asked.iter().filter_map(|(key, (_, value))| Some((key, value.as_ref()?)));
+        let kept = self.base.iter().filter(|(key, _)| !self.replace && !self.asked.contains_key(key));
+        asked.chain(kept)
+    }
+
     /// What differs, first what was asked for in key order, then what is left out of a replacement.
     pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_, K, V>> {
         let asked = self.asked.iter().map(|(key, (number, after))| Change {
@@ -119,6 +126,9 @@ mod tests {
             for key in 0..20 {
                 prop_assert_eq!(overlay.get(&key), copy.get(&key));
             }
+            let all: BTreeMap<_, _> = overlay.iter().map(|(&key, &value)| (key, value)).collect();
+            prop_assert_eq!(&all, &copy);
+            prop_assert_eq!(overlay.iter().count(), copy.len());
             let mut changed = base.clone();
             for change in overlay.changes() {
                 prop_assert_ne!(change.before, change.after);

@@ -2,7 +2,9 @@
 
 use super::desired::{Capacity, Desired, Draft, Offered};
 use super::ports::{self, OpenPort};
+use super::routes;
 use super::sas::{self, Built, Sas};
+use crate::fib::Fibs;
 use crate::snapshot::{MAX_PORTS, NextHop, Policy, PortView, Snapshot};
 use crate::worker::alarms::Alarm;
 use crate::worker::queues::PortQueues;
@@ -35,6 +37,7 @@ pub(crate) struct Manager {
     open: BTreeMap<PortId, OpenPort>,
     policies: BTreeMap<PortId, Arc<Policy>>,
     sas: Sas,
+    fibs: Fibs,
     capacity: Capacity,
     generation: u64,
 }
@@ -50,6 +53,7 @@ impl Manager {
         secret: u32,
     ) -> Manager {
         let sas = Sas::new(Arc::clone(&shared.sas), secret);
+        let fibs = shared.snapshots.latest().fibs.clone();
         Manager {
             server,
             pool,
@@ -60,6 +64,7 @@ impl Manager {
             open: BTreeMap::new(),
             policies: BTreeMap::new(),
             sas,
+            fibs,
             capacity,
             generation: 0,
         }
@@ -132,9 +137,7 @@ impl Manager {
         }
         if self.sas.any_dying(plan.arriving.iter().map(|(index, _)| *index)) {
             self.publish();
-            if !self.shared.snapshots.wait_for_readers(LAST_BURST) {
-                tracing::error!("a worker did not end its burst in {LAST_BURST:?}");
-            }
+            self.await_last_bursts();
             self.sas.bury();
         }
         for (index, built) in plan.arriving {
@@ -264,40 +267,35 @@ impl Manager {
     }
 
     /// Brings next hops and FIBs from what they are to what is asked for. Workers see the new next hops before any route
-    /// leads to them.
+    /// leads to them. A fresh FIB, if it takes one, comes with the snapshot of the whole transaction.
     fn route(&mut self, desired: &Desired, draft: &Draft<'_>) -> Result<(), Failure> {
-        let changes: Vec<_> = draft
-            .routes
-            .changes()
-            .map(|change| (change.number, *change.key, change.before.copied(), change.after.copied()))
-            .collect();
+        if draft.routes.changes().next().is_none() {
+            return Ok(());
+        }
         let mut next_hops = desired.next_hops.clone();
         for change in draft.next_hops.changes() {
             if let Some(hop) = change.after {
                 next_hops.insert(*change.key, *hop);
             }
         }
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let before = self.next_hops(&desired.next_hops);
         self.publish_next_hops(self.next_hops(&next_hops));
-        for (done, (number, prefix, _, after)) in changes.iter().enumerate() {
-            let Err(error) = self.shared.fibs.set(*prefix, *after) else { continue };
-            tracing::error!("route {prefix}: {error}");
-            for (_, prefix, before, _) in changes.iter().take(done).rev() {
-                if let Err(error) = self.shared.fibs.set(*prefix, *before) {
-                    tracing::error!("route {prefix} cannot be put back: {error}");
-                }
-            }
-            self.publish_next_hops(before);
-            return Err(Failure {
+        // This also frees a FIB that was replaced before, so that there is room for another.
+        self.await_last_bursts();
+        routes::change(&mut self.fibs, &draft.routes).map_err(|routes::Refused { number, error }| {
+            self.publish_next_hops(self.next_hops(&desired.next_hops));
+            Failure {
                 number: number.unwrap_or_default(),
                 reason: Reason::RouteRefused,
                 detail: error.errno(),
-            });
+            }
+        })
+    }
+
+    /// Waits until every worker sees the newest snapshot.
+    fn await_last_bursts(&self) {
+        if !self.shared.snapshots.wait_for_readers(LAST_BURST) {
+            tracing::error!("a worker did not end its burst in {LAST_BURST:?}");
         }
-        Ok(())
     }
 
     fn next_hops(&self, hops: &BTreeMap<u32, shm::NextHop>) -> Arc<[NextHop]> {
@@ -318,6 +316,7 @@ impl Manager {
             ports: current.ports.clone(),
             inbound: Arc::clone(&current.inbound),
             outbound: Arc::clone(&current.outbound),
+            fibs: self.fibs.clone(),
             next_hops,
         }));
     }
@@ -343,6 +342,7 @@ impl Manager {
             ports,
             inbound: Arc::new(self.sas.by_spi()),
             outbound: self.sas.by_entry(&self.desired.bindings),
+            fibs: self.fibs.clone(),
             next_hops: self.next_hops(&self.desired.next_hops),
         }));
     }

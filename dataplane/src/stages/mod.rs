@@ -19,7 +19,6 @@ pub(crate) mod parse;
 pub(crate) mod route;
 pub(crate) mod transmit;
 
-use crate::fib::Fibs;
 use crate::snapshot::Snapshot;
 use shm::{SaTable, WorkerCounters};
 
@@ -36,7 +35,6 @@ fn gcm_aad(aad: &esp::Aad) -> gcm::Aad {
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) fibs: &'a Fibs,
     pub(crate) sas: &'a SaTable,
     pub(crate) counters: &'a WorkerCounters,
     /// This worker's number.

@@ -61,11 +61,11 @@ pub(crate) fn route(burst: &mut Burst, mask: Mask, ctx: &Context<'_>) -> Routed 
         }
     };
     if !keys4.is_empty() {
-        ctx.fibs.lookup_v4(&keys4, &mut found[..keys4.len()]);
+        ctx.snapshot.fibs.lookup_v4(&keys4, &mut found[..keys4.len()]);
         sort(&ids4, &found[..keys4.len()]);
     }
     if !keys6.is_empty() {
-        ctx.fibs.lookup_v6(&keys6, &mut found[..keys6.len()]);
+        ctx.snapshot.fibs.lookup_v6(&keys6, &mut found[..keys6.len()]);
         sort(&ids6, &found[..keys6.len()]);
     }
     let dropped = drops.mask;

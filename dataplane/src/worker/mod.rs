@@ -12,7 +12,6 @@ mod way;
 
 use crate::args::Idle;
 use crate::burst::Burst;
-use crate::fib::Fibs;
 use crate::snapshot::Snapshot;
 use crate::stages::Context;
 use alarms::{Alarm, Alarms};
@@ -40,7 +39,6 @@ pub(crate) enum Order {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) snapshots: Arc<epoch::Published<Snapshot>>,
-    pub(crate) fibs: Arc<Fibs>,
     pub(crate) sas: Arc<SaTable>,
     pub(crate) counters: Arc<Counters>,
 }
@@ -70,7 +68,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
             return;
         }
     };
-    let Shared { snapshots, fibs, sas, counters } = shared;
+    let Shared { snapshots, sas, counters } = shared;
     let Some(counters) = counters.worker(number) else {
         let _ = started.send(Err(format!("worker {number} has no room in the counters")));
         return;
@@ -113,8 +111,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
                     continue;
                 }
                 watch.lap(Stage::Receive, mask);
-                let ctx =
-                    Context { snapshot: &snapshot, fibs: &fibs, sas: &sas, counters, worker: number, now };
+                let ctx = Context { snapshot: &snapshot, sas: &sas, counters, worker: number, now };
                 match source {
                     Source::Wire => way::from_wire(&mut burst, mask, port, &mut doors, &ctx, &mut watch),
                     Source::Linux => way::from_linux(&mut burst, mask, port, &mut doors, &ctx, &mut watch),
@@ -127,7 +124,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         }
         if doors.held.len() > 0 && (changed || now.wrapping_sub(retry_at) as i64 > 0) {
             retry_at = now.wrapping_add(tsc_hz / RETRIES_PER_SECOND);
-            let ctx = Context { snapshot: &snapshot, fibs: &fibs, sas: &sas, counters, worker: number, now };
+            let ctx = Context { snapshot: &snapshot, sas: &sas, counters, worker: number, now };
             let mut left = doors.held.len();
             while left > 0 {
                 let (mask, tried) = doors.held.retry(&mut burst, left, now, counters);

@@ -1,5 +1,7 @@
 //! A data plane in a process of its own, between capture files, with the test as its control plane.
+#![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod frames;
 pub(crate) mod pcap;
 
 use acl::{Action, Rule};
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const LAN: u16 = 0;
 pub(crate) const WAN: u16 = 1;
