@@ -64,10 +64,9 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(StartError::Signals)?;
     }
-    let gcm = args.gcm.map_or_else(gcm::BackEnd::chosen, gcm::BackEnd::choose);
-    if !gcm.is_sound() {
-        return Err(StartError::Gcm(gcm.name()));
-    }
+    let mut kernels = args.gcm.map_or_else(gcm::BackEnd::available, |asked| vec![asked]).into_iter();
+    let unsound = StartError::Gcm(args.gcm.map_or("portable", gcm::BackEnd::name));
+    let gcm = kernels.find(|kernel| kernel.is_sound()).ok_or(unsound)?.choose();
     for faster in gcm::BackEnd::available().iter().take_while(|each| args.gcm.is_none() && **each != gcm) {
         tracing::error!(
             "the AES-GCM kernel {} computes wrongly on this processor and is not used",
