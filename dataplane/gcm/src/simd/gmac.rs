@@ -150,10 +150,25 @@ unsafe fn mask(schedule: &Schedule, nonce: &[u8; 12]) -> __m128i {
     let counter = [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 1];
     // SAFETY: the caller has the instructions of every width.
     unsafe {
-        let mut state = V128::broadcast(_mm_xor_si128(block(&counter), schedule.round(0)));
-        for round in 1..schedule.last() {
-            state = state.aes(V128::broadcast(schedule.round(round)));
+        let start = V128::broadcast(_mm_xor_si128(block(&counter), schedule.round(0)));
+        let mut state = rounds(schedule, start, 1, 10);
+        let last = schedule.last();
+        if last > 10 {
+            state = rounds(schedule, state, 10, 12);
+            if last > 12 {
+                state = rounds(schedule, state, 12, 14);
+            }
         }
-        state.aes_last(V128::broadcast(schedule.round(schedule.last()))).first()
+        state.aes_last(V128::broadcast(schedule.round(last))).first()
     }
+}
+
+/// Rounds `from..to` of AES.
+#[inline(always)]
+unsafe fn rounds(schedule: &Schedule, mut state: V128, from: usize, to: usize) -> V128 {
+    for round in from..to {
+        // SAFETY: the caller has the instructions of every width.
+        state = unsafe { state.aes(V128::broadcast(schedule.round(round))) };
+    }
+    state
 }
