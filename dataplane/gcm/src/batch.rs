@@ -58,18 +58,18 @@ impl From<[u8; 12]> for Aad {
     }
 }
 
-/// One packet to be sealed or opened, independent of all others in its burst.
+/// One packet to be sealed or opened, or authenticated or verified, independent of all others in its burst.
 #[derive(Debug)]
 pub struct Job<'a> {
     /// The key.
     pub key: &'a Key,
-    /// Salt and IV. Never twice with one key when sealing.
+    /// Salt and IV. Never twice with one key when sealing or authenticating.
     pub nonce: [u8; NONCE_LEN],
     /// What is authenticated beside the text.
     pub aad: Aad,
     /// The packet. Bytes outside of text and ICV are neither changed nor authenticated.
     pub packet: &'a mut [u8],
-    /// What is encrypted, within `packet`, 0 to 65,535 bytes. The ICV follows at once.
+    /// What is encrypted (by GMAC only authenticated), within `packet`, 0 to 65,535 bytes. The ICV follows at once.
     pub text: Range<usize>,
     /// Bytes of the ICV.
     pub icv: IcvLen,

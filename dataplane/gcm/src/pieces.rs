@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 pub struct Pieces<'a, 'p> {
     /// The key, which says whose work it is: the chosen back end's if that takes it.
     pub key: &'a Key,
-    /// Salt and IV. Never twice with one key when sealing.
+    /// Salt and IV. Never twice with one key when sealing or authenticating.
     pub nonce: [u8; NONCE_LEN],
     /// What is authenticated beside the text.
     pub aad: Aad,
