@@ -36,6 +36,9 @@ pub enum Error {
         /// What does not add up.
         why: String,
     },
+    /// Another's library does not do what it is measured for.
+    #[error("{0} does not run here, or takes no keys of this length")]
+    Peer(&'static str),
     /// The generator's own packets are no packets: a mistake here.
     #[error("the generator is at fault: {0}")]
     Generator(String),

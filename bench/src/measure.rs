@@ -195,7 +195,7 @@ fn prove(
 }
 
 /// The middle one, or the mean of the two in the middle; not a number of nothing.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
     let half = values.len() / 2;

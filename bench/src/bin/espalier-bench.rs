@@ -4,8 +4,9 @@
 use bench::case::Case;
 use bench::dataplane::Machine;
 use bench::measure::{Effort, measure};
-use bench::{Error, ports, report};
+use bench::{Error, gcm, ports, report};
 use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// What a packet costs a gateway of one worker, between software ports with no kernel in the way.
     Gateway(GatewayArgs),
+    /// What a packet costs our AES-GCM, and the peers that it was built with.
+    Gcm(GcmArgs),
     /// The ports alone, for `gateway` to compare with.
     #[command(hide = true)]
     Ports {
@@ -51,6 +54,54 @@ Columns and JSON fields:
 
 Packets come from a capture file in memory, copied into fresh buffers by DPDK's net_pcap, and end in net_null. Each case
 fails unless every packet left, as long as it must be, and the SAs counted it.";
+
+const CONTEST: &str = "\
+Each row is one implementation:
+  vaes-512, vaes-256, aes-ni, portable   our back ends, those that run here; the chosen one first (ESPALIER_GCM)
+  ipsec-mb           Debian's libipsec-mb, its direct API by its best path
+  ipsec-mb+prefetch  the same by a user who brings keys in a burst ahead; where ours are (--prefetch)
+  aes-gcm            the crate, built for AES-NI, PCLMULQDQ and SSE 4.1, as scripts/bench builds all
+  ring, aws-lc-rs    the crates
+
+Payload is what is encrypted, in bytes; imix is 7 x 64, 4 x 576 and 1 x 1420 in random order. The additional data have 8
+bytes, the tag 16. Keys are expanded and side by side in memory; each packet's is any of them. Packets lie in buffers like
+DPDK's mbufs, 50 bytes behind a line, dealt anew before each lap and then in place; a lap is 32 to 128 packets of at most
+256 KiB together, so in the second cache, or four times that at 100,000 keys. What is to be decrypted was sealed outside of
+the measured time, by other keys in memory, and must verify. Bursts are of 32; each implementation finds its arguments in
+the form that it takes, made before: ours `Job`s, the others key, nonce, data and text. All are first proved to write the
+same bytes.
+
+JSON fields:
+  impl, op, key_bits, payload, keys   as said
+  clocks      of the time-stamp counter per packet: the median of the rounds, in each of which all take their turn
+  ratio       those clocks over the chosen back end's: the median of the rounds' ratios; above 1, ours is faster
+  ratios      the same over each of our back ends
+  key_bytes   of an expanded key, without what is behind pointers (aws-lc-rs and portable keep it there)
+  rounds      how many
+  spread      how far the rounds' upper and lower tenth are apart, as a part of the median";
+
+#[derive(Debug, Args)]
+#[command(after_help = CONTEST)]
+struct GcmArgs {
+    /// Write the rows to this file as a JSON array, too; `-` is stdout instead of the table.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Few cases, shortly: less than a minute.
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name has this in it, as in `encrypt-64-1key-aes128`; may be given several times.
+    #[arg(long, value_name = "SUBSTR")]
+    only: Vec<String>,
+    /// Bring keys in ahead where there are at least so many.
+    #[arg(long, value_name = "KEYS", default_value_t = gcm::case::MANY)]
+    prefetch: usize,
+    /// The core to measure on. Default: the last one that we may use.
+    #[arg(long, value_name = "N")]
+    core: Option<usize>,
+    /// Name the cases and measure nothing.
+    #[arg(long)]
+    list: bool,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = COLUMNS)]
@@ -81,6 +132,7 @@ struct GatewayArgs {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Gateway(args) => gateway(&args),
+        Command::Gcm(args) => contest(&args),
         Command::Ports { input, output, eal } => ports::serve(&input, &output, &eal),
     };
     match done {
@@ -93,13 +145,7 @@ fn main() -> ExitCode {
 }
 
 fn gateway(args: &GatewayArgs) -> Result<(), Error> {
-    let mut cases = Case::all(args.quick);
-    for part in &args.only {
-        if !cases.iter().any(|case| case.to_string().contains(part)) {
-            return Err(Error::NoSuchCase(part.clone()));
-        }
-    }
-    cases.retain(|case| args.only.is_empty() || args.only.iter().any(|part| case.to_string().contains(part)));
+    let cases = only(Case::all(args.quick), &args.only)?;
     if args.list {
         cases.iter().for_each(|case| println!("{case}"));
         return Ok(());
@@ -125,33 +171,88 @@ fn gateway(args: &GatewayArgs) -> Result<(), Error> {
         );
         rows.push(row);
     }
-    let json = || serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n";
-    match args.json.as_deref() {
-        Some(file) if file == Path::new("-") => print!("{}", json()),
+    publish(args.json.as_deref(), &rows, || {
+        println!("{}", report::table(&rows, args.stages));
+        if let Some(row) = rows.first() {
+            println!(
+                "one worker, {:.0} MHz time-stamp counter, AES-GCM by {}, {}",
+                row.tsc_mhz,
+                row.crypto,
+                if row.hugepages { "hugepages" } else { "no hugepages" }
+            );
+        }
+    })
+}
+
+/// Measures AES-GCM by itself.
+fn contest(args: &GcmArgs) -> Result<(), Error> {
+    let cases = only(gcm::case::Case::all(args.quick), &args.only)?;
+    if args.list {
+        cases.iter().for_each(|case| println!("{case}"));
+        return Ok(());
+    }
+    let core = args.core.unwrap_or_else(last_core);
+    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        eprintln!("warning: we may not stay on core {core}, and where we are moved the figures are worse");
+    }
+    let mut guard = gcm::guard::Guard::default();
+    let mut rows = Vec::new();
+    let mut number = 0;
+    for group in cases.chunk_by(|a, b| (a.key, a.keys) == (b.key, b.keys)) {
+        let Some(first) = group.first() else { continue };
+        let keys = gcm::contender::RawKeys::new(first.key, first.keys);
+        let field = gcm::contest::Field::new(&keys, first.keys >= args.prefetch)?;
+        for case in group {
+            let measured = field.measure(*case, gcm::contest::Effort::new(args.quick), &mut guard)?;
+            number += 1;
+            let clocks = measured.iter().map(|row| format!("{} {:.0}", row.implementation, row.clocks));
+            let clocks = clocks.collect::<Vec<_>>().join(", ");
+            eprintln!("[{number:3}/{}] {:32} {clocks}", cases.len(), case.to_string());
+            rows.extend(measured);
+        }
+    }
+    publish(args.json.as_deref(), &rows, || {
+        println!("{}", gcm::report::table(&rows));
+        println!("\n{}", gcm::report::conditions(&rows, &guard));
+    })
+}
+
+/// The cases whose names are wanted.
+fn only<C: ToString>(mut cases: Vec<C>, parts: &[String]) -> Result<Vec<C>, Error> {
+    for part in parts {
+        if !cases.iter().any(|case| case.to_string().contains(part)) {
+            return Err(Error::NoSuchCase(part.clone()));
+        }
+    }
+    cases.retain(|case| parts.is_empty() || parts.iter().any(|part| case.to_string().contains(part)));
+    Ok(cases)
+}
+
+/// Rows for programs where they are wanted, and `table` for people unless the rows are on stdout.
+fn publish(json: Option<&Path>, rows: &impl Serialize, table: impl FnOnce()) -> Result<(), Error> {
+    let text = || serde_json::to_string_pretty(rows).unwrap_or_default() + "\n";
+    match json {
+        Some(file) if file == Path::new("-") => print!("{}", text()),
         file => {
             if let Some(file) = file {
-                std::fs::write(file, json())
+                std::fs::write(file, text())
                     .map_err(Error::io(format!("cannot write {}", file.display())))?;
             }
-            println!("{}", report::table(&rows, args.stages));
-            if let Some(row) = rows.first() {
-                println!(
-                    "one worker, {:.0} MHz time-stamp counter, AES-GCM by {}, {}",
-                    row.tsc_mhz,
-                    row.crypto,
-                    if row.hugepages { "hugepages" } else { "no hugepages" }
-                );
-            }
+            table();
         }
     }
     Ok(())
 }
 
+/// The last core that we may use.
+fn last_core() -> usize {
+    core_affinity::get_core_ids().unwrap_or_default().last().map_or(0, |core| core.id)
+}
+
 /// The core to measure on, the memory, the programs.
 fn machine(args: &GatewayArgs) -> Result<Machine, Error> {
     // We ourselves sleep while anything is measured, so we may stay where we are.
-    let last = core_affinity::get_core_ids().unwrap_or_default().last().map_or(0, |core| core.id);
-    let core = args.core.unwrap_or(last);
+    let core = args.core.unwrap_or_else(last_core);
     let hugepages = dpdk::hugepages_free() >= NEEDED;
     if !hugepages {
         eprintln!(
