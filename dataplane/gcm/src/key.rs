@@ -65,7 +65,7 @@ impl Key {
     pub fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
         if let Form::Simd(schedule) = &self.form {
-            schedule.prefetch();
+            schedule.prefetch(usize::MAX);
         }
     }
 

@@ -76,6 +76,9 @@ pub(crate) fn decrypt<'a>(
         match look_up(packet, meta[index].family, ctx) {
             Ok((sa, slot, window, opening)) => {
                 let Opening { sequence, nonce, aad, text } = opening;
+                if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
+                    sa.key.prefetch();
+                }
                 found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
                 jobs.push(gcm::Job {
                     key: &sa.key,

@@ -11,35 +11,38 @@ const POLYNOMIAL: i64 = 0xC2 << 56;
 /// A sum of products of 256 bits in each lane, not yet reduced.
 pub(super) struct Sum<V> {
     low: V,
-    /// Belongs half to each of the others.
+    /// Half to each of the others belongs this, less both.
     middle: V,
     high: V,
 }
 
 impl<V: Vector> Sum<V> {
-    /// The product of two.
+    /// Nothing.
     #[inline(always)]
-    pub(super) unsafe fn product(a: V, b: V) -> Sum<V> {
+    pub(super) unsafe fn zero() -> Sum<V> {
+        // SAFETY: the caller has V's instructions.
+        unsafe { Sum { low: V::zero(), middle: V::zero(), high: V::zero() } }
+    }
+
+    /// Adds the product of two, by three multiplications (Karatsuba): the fourth would cost more than what it saves.
+    #[inline(always)]
+    pub(super) unsafe fn add(&mut self, a: V, b: V) {
         // SAFETY: the caller has V's instructions.
         unsafe {
-            Sum {
-                low: a.multiply::<0x00>(b),
-                middle: a.multiply::<0x01>(b).xor(a.multiply::<0x10>(b)),
-                high: a.multiply::<0x11>(b),
-            }
+            self.low = self.low.xor(a.multiply::<0x00>(b));
+            self.middle = self.middle.xor(a.xor(a.swap()).multiply::<0x00>(b.xor(b.swap())));
+            self.high = self.high.xor(a.multiply::<0x11>(b));
         }
     }
 
-    /// Adds the product of two.
+    /// See [`Vector::pin`].
     #[inline(always)]
-    pub(super) unsafe fn add(self, a: V, b: V) -> Sum<V> {
+    pub(super) unsafe fn pin(&mut self) {
         // SAFETY: the caller has V's instructions.
         unsafe {
-            Sum {
-                low: self.low.xor(a.multiply::<0x00>(b)),
-                middle: self.middle.xor3(a.multiply::<0x01>(b), a.multiply::<0x10>(b)),
-                high: self.high.xor(a.multiply::<0x11>(b)),
-            }
+            self.low = self.low.pin();
+            self.middle = self.middle.pin();
+            self.high = self.high.pin();
         }
     }
 
@@ -47,7 +50,10 @@ impl<V: Vector> Sum<V> {
     #[inline(always)]
     unsafe fn halves(self) -> (V, V) {
         // SAFETY: the caller has V's instructions.
-        unsafe { (self.low.xor(self.middle.low_to_high()), self.high.xor(self.middle.high_to_low())) }
+        unsafe {
+            let middle = self.middle.xor3(self.low, self.high);
+            (self.low.xor(middle.low_to_high()), self.high.xor(middle.high_to_low()))
+        }
     }
 
     /// Each lane by itself, reduced.
@@ -89,5 +95,9 @@ unsafe fn reduce<V: Vector>(low: V, high: V) -> V {
 #[inline(always)]
 pub(super) unsafe fn dot(a: __m128i, b: __m128i) -> __m128i {
     // SAFETY: the caller has the instructions of 128 bits.
-    unsafe { Sum::product(V128::broadcast(a), V128::broadcast(b)).reduce().first() }
+    unsafe {
+        let mut sum = Sum::zero();
+        sum.add(V128::broadcast(a), V128::broadcast(b));
+        sum.total()
+    }
 }

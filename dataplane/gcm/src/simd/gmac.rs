@@ -71,7 +71,7 @@ unsafe fn burst<V: Vector, const VERIFY: bool>(jobs: &mut [Job<'_>]) -> u64 {
         };
         // SAFETY: the text is ours, the additional data no longer than a block, and the caller has V's instructions.
         let tag = unsafe {
-            let hash = hash::<V>(schedule, (block(aad.padded()), aad.as_slice().len()), text);
+            let hash = hash::<V>(schedule, (*aad.padded(), aad.as_slice().len()), text);
             _mm_xor_si128(hash, mask(schedule, &nonce))
         };
         if !VERIFY {
@@ -86,26 +86,33 @@ unsafe fn burst<V: Vector, const VERIFY: bool>(jobs: &mut [Job<'_>]) -> u64 {
 
 /// The hash of additional data, the text right behind it, and the lengths.
 #[inline(always)]
-unsafe fn hash<V: Vector>(schedule: &Schedule, (aad, aad_len): (__m128i, usize), text: &[u8]) -> __m128i {
+unsafe fn hash<V: Vector>(
+    schedule: &Schedule,
+    (mut head, aad_len): ([u8; 16], usize),
+    text: &[u8],
+) -> __m128i {
+    // The first block: the additional data, and as much of the text as fits.
+    head[aad_len..].iter_mut().zip(text).for_each(|(to, byte)| *to = *byte);
     let width = 16 * V::LANES;
     // Vectors of a group that is not the last; with fewer blocks than the last group may have.
     let group = const { if 8 * V::LANES < POWERS { 8 } else { (POWERS - 1) / V::LANES } };
-    // The run begins with the additional data, which is not there, in front of the text.
+    // With the first block, which is not there, in front of the rest.
     let mut at = text.as_ptr().wrapping_sub(aad_len);
-    let mut start = aad_len;
+    let mut start = 16;
     let mut left = aad_len + text.len();
-    // SAFETY: bytes of the text are read, `left` from `at` on but for the first `start`; `blocks` and one for the lengths
+    // SAFETY: bytes of the text are read, `left` from `at` on but for the first 16 of all; `blocks` and one for the lengths
     // are no more than there are powers; the caller has V's instructions.
     unsafe {
         // All of it counts as additional data.
         let lengths = _mm_set_epi64x(left as i64 * 8, 0);
-        let mut hash = V::zero().with_first(aad).reverse();
+        let mut hash = V::zero().with_first(block(&head)).reverse();
         while left > 16 * (POWERS - 1) {
             let first = V::load_part(at, start, width).reverse().xor(hash);
-            let mut sum = Sum::product(first, power(schedule, group * V::LANES));
+            let mut sum = Sum::zero();
+            sum.add(first, power(schedule, group * V::LANES));
             for place in 1..group {
                 let next = V::load(at.wrapping_add(width * place)).reverse();
-                sum = sum.add(next, power(schedule, (group - place) * V::LANES));
+                sum.add(next, power(schedule, (group - place) * V::LANES));
             }
             hash = sum.reduce();
             start = 0;
@@ -115,11 +122,12 @@ unsafe fn hash<V: Vector>(schedule: &Schedule, (aad, aad_len): (__m128i, usize),
         let blocks = left.div_ceil(16);
         let powers = schedule.powers(blocks + 1);
         let first = part::<V>(at, start, left, lengths).xor(hash);
-        let mut sum = Sum::product(first, V::load(powers));
+        let mut sum = Sum::zero();
+        sum.add(first, V::load(powers));
         for place in 1..=blocks / V::LANES {
             let next =
                 part::<V>(at.wrapping_add(width * place), 0, left.saturating_sub(width * place), lengths);
-            sum = sum.add(next, V::load(powers.wrapping_add(width * place)));
+            sum.add(next, V::load(powers.wrapping_add(width * place)));
         }
         V::broadcast(sum.total()).reverse().first()
     }
@@ -138,7 +146,7 @@ unsafe fn part<V: Vector>(at: *const u8, start: usize, left: usize, lengths: __m
     let blocks = left.div_ceil(16);
     // SAFETY: the caller lets these bytes be read, and has V's instructions.
     unsafe {
-        let part = V::load_part(at, start, left.min(16 * V::LANES)).reverse();
+        let part = V::load_part(at, start, left.min(16 * V::LANES).max(start)).reverse();
         if blocks < V::LANES { part.with_lane(blocks, lengths) } else { part }
     }
 }

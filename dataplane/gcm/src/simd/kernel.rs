@@ -1,253 +1,380 @@
-//! One packet through AES in counter mode and GHASH at once, at any width.
+//! A burst of packets through AES in counter mode and GHASH at once, at any width.
 //!
 //! A packet is a run of blocks: the additional data, the text, the lengths. The first one's place in the key stream is
 //! taken by the counter block 1, whose encryption masks the tag, so that the two runs are one and the same but for the
-//! lengths. They go in groups of vectors; all but the last group multiply by the same power of the hash key in all lanes,
-//! and the last one by falling powers, so that lanes are added up only once.
+//! lengths. A run is cut into units of at most [`Vector::UNIT`] vectors.
+//!
+//! A round of AES takes so long that several vectors must be under way, and so does a product; but what is encrypted
+//! cannot be hashed before it is there. So the units of all packets go over one [`Line`]: while a unit is encrypted, the
+//! one before it is hashed, be it of the same packet or not.
 
 #![expect(clippy::needless_range_loop, reason = "several arrays go by the same place")]
 
 use super::ghash::Sum;
 use super::schedule::Schedule;
-use super::vector::Vector;
+use super::vector::{MOST, Vector};
 use std::arch::x86_64::*;
 
-/// Vectors of a group that is not the last.
-const GROUP: usize = 4;
-/// Vectors of the last group at most.
-const LAST: usize = 5;
+/// A packet.
+pub(super) struct Packet<'a> {
+    pub(super) schedule: &'a Schedule,
+    pub(super) nonce: [u8; 12],
+    /// Additional data, zero behind it, and its length in bytes.
+    pub(super) aad: (__m128i, usize),
+    /// The text, and its length in bytes.
+    pub(super) text: (*mut u8, usize),
+}
 
-/// What stays the same from group to group, and what goes over.
+/// Where units are encrypted and, one later, hashed.
+pub(super) struct Line<V> {
+    /// What the last unit left to be hashed: `count` vectors, turned over, with the hash before them in the first block.
+    blocks: [V; MOST + 1],
+    count: usize,
+    /// The powers of the hash key for them.
+    powers: *const u8,
+    /// What masks the tag of the packet that is on its way.
+    mask: __m128i,
+}
+
+/// A packet's state between its units.
 struct Run<'a, V> {
     schedule: &'a Schedule,
     /// Nonce and round key 0 in each lane.
     start: V,
-    /// The group's first counters, least byte first.
+    /// The unit's first counters, least byte first.
     counters: V,
-    /// The hash of the groups before, spread over the lanes.
-    hash: V,
     /// Additional data.
     aad: __m128i,
-    /// What masks the tag.
-    mask: __m128i,
     /// The lengths' block, turned over.
     lengths: __m128i,
 }
 
-/// Seals or opens (`SEAL`) the text in place. Returns the tag over what is, or was, the ciphertext.
-///
-/// # Safety
-/// `len` bytes at `text` can be read and written, and the processor has the instructions of `V`.
-#[inline(always)]
-pub(super) unsafe fn packet<V: Vector, const SEAL: bool>(
-    schedule: &Schedule,
-    nonce: &[u8; 12],
-    (aad, aad_len): (__m128i, usize),
-    text: *mut u8,
-    len: usize,
-) -> __m128i {
-    let [a, b, c, d, e, f, g, h, rest @ ..] = *nonce;
-    let (low, high) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(rest));
-    // SAFETY: the caller has V's instructions.
-    let mut run = unsafe {
-        Run {
-            schedule,
-            start: V::broadcast(_mm_xor_si128(
-                _mm_set_epi64x(i64::from(high), low as i64),
-                schedule.round(0),
-            )),
-            counters: V::iota(),
-            hash: V::zero(),
-            aad,
-            mask: _mm_setzero_si128(),
-            lengths: _mm_set_epi64x(aad_len as i64 * 8, len as i64 * 8),
-        }
-    };
-    let width = 16 * V::LANES;
-    // From here on with the additional data's block, which is not there, in front of the text.
-    let mut at = text.wrapping_sub(16);
-    let mut left = len + 16;
-    // SAFETY: the caller lets the text be read and written; each group gets `left` bytes of it, the first one with the 16
-    // before it that it does not touch. A last group gets as many vectors as it has bytes for, and no more than LAST.
-    unsafe {
-        if left <= width * LAST - 16 {
-            return match left.div_ceil(width) {
-                1 => run.last::<1, true, SEAL>(at, left),
-                2 => run.last::<2, true, SEAL>(at, left),
-                3 => run.last::<3, true, SEAL>(at, left),
-                4 => run.last::<4, true, SEAL>(at, left),
-                _ => run.last::<LAST, true, SEAL>(at, left),
-            };
-        }
-        run.group::<true, SEAL>(at);
-        loop {
-            at = at.wrapping_add(width * GROUP);
-            left -= width * GROUP;
-            if left <= width * LAST - 16 {
-                break;
-            }
-            run.group::<false, SEAL>(at);
-        }
-        match left.div_ceil(width) {
-            1 => run.last::<1, false, SEAL>(at, left),
-            2 => run.last::<2, false, SEAL>(at, left),
-            3 => run.last::<3, false, SEAL>(at, left),
-            4 => run.last::<4, false, SEAL>(at, left),
-            _ => run.last::<LAST, false, SEAL>(at, left),
-        }
-    }
-}
-
-impl<V: Vector> Run<'_, V> {
-    /// A group of whole vectors. Of the `FIRST`, block 0 is not the text's.
+impl<V: Vector> Line<V> {
+    /// With nothing on it.
     ///
     /// # Safety
-    /// The text from `at` on, of as many bytes, can be read and written.
+    /// The processor has the instructions of `V`.
     #[inline(always)]
-    unsafe fn group<const FIRST: bool, const SEAL: bool>(&mut self, at: *mut u8) {
+    pub(super) unsafe fn new() -> Line<V> {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            Line {
+                blocks: [V::zero(); MOST + 1],
+                count: 0,
+                powers: std::ptr::null(),
+                mask: _mm_setzero_si128(),
+            }
+        }
+    }
+
+    /// Seals or opens (`SEAL`) a packet's text in place. Returns the tag of the packet before it, over what is, or was, its
+    /// ciphertext; something, if there was none.
+    ///
+    /// # Safety
+    /// The text can be read and written, the schedules of this packet and the one before are there, and the processor has
+    /// the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
+        let Packet { schedule, nonce, aad: (aad, aad_len), text: (text, len) } = *packet;
+        let [a, b, c, d, e, f, g, h, rest @ ..] = nonce;
+        let (low, high) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(rest));
+        let unit = 16 * V::LANES * V::UNIT;
+        // With the additional data's block, which is not there, in front of the text.
+        let mut at = text.wrapping_sub(16);
+        let mut left = len + 16;
+        // SAFETY: the caller lets the text be read and written, and has V's instructions; each unit gets `left` bytes of it,
+        // the first one with the 16 before it that it does not touch. A last unit gets as many vectors as it has bytes for.
+        unsafe {
+            let mut run = Run {
+                schedule,
+                start: V::broadcast(_mm_xor_si128(
+                    _mm_set_epi64x(i64::from(high), low as i64),
+                    schedule.round(0),
+                )),
+                counters: V::iota(),
+                aad,
+                lengths: _mm_set_epi64x(aad_len as i64 * 8, len as i64 * 8),
+            };
+            if left <= unit {
+                return self.last::<true, SEAL>(&mut run, at, left);
+            }
+            let tag = self.whole::<true, SEAL>(&mut run, at);
+            loop {
+                at = at.wrapping_add(unit);
+                left -= unit;
+                if left <= unit {
+                    break;
+                }
+                self.whole::<false, SEAL>(&mut run, at);
+            }
+            self.last::<false, SEAL>(&mut run, at, left);
+            tag
+        }
+    }
+
+    /// The tag of the last packet.
+    ///
+    /// # Safety
+    /// Its schedule is there, and the processor has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn end(&mut self) -> __m128i {
         // SAFETY: as the caller says.
         unsafe {
-            let hashed = self.crypt::<GROUP, FIRST, SEAL>(at, 16 * V::LANES * GROUP);
-            let mut sum = Sum::product(hashed[0], self.power(GROUP * V::LANES));
-            for place in 1..GROUP {
-                sum = sum.add(hashed[place], self.power((GROUP - place) * V::LANES));
+            let mut hash = Hashing { place: self.count, sum: Sum::zero() };
+            while hash.place > 0 {
+                self.hash(&mut hash);
             }
-            self.hash = sum.reduce();
+            self.count = 0;
+            self.tag(hash.sum)
         }
     }
 
-    /// The last group: `left` bytes in `N` vectors, the last of which may be short. Returns the tag.
+    /// A unit that is not its packet's last.
     ///
     /// # Safety
-    /// The text from `at` on, of as many bytes, can be read and written; N - 1 vectors are shorter than that, and N are
-    /// not; room is left for a block in [`LAST`] vectors.
+    /// As for [`Line::unit`], of as many bytes as it has.
     #[inline(always)]
-    unsafe fn last<const N: usize, const FIRST: bool, const SEAL: bool>(
+    unsafe fn whole<const FIRST: bool, const SEAL: bool>(
         &mut self,
+        run: &mut Run<'_, V>,
+        at: *mut u8,
+    ) -> __m128i {
+        let blocks = V::LANES * V::UNIT;
+        // SAFETY: as the caller says.
+        unsafe {
+            let tag = match V::UNIT {
+                4 => self.unit::<4, FIRST, SEAL>(run, at, 16 * blocks),
+                6 => self.unit::<6, FIRST, SEAL>(run, at, 16 * blocks),
+                _ => self.unit::<8, FIRST, SEAL>(run, at, 16 * blocks),
+            };
+            self.count = V::UNIT;
+            self.powers = run.schedule.powers(blocks);
+            tag
+        }
+    }
+
+    /// A packet's last unit, of `left` bytes.
+    ///
+    /// # Safety
+    /// As for [`Line::unit`]; `left` is not 0, and no more than [`Vector::UNIT`] vectors.
+    #[inline(always)]
+    unsafe fn last<const FIRST: bool, const SEAL: bool>(
+        &mut self,
+        run: &mut Run<'_, V>,
         at: *mut u8,
         left: usize,
     ) -> __m128i {
         let blocks = left.div_ceil(16);
-        let free = blocks % V::LANES;
-        // SAFETY: as the caller says; `blocks` and one for the lengths are no more than there are powers.
+        let vectors = left.div_ceil(16 * V::LANES);
+        debug_assert!((1..=V::UNIT).contains(&vectors));
+        // SAFETY: as the caller says; what is left is something, and no more than a unit.
         unsafe {
-            let mut hashed = self.crypt::<N, FIRST, SEAL>(at, left);
-            if free != 0 {
-                hashed[N - 1] = hashed[N - 1].with_lane(free, self.lengths);
-            }
-            let powers = self.schedule.powers(blocks + 1);
-            let mut sum = Sum::product(hashed[0], V::load(powers));
-            for place in 1..N {
-                sum = sum.add(hashed[place], V::load(powers.wrapping_add(16 * V::LANES * place)));
-            }
+            let tag = match vectors {
+                1 => self.unit::<1, FIRST, SEAL>(run, at, left),
+                2 => self.unit::<2, FIRST, SEAL>(run, at, left),
+                3 => self.unit::<3, FIRST, SEAL>(run, at, left),
+                4 => self.unit::<4, FIRST, SEAL>(run, at, left),
+                5 if V::UNIT > 4 => self.unit::<5, FIRST, SEAL>(run, at, left),
+                6 if V::UNIT > 4 => self.unit::<6, FIRST, SEAL>(run, at, left),
+                7 if V::UNIT > 6 => self.unit::<7, FIRST, SEAL>(run, at, left),
+                8 if V::UNIT > 6 => self.unit::<8, FIRST, SEAL>(run, at, left),
+                _ => std::hint::unreachable_unchecked(),
+            };
+            let free = blocks % V::LANES;
             if free == 0 {
-                sum = sum.add(V::zero().with_first(self.lengths), V::load(self.schedule.powers(1)));
+                self.blocks[vectors] = V::zero().with_first(run.lengths);
+                self.count = vectors + 1;
+            } else {
+                self.blocks[vectors - 1] = self.blocks[vectors - 1].with_lane(free, run.lengths);
+                self.count = vectors;
             }
-            _mm_xor_si128(V::broadcast(sum.total()).reverse().first(), self.mask)
+            self.powers = run.schedule.powers(blocks + 1);
+            tag
         }
     }
 
-    /// A power of the hash key in all lanes.
-    #[inline(always)]
-    unsafe fn power(&self, number: usize) -> V {
-        // SAFETY: the schedule has that power, and the caller V's instructions.
-        unsafe { V::broadcast(_mm_loadu_si128(self.schedule.powers(number).cast())) }
-    }
-
-    /// Encrypts or decrypts N vectors of which `end` bytes are there, and returns what is to be hashed of them, turned
-    /// over, with the hash up to here in it.
+    /// Encrypts or decrypts N vectors of which `end` bytes are there, and hashes those of the unit before. Returns the tag
+    /// of the packet before if this unit is the `FIRST` of its packet; then block 0 is not the text's.
     ///
     /// # Safety
-    /// As for [`Run::last`].
+    /// The text from `at` on, of as many bytes, can be read and written; N - 1 vectors are shorter than that, and N are
+    /// not.
     #[inline(always)]
-    unsafe fn crypt<const N: usize, const FIRST: bool, const SEAL: bool>(
+    unsafe fn unit<const N: usize, const FIRST: bool, const SEAL: bool>(
         &mut self,
+        run: &mut Run<'_, V>,
         at: *mut u8,
         end: usize,
-    ) -> [V; N] {
+    ) -> __m128i {
         let width = 16 * V::LANES;
         // SAFETY: the caller lets the bytes be read and written, and has V's instructions.
         unsafe {
-            let mut data = [V::zero(); N];
             let mut states = [V::zero(); N];
             let step = |number: usize| V::broadcast(_mm_set_epi32(number as i32, 0, 0, 0));
             for place in 0..N {
-                let from = at.wrapping_add(width * place);
-                let start = if FIRST && place == 0 { 16 } else { 0 };
-                data[place] = if place == N - 1 {
-                    V::load_part(from, start, end - width * place)
-                } else if start > 0 {
-                    V::load_part(from, start, width)
-                } else {
-                    V::load(from)
-                };
-                // Known when this is compiled, in the first group.
-                let counters = if FIRST { V::iota() } else { self.counters };
+                // Known when this is compiled, in the first unit.
+                let counters = if FIRST { V::iota() } else { run.counters };
                 let first = if FIRST { 1 } else { 0 };
                 let counters = counters.add32(step(first + place * V::LANES)).counters_big_endian();
-                states[place] = self.start.xor(counters);
+                states[place] = run.start.xor(counters);
             }
-            if FIRST {
-                self.counters = V::iota().add32(step(1 + N * V::LANES));
+            run.counters = if FIRST {
+                V::iota().add32(step(1 + N * V::LANES))
             } else {
-                self.counters = self.counters.add32(step(N * V::LANES));
-            }
+                run.counters.add32(step(N * V::LANES))
+            };
 
-            self.rounds::<N>(&mut states, 1, 10);
-            let last = self.schedule.last();
-            if last > 10 {
-                self.rounds::<N>(&mut states, 10, 12);
-                if last > 12 {
-                    self.rounds::<N>(&mut states, 12, 14);
-                }
-            }
-            let key = V::broadcast(self.schedule.round(last));
-            for place in 0..N {
-                states[place] = states[place].aes_last(key.xor(data[place]));
-            }
+            let mut hash = Hashing { place: self.count, sum: Sum::zero() };
             if FIRST {
-                self.mask = states[0].first();
+                self.rounds_beside_any(run.schedule, &mut states, &mut hash);
+            } else {
+                self.rounds_beside_whole(run.schedule, &mut states, &mut hash);
             }
-
+            let last = run.schedule.last();
+            let key = V::broadcast(run.schedule.round(last));
+            let mut mask = _mm_setzero_si128();
             for place in 0..N {
-                let to = at.wrapping_add(width * place);
+                let text = at.wrapping_add(width * place);
                 let start = if FIRST && place == 0 { 16 } else { 0 };
-                if place == N - 1 {
-                    states[place].store_part(to, start, end - width * place);
+                let end = end - width * place;
+                let data = if place == N - 1 {
+                    V::load_part(text, start, end)
                 } else if start > 0 {
-                    states[place].store_part(to, start, width);
+                    V::load_part(text, start, width)
                 } else {
-                    states[place].store(to);
+                    V::load(text)
+                };
+                let done = states[place].aes_last(key.xor(data));
+                if FIRST && place == 0 {
+                    mask = done.first();
                 }
-            }
-            let mut hashed = if SEAL { states } else { data };
-            if SEAL {
-                hashed[N - 1] = hashed[N - 1].keep(end - width * (N - 1));
+                if place == N - 1 {
+                    done.store_part(text, start, end);
+                } else if start > 0 {
+                    done.store_part(text, start, width);
+                } else {
+                    done.store(text);
+                }
+                let mut hashed = if SEAL { done } else { data };
+                if SEAL && place == N - 1 {
+                    hashed = hashed.keep(end);
+                }
+                if FIRST && place == 0 {
+                    hashed = hashed.with_first(run.aad);
+                }
+                self.blocks[place] = hashed.reverse();
             }
             if FIRST {
-                hashed[0] = hashed[0].with_first(self.aad);
+                let tag = self.tag(hash.sum);
+                self.mask = mask;
+                tag
+            } else {
+                let before = V::zero().with_first(hash.sum.total());
+                self.blocks[0] = self.blocks[0].xor(before);
+                before.first()
             }
-            for block in &mut hashed {
-                *block = block.reverse();
-            }
-            if !FIRST {
-                hashed[0] = hashed[0].xor(self.hash);
-            }
-            hashed
         }
     }
 
-    /// Rounds `from..to` of AES, all vectors side by side.
+    /// All rounds but the last, and the hash of the unit before, however long that was.
+    ///
+    /// # Safety
+    /// What this line remembers of the unit before is there, and the processor has the instructions of `V`.
     #[inline(always)]
-    unsafe fn rounds<const N: usize>(&self, states: &mut [V; N], from: usize, to: usize) {
-        for round in from..to {
-            // SAFETY: the caller has V's instructions.
-            unsafe {
-                let key = V::broadcast(self.schedule.round(round));
-                for state in states.iter_mut() {
-                    *state = state.aes(key);
+    unsafe fn rounds_beside_any<const N: usize>(
+        &self,
+        schedule: &Schedule,
+        states: &mut [V; N],
+        hash: &mut Hashing<V>,
+    ) {
+        // SAFETY: as the caller says.
+        unsafe {
+            for number in 1..schedule.last() {
+                round(schedule, number, states);
+                if hash.place > 0 {
+                    self.hash(hash);
                 }
+            }
+            while hash.place > 0 {
+                self.hash(hash);
             }
         }
     }
+
+    /// The same beside a unit that was whole, which the one before is within a packet. With nothing to decide on the way;
+    /// but then the compiler would put all of one before all of the other, if it were not hindered.
+    ///
+    /// # Safety
+    /// As for [`Line::rounds_beside_any`], and the unit before was whole.
+    #[inline(always)]
+    unsafe fn rounds_beside_whole<const N: usize>(
+        &self,
+        schedule: &Schedule,
+        states: &mut [V; N],
+        hash: &mut Hashing<V>,
+    ) {
+        hash.place = V::UNIT;
+        macro_rules! rounds {
+            ($($number:literal)*) => { $(
+                round(schedule, $number, states);
+                for state in states.iter_mut() {
+                    *state = state.pin();
+                }
+                if $number <= V::UNIT {
+                    self.hash(hash);
+                    hash.sum.pin();
+                }
+            )* };
+        }
+        // SAFETY: as the caller says; no key has fewer rounds, and no unit more vectors.
+        unsafe {
+            rounds!(1 2 3 4 5 6 7 8 9);
+            for number in 10..schedule.last() {
+                round(schedule, number, states);
+            }
+        }
+    }
+
+    /// Adds one more vector of the unit before to its hash.
+    ///
+    /// # Safety
+    /// There is one more, the schedule that its powers belong to is there, and the processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn hash(&self, hash: &mut Hashing<V>) {
+        hash.place -= 1;
+        // SAFETY: there are as many powers as there are blocks, and the caller has V's instructions.
+        unsafe {
+            let power = V::load(self.powers.wrapping_add(16 * V::LANES * hash.place));
+            hash.sum.add(*self.blocks.get_unchecked(hash.place), power);
+        }
+    }
+
+    /// The tag that a packet's hash makes.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn tag(&self, sum: Sum<V>) -> __m128i {
+        // SAFETY: the caller has V's instructions.
+        unsafe { _mm_xor_si128(V::broadcast(sum.total()).reverse().first(), self.mask) }
+    }
+}
+
+/// One round of AES for all vectors.
+#[inline(always)]
+unsafe fn round<V: Vector, const N: usize>(schedule: &Schedule, number: usize, states: &mut [V; N]) {
+    // SAFETY: the caller has V's instructions.
+    unsafe {
+        let key = V::broadcast(schedule.round(number));
+        for state in states.iter_mut() {
+            *state = state.aes(key);
+        }
+    }
+}
+
+/// Where the hashing of a unit stands: vectors that are left, from the last to the first, as the first waits longest for
+/// the hash before it.
+struct Hashing<V> {
+    place: usize,
+    sum: Sum<V>,
 }

@@ -105,13 +105,13 @@ macro_rules! compiled {
         #[target_feature(enable = $features)]
         fn $seal(jobs: &mut [Job<'_>]) -> u64 {
             // SAFETY: this has the instructions of the vector.
-            unsafe { seal::<$vector>(jobs) }
+            unsafe { run::<$vector, true>(jobs) }
         }
 
         #[target_feature(enable = $features)]
         fn $open(jobs: &mut [Job<'_>]) -> u64 {
             // SAFETY: this has the instructions of the vector.
-            unsafe { open::<$vector>(jobs) }
+            unsafe { run::<$vector, false>(jobs) }
         }
     };
 }
@@ -119,50 +119,62 @@ compiled!(V128, "aes,pclmulqdq,ssse3,sse4.1", seal_128, open_128);
 compiled!(V256, "avx2,vaes,vpclmulqdq,aes,pclmulqdq", seal_256, open_256);
 compiled!(V512, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2", seal_512, open_512);
 
-/// The tag of a job's text, after its sealing or before its opening. `None` if there is no such place in its packet.
-#[inline(always)]
-unsafe fn run<V: Vector, const SEAL: bool>(job: &mut Job<'_>) -> Option<__m128i> {
-    let (key, nonce, aad) = (job.key, job.nonce, job.aad);
-    let (text, _) = job.parts()?;
-    let schedule = key.schedule()?;
-    // SAFETY: the text is ours, and the caller has V's instructions.
-    Some(unsafe {
-        let aad = (block(aad.padded()), aad.as_slice().len());
-        kernel::packet::<V, SEAL>(schedule, &nonce, aad, text.as_mut_ptr(), text.len())
-    })
-}
+/// Keys are fetched so many packets ahead.
+const AHEAD: usize = 12;
 
+/// The jobs that are not done. `SEAL` writes their tags; otherwise what has another tag is wiped, and not done.
 #[inline(always)]
-unsafe fn seal<V: Vector>(jobs: &mut [Job<'_>]) -> u64 {
+unsafe fn run<V: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
     let mut failed = 0;
-    for (index, job) in jobs.iter_mut().take(BURST).enumerate() {
-        // SAFETY: the caller has V's instructions.
-        let tag = unsafe { run::<V, true>(job) };
-        match (tag, job.parts()) {
-            (Some(tag), Some((_, icv))) => copy_tag(tag, icv),
-            _ => failed |= 1 << index,
-        }
-    }
-    failed
-}
-
-#[inline(always)]
-unsafe fn open<V: Vector>(jobs: &mut [Job<'_>]) -> u64 {
-    let mut failed = 0;
-    for (index, job) in jobs.iter_mut().take(BURST).enumerate() {
-        // SAFETY: the caller has V's instructions.
-        let tag = unsafe { run::<V, false>(job) };
-        match (tag, job.parts()) {
-            (Some(tag), Some((text, icv))) => {
-                if !is_tag(tag, icv) {
-                    text.fill(0);
-                    failed |= 1 << index;
-                }
+    // SAFETY: the texts are the jobs', as the keys are, and the caller has V's instructions.
+    unsafe {
+        let mut line = kernel::Line::<V>::new();
+        let mut before = None;
+        for index in 0..jobs.len().min(BURST) {
+            if let Some(later) = jobs.get(index + AHEAD)
+                && !std::ptr::eq(later.key, jobs[index].key)
+                && let Some(schedule) = later.key.schedule()
+            {
+                schedule.prefetch(later.text.len() / 16 + 3);
             }
-            _ => failed |= 1 << index,
+            let Some(packet) = packet(&mut jobs[index]) else {
+                failed |= 1 << index;
+                continue;
+            };
+            let tag = line.packet::<SEAL>(&packet);
+            if let Some(before) = before.replace(index) {
+                failed |= u64::from(!finish::<SEAL>(&mut jobs[before], tag)) << before;
+            }
+        }
+        if let Some(before) = before {
+            failed |= u64::from(!finish::<SEAL>(&mut jobs[before], line.end())) << before;
         }
     }
     failed
+}
+
+/// What the kernel needs of a job; `None` if there is no such place in its packet, or its key is not ours.
+#[inline(always)]
+fn packet<'a>(job: &mut Job<'a>) -> Option<kernel::Packet<'a>> {
+    let (schedule, nonce, aad) = (job.key.schedule()?, job.nonce, job.aad);
+    let (text, _) = job.parts()?;
+    let text = (text.as_mut_ptr(), text.len());
+    Some(kernel::Packet { schedule, nonce, aad: (block(aad.padded()), aad.as_slice().len()), text })
+}
+
+/// Writes a job's tag, or compares it.
+#[inline(always)]
+fn finish<const SEAL: bool>(job: &mut Job<'_>, tag: __m128i) -> bool {
+    let Some((text, icv)) = job.parts() else { return false };
+    if SEAL {
+        copy_tag(tag, icv);
+        return true;
+    }
+    let same = is_tag(tag, icv);
+    if !same {
+        text.fill(0);
+    }
+    same
 }
 
 /// Writes the tag's beginning.

@@ -1,6 +1,7 @@
 //! A block at a time: AES-NI, PCLMULQDQ, SSE 4.1.
 
-use super::vector::{COUNTER, REVERSE, Vector, block, copy_in, copy_out, vector};
+use super::vector::{COUNTER, REVERSE, Vector, block, load_bytes, store_bytes, vector};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// One block.
@@ -8,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) struct V128(__m128i);
 
 vector! {
-    V128, 1, "aes,pclmulqdq,ssse3,sse4.1",
+    V128, 1, 8, "aes,pclmulqdq,ssse3,sse4.1",
     fn zero() -> V128 { V128(_mm_setzero_si128()) }
     fn broadcast(block: __m128i) -> V128 { V128(block) }
     fn load(from: *const u8) -> V128 {
@@ -20,23 +21,13 @@ vector! {
         unsafe { _mm_storeu_si128(to.cast(), self.0) }
     }
     fn load_part(from: *const u8, start: usize, end: usize) -> V128 {
-        // SAFETY: the caller keeps what `load` or `copy_in` asks; an array can be read.
-        unsafe {
-            if (start, end) == (0, 16) {
-                return V128::load(from);
-            }
-            V128::load(copy_in::<16>(from, start, end).as_ptr())
-        }
+        // SAFETY: the caller lets these bytes be read.
+        V128(unsafe { if start > 0 { _mm_setzero_si128() } else { load_bytes(from, end) } })
     }
     fn store_part(self, to: *mut u8, start: usize, end: usize) {
-        let mut bytes = [0; 16];
-        // SAFETY: an array can be written; the caller keeps what `store` or `copy_out` asks.
-        unsafe {
-            if (start, end) == (0, 16) {
-                return self.store(to);
-            }
-            self.store(bytes.as_mut_ptr());
-            copy_out(&bytes, to, start, end);
+        if start == 0 {
+            // SAFETY: the caller lets these bytes be written.
+            unsafe { store_bytes(self.0, to, end) }
         }
     }
     fn keep(self, end: usize) -> V128 {
@@ -61,4 +52,9 @@ vector! {
     fn low_to_high(self) -> V128 { V128(_mm_slli_si128::<8>(self.0)) }
     fn high_to_low(self) -> V128 { V128(_mm_srli_si128::<8>(self.0)) }
     fn swap(self) -> V128 { V128(_mm_shuffle_epi32::<0x4E>(self.0)) }
+    fn pin(mut self) -> V128 {
+        // SAFETY: there are no instructions in it.
+        unsafe { asm!("/* {0} */", inout(xmm_reg) self.0, options(nomem, nostack, preserves_flags)) };
+        self
+    }
 }

@@ -1,6 +1,7 @@
 //! Two blocks at a time: AVX2, VAES, VPCLMULQDQ.
 
-use super::vector::{COUNTER, REVERSE, Vector, block, copy_in, copy_out, vector};
+use super::vector::{COUNTER, REVERSE, Vector, block, load_bytes, store_bytes, vector};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Two blocks.
@@ -8,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) struct V256(pub(super) __m256i);
 
 vector! {
-    V256, 2, "avx2,vaes,vpclmulqdq",
+    V256, 2, 6, "avx2,vaes,vpclmulqdq",
     fn zero() -> V256 { V256(_mm256_setzero_si256()) }
     fn broadcast(block: __m128i) -> V256 { V256(_mm256_broadcastsi128_si256(block)) }
     fn load(from: *const u8) -> V256 {
@@ -20,23 +21,24 @@ vector! {
         unsafe { _mm256_storeu_si256(to.cast(), self.0) }
     }
     fn load_part(from: *const u8, start: usize, end: usize) -> V256 {
-        // SAFETY: the caller keeps what `load` or `copy_in` asks; an array can be read.
+        // SAFETY: the caller lets these bytes be read.
         unsafe {
-            if (start, end) == (0, 32) {
-                return V256::load(from);
+            let low = if start > 0 { _mm_setzero_si128() } else { load_bytes(from, end) };
+            if end <= 16 {
+                return V256(_mm256_zextsi128_si256(low));
             }
-            V256::load(copy_in::<32>(from, start, end).as_ptr())
+            V256(_mm256_set_m128i(load_bytes(from.wrapping_add(16), end - 16), low))
         }
     }
     fn store_part(self, to: *mut u8, start: usize, end: usize) {
-        let mut bytes = [0; 32];
-        // SAFETY: an array can be written; the caller keeps what `store` or `copy_out` asks.
+        // SAFETY: the caller lets these bytes be written.
         unsafe {
-            if (start, end) == (0, 32) {
-                return self.store(to);
+            if start == 0 {
+                store_bytes(self.first(), to, end);
             }
-            self.store(bytes.as_mut_ptr());
-            copy_out(&bytes, to, start, end);
+            if end > 16 {
+                store_bytes(_mm256_extracti128_si256::<1>(self.0), to.wrapping_add(16), end - 16);
+            }
         }
     }
     fn keep(self, end: usize) -> V256 {
@@ -72,4 +74,9 @@ vector! {
     fn low_to_high(self) -> V256 { V256(_mm256_bslli_epi128::<8>(self.0)) }
     fn high_to_low(self) -> V256 { V256(_mm256_bsrli_epi128::<8>(self.0)) }
     fn swap(self) -> V256 { V256(_mm256_shuffle_epi32::<0x4E>(self.0)) }
+    fn pin(mut self) -> V256 {
+        // SAFETY: there are no instructions in it.
+        unsafe { asm!("/* {0} */", inout(ymm_reg) self.0, options(nomem, nostack, preserves_flags)) };
+        self
+    }
 }

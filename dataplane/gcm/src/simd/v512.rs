@@ -2,6 +2,7 @@
 
 use super::v256::V256;
 use super::vector::{COUNTER, REVERSE, Vector, block, vector};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Four blocks.
@@ -16,7 +17,7 @@ fn mask(start: usize, end: usize) -> __mmask64 {
 }
 
 vector! {
-    V512, 4, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
+    V512, 4, 4, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
     fn zero() -> V512 { V512(_mm512_setzero_si512()) }
     fn broadcast(block: __m128i) -> V512 { V512(_mm512_broadcast_i32x4(block)) }
     fn load(from: *const u8) -> V512 {
@@ -62,4 +63,9 @@ vector! {
     fn low_to_high(self) -> V512 { V512(_mm512_bslli_epi128::<8>(self.0)) }
     fn high_to_low(self) -> V512 { V512(_mm512_bsrli_epi128::<8>(self.0)) }
     fn swap(self) -> V512 { V512(_mm512_shuffle_epi32::<0x4E>(self.0)) }
+    fn pin(mut self) -> V512 {
+        // SAFETY: there are no instructions in it.
+        unsafe { asm!("/* {0} */", inout(zmm_reg) self.0, options(nomem, nostack, preserves_flags)) };
+        self
+    }
 }

@@ -3,13 +3,17 @@
 //! All functions are `unsafe`: each may only be called where the instructions of its width are there. They inline into a
 //! function that says so by `#[target_feature]`. The safety sections name what is to be kept beyond that.
 
-use std::arch::x86_64::{__m128i, _mm_loadu_si128};
-use std::ptr::copy_nonoverlapping;
+use std::arch::x86_64::*;
+
+/// The longest unit, in vectors.
+pub(super) const MOST: usize = 8;
 
 /// A vector of [`LANES`](Vector::LANES) blocks of 16 bytes, block 0 first.
 pub(super) trait Vector: Copy {
     /// Blocks.
     const LANES: usize;
+    /// Vectors that are encrypted side by side: 4, 6 or 8.
+    const UNIT: usize;
 
     /// All zero.
     unsafe fn zero() -> Self;
@@ -28,12 +32,12 @@ pub(super) trait Vector: Copy {
     /// Reads bytes `start..end` of the vector that would begin at `from`; the others are zero.
     ///
     /// # Safety
-    /// These bytes can be read, and `start <= end <= 16 * LANES`. The others are not touched.
+    /// These bytes can be read, `start` is 0 or 16, and `start <= end <= 16 * LANES`. The others are not touched.
     unsafe fn load_part(from: *const u8, start: usize, end: usize) -> Self;
     /// Writes bytes `start..end` of the vector that would begin at `to`.
     ///
     /// # Safety
-    /// These bytes can be written, and `start <= end <= 16 * LANES`. The others are not touched.
+    /// These bytes can be written, `start` is 0 or 16, and `start <= end <= 16 * LANES`. The others are not touched.
     unsafe fn store_part(self, to: *mut u8, start: usize, end: usize);
     /// Bytes before `end`; zero behind. `end <= 16 * LANES`.
     unsafe fn keep(self, end: usize) -> Self;
@@ -70,6 +74,8 @@ pub(super) trait Vector: Copy {
     unsafe fn high_to_low(self) -> Self;
     /// Each lane's halves swapped.
     unsafe fn swap(self) -> Self;
+    /// The same. The compiler leaves what makes it before what uses it, and all those in order.
+    unsafe fn pin(self) -> Self;
 }
 
 /// Byte numbers of the shuffle that turns a lane over.
@@ -84,34 +90,80 @@ pub(super) fn block(bytes: &[u8; 16]) -> __m128i {
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
-/// Bytes `start..end` of what begins at `from`; the others are zero. For widths without masked moves of bytes.
+/// The first bytes of a block, `len` of them and no more than 16; the others are zero. For widths without masked moves.
 ///
 /// # Safety
-/// These bytes can be read, and `start <= end <= N`.
+/// These bytes can be read.
 #[inline(always)]
-pub(super) unsafe fn copy_in<const N: usize>(from: *const u8, start: usize, end: usize) -> [u8; N] {
-    let mut bytes = [0; N];
-    // SAFETY: the caller lets the bytes be read, and they are within `N`.
-    unsafe { copy_nonoverlapping(from.wrapping_add(start), bytes.as_mut_ptr().add(start), end - start) };
-    bytes
+pub(super) unsafe fn load_bytes(mut from: *const u8, len: usize) -> __m128i {
+    // SAFETY: the caller lets `len` bytes be read, which is what the pieces make together.
+    unsafe {
+        if len >= 16 {
+            return _mm_loadu_si128(from.cast());
+        }
+        let mut first = 0;
+        if len & 8 != 0 {
+            first = from.cast::<i64>().read_unaligned();
+            from = from.wrapping_add(8);
+        }
+        let (mut rest, mut shift) = (0, 0);
+        if len & 4 != 0 {
+            rest = i64::from(from.cast::<u32>().read_unaligned());
+            from = from.wrapping_add(4);
+            shift = 32;
+        }
+        if len & 2 != 0 {
+            rest |= i64::from(from.cast::<u16>().read_unaligned()) << shift;
+            from = from.wrapping_add(2);
+            shift += 16;
+        }
+        if len & 1 != 0 {
+            rest |= i64::from(from.read()) << shift;
+        }
+        if len & 8 != 0 { _mm_set_epi64x(rest, first) } else { _mm_set_epi64x(0, rest) }
+    }
 }
 
-/// Writes `bytes[start..end]` to the same places of what begins at `to`.
+/// Writes the first bytes of a block, `len` of them and no more than 16.
 ///
 /// # Safety
-/// These bytes can be written, and `start <= end <= N`.
+/// They can be written.
 #[inline(always)]
-pub(super) unsafe fn copy_out<const N: usize>(bytes: &[u8; N], to: *mut u8, start: usize, end: usize) {
-    // SAFETY: the caller lets the bytes be written, and they are within `N`.
-    unsafe { copy_nonoverlapping(bytes.as_ptr().add(start), to.wrapping_add(start), end - start) };
+pub(super) unsafe fn store_bytes(block: __m128i, mut to: *mut u8, len: usize) {
+    // SAFETY: the caller lets `len` bytes be written, which is what the pieces make together.
+    unsafe {
+        if len >= 16 {
+            return _mm_storeu_si128(to.cast(), block);
+        }
+        let mut rest = _mm_cvtsi128_si64(block);
+        if len & 8 != 0 {
+            to.cast::<i64>().write_unaligned(rest);
+            to = to.wrapping_add(8);
+            rest = _mm_cvtsi128_si64(_mm_unpackhi_epi64(block, block));
+        }
+        if len & 4 != 0 {
+            to.cast::<u32>().write_unaligned(rest as u32);
+            to = to.wrapping_add(4);
+            rest >>= 32;
+        }
+        if len & 2 != 0 {
+            to.cast::<u16>().write_unaligned(rest as u16);
+            to = to.wrapping_add(2);
+            rest >>= 16;
+        }
+        if len & 1 != 0 {
+            to.write(rest as u8);
+        }
+    }
 }
 
 /// Implements [`Vector`] with functions that are compiled for those instructions.
 macro_rules! vector {
-    ($type:ident, $lanes:literal, $features:literal,
+    ($type:ident, $lanes:literal, $unit:literal, $features:literal,
      $(fn $name:ident $(<const $halves:ident: i32>)? ($($arguments:tt)*) $(-> $result:ty)? $body:block)*) => {
         impl Vector for $type {
             const LANES: usize = $lanes;
+            const UNIT: usize = $unit;
             $(
                 #[inline]
                 #[target_feature(enable = $features)]
