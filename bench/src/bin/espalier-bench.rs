@@ -78,7 +78,8 @@ JSON fields:
   ratios      the same over each of our back ends
   key_bytes   of an expanded key, without what is behind pointers (aws-lc-rs and portable keep it there)
   rounds      how many
-  spread      how far the rounds' upper and lower tenth are apart, as a part of the median";
+  spread      how far the rounds' upper and lower tenth are apart, as a part of the median
+  pace        clocks of a fixed loop when the case was done: cases can be held against each other where it is the same";
 
 #[derive(Debug, Args)]
 #[command(after_help = CONTEST)]

@@ -81,10 +81,10 @@ impl Field {
                 samples.push(sample(case, contender.as_ref(), &mut traffic, guard, round)?);
             }
         }
-        Ok(self.rows(case, &samples))
+        Ok(self.rows(case, &samples, guard.pace()))
     }
 
-    fn rows(&self, case: Case, samples: &[Vec<f64>]) -> Vec<Row> {
+    fn rows(&self, case: Case, samples: &[Vec<f64>], pace: u64) -> Vec<Row> {
         let named = || self.contenders.iter().map(|each| each.name()).zip(samples);
         let is_ours = |name: &String| BackEnd::available().iter().any(|each| each.name() == name);
         let ours: Vec<_> = named().filter(|(name, _)| is_ours(name)).collect();
@@ -104,6 +104,7 @@ impl Field {
                 key_bytes,
                 rounds: clocks.len(),
                 spread: spread(clocks),
+                pace,
             }
         };
         named().zip(key_bytes).map(row).collect()

@@ -47,6 +47,11 @@ impl Guard {
         (Lap { clocks: lap.clocks.saturating_sub(self.empty), ..lap }, trusted)
     }
 
+    /// The loop's median of late: the machine's pace.
+    pub fn pace(&self) -> u64 {
+        middle(self.recent.iter().copied().collect())
+    }
+
     /// Whether a loop of so many clocks was as fast as usual.
     fn judge(&mut self, clocks: u64) -> bool {
         self.recent.pop_front();

@@ -35,6 +35,8 @@ pub struct Row {
     pub rounds: usize,
     /// How far the upper and the lower tenth of the rounds are apart, as a part of the median.
     pub spread: f64,
+    /// Clocks of the guard's loop when the case was done: less is a faster machine.
+    pub pace: u64,
 }
 
 /// Comparisons that are made beside those of all peers with the chosen back end: a peer, and which of ours.
@@ -63,7 +65,7 @@ pub fn conditions(rows: &[Row], guard: &Guard) -> String {
         let _ = write!(peers, "{}{name} {bytes}", if peers.is_empty() { "" } else { ", " });
     }
     format!(
-        "bytes per key: {peers}\n{} laps, {} run again as others disturbed them; {}; {}",
+        "bytes per key: {peers}\n{} laps, {} of them disturbed by others; {}; {}",
         guard.laps,
         guard.disturbed,
         super::peers_built(),
