@@ -2,8 +2,8 @@
 
 import time
 
-from lab.names import SITE_A, SITE_B, WAN_LINK
-from lab.traffic import ping
+from lab.names import SITE_A, SITE_B, SITES, WAN_LINK
+from lab.traffic import first_contact, ping
 
 from .case import LabCase
 from .wire import Cable
@@ -59,6 +59,7 @@ class Crashes(LabCase):
         self.assertGreaterEqual(self.outbound(self.a)["packets"], before + 6 * PINGS_A_SECOND, "counters were kept")
 
     def test_a_data_plane_killed_is_refilled_above_every_sequence_number(self):
+        first_contact(self.lab, SITES)
         with Cable(self.lab, "gw-b", WAN_LINK) as wire:
             self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=200)["received"], 200)
             before = esp_seen(wire.receive(0.5))

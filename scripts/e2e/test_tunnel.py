@@ -72,6 +72,7 @@ class Tunnel(LabCase):
         self.assert_clean(self.capture.stop(), 2)
 
     def test_every_packet_is_accounted_for(self):
+        first_contact(self.lab, SITES)
         ping(self.lab, SITE_A, SITE_B, 4, count=100)
         ping(self.lab, SITE_B, SITE_A, 6, count=100)
         for gateway in (self.a, self.b):

@@ -51,7 +51,8 @@ def ping(lab, sender, receiver, family, size=56, count=10, patience=2):
 
 def first_contact(lab, sites):
     """One ping each way in each family, one after the other, so that hosts and gateways learn each other's link-layer
-    addresses before there is a stream. These pings count like all others. Returns their rows."""
+    addresses before there are many packets at once: Linux keeps a hundred of them while it asks. These pings count like
+    all others. Returns their rows."""
     return [
         ping(lab, sender, receiver, family, count=1)
         for family in (4, 6)
