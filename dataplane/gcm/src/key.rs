@@ -9,10 +9,10 @@ use std::fmt;
 
 /// A key in the form that a back end uses. It wipes itself when dropped and prints nothing. For our own kernel it is 576
 /// bytes without a pointer; the portable back end keeps what its library makes elsewhere.
-pub struct Key {
-    length: KeyLen,
-    form: Form,
-}
+pub struct Key(Form);
+
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(size_of::<Key>() == 576);
 
 #[cfg_attr(
     target_arch = "x86_64",
@@ -57,14 +57,14 @@ impl Key {
             #[cfg(target_arch = "x86_64")]
             Kind::Simd(width) => Form::Simd(width.schedule(bytes).ok_or(wrong)?),
         };
-        Ok(Key { length, form })
+        Ok(Key(form))
     }
 
     /// Brings the key towards the core, some time before it is used.
     #[inline]
     pub fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
-        if let Form::Simd(schedule) = &self.form {
+        if let Form::Simd(schedule) = &self.0 {
             schedule.prefetch(usize::MAX);
         }
     }
@@ -72,7 +72,7 @@ impl Key {
     /// One that takes it: the chosen one if that does.
     pub(crate) fn back_end(&self) -> BackEnd {
         let chosen = BackEnd::chosen();
-        match (&self.form, chosen.0) {
+        match (&self.0, chosen.0) {
             (Form::Portable(_), _) => BackEnd(Kind::Portable),
             #[cfg(target_arch = "x86_64")]
             (Form::Simd(_), Kind::Simd(_)) => chosen,
@@ -85,7 +85,7 @@ impl Key {
     #[cfg(target_arch = "x86_64")]
     #[inline]
     pub(crate) fn schedule(&self) -> Option<&Schedule> {
-        match &self.form {
+        match &self.0 {
             Form::Simd(schedule) => Some(schedule),
             Form::Portable(_) => None,
         }
@@ -93,7 +93,7 @@ impl Key {
 
     /// For the portable back end.
     pub(crate) fn portable(&self) -> Option<&portable::Key> {
-        match &self.form {
+        match &self.0 {
             Form::Portable(key) => Some(key),
             #[cfg(target_arch = "x86_64")]
             Form::Simd(_) => None,
@@ -103,6 +103,11 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({} bits)", self.length.bits())
+        let length = match &self.0 {
+            Form::Portable(key) => key.key_len(),
+            #[cfg(target_arch = "x86_64")]
+            Form::Simd(schedule) => schedule.key_len(),
+        };
+        write!(f, "Key({} bits)", length.bits())
     }
 }

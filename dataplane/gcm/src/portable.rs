@@ -47,6 +47,14 @@ impl Key {
         Ok(Key { cipher, hash })
     }
 
+    pub(crate) fn key_len(&self) -> KeyLen {
+        match self.cipher {
+            Cipher::Aes128(_) => KeyLen::Aes128,
+            Cipher::Aes192(_) => KeyLen::Aes192,
+            Cipher::Aes256(_) => KeyLen::Aes256,
+        }
+    }
+
     fn encrypt(&self, nonce: &[u8; NONCE_LEN], aad: &Aad, text: &mut [u8]) -> Option<Array<u8, U16>> {
         let nonce: &Array<u8, U12> = nonce.into();
         let (aad, text) = (aad.as_slice(), InOutBuf::from(text));

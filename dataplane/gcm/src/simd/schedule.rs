@@ -3,6 +3,7 @@
 use super::bytes;
 use super::ghash::dot;
 use super::vector::block;
+use model::KeyLen;
 use std::arch::x86_64::*;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -17,10 +18,16 @@ const ROUND_KEYS: usize = 15;
 pub(crate) struct Schedule {
     /// Highest power first: whoever reads whole vectors may read on, past the first power, into what follows.
     powers: [[u8; 16]; POWERS],
-    /// Rounds of AES: 10, 12 or 14. Between what every packet uses, so that it costs no cache line of its own.
-    last: u32,
-    rounds: [[u8; 16]; ROUND_KEYS],
+    /// Between what every packet uses, so that it costs no cache line of its own.
+    #[zeroize(skip)]
+    rounds_of: KeyLen,
+    rounds: RoundKeys,
 }
+
+/// No round key lies across two cache lines.
+#[derive(Clone, Zeroize)]
+#[repr(C, align(16))]
+struct RoundKeys([[u8; 16]; ROUND_KEYS]);
 
 const _: () = assert!(size_of::<Schedule>() == 576);
 
@@ -28,13 +35,11 @@ impl Schedule {
     /// Expands a key of 16, 24 or 32 bytes; `None` for other lengths.
     #[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1")]
     pub(super) fn new(key: &[u8]) -> Option<Schedule> {
-        let last = match key.len() {
-            16 => 10,
-            24 => 12,
-            32 => 14,
-            _ => return None,
-        };
-        let mut schedule = Schedule { powers: [[0; 16]; POWERS], last, rounds: [[0; 16]; ROUND_KEYS] };
+        let rounds_of = [KeyLen::Aes128, KeyLen::Aes192, KeyLen::Aes256]
+            .into_iter()
+            .find(|length| length.bytes() == key.len())?;
+        let mut schedule =
+            Schedule { powers: [[0; 16]; POWERS], rounds_of, rounds: RoundKeys([[0; 16]; ROUND_KEYS]) };
         schedule.expand(key);
         schedule.raise();
         Some(schedule)
@@ -43,8 +48,8 @@ impl Schedule {
     /// FIPS 197, figure 11: words of the key, each the sum of the one a key before it and a function of its neighbour.
     #[target_feature(enable = "aes,sse4.1")]
     fn expand(&mut self, key: &[u8]) {
-        let words = self.rounds.as_flattened_mut();
-        let wanted = 16 * (self.last as usize + 1);
+        let wanted = 16 * (self.last() + 1);
+        let words = self.rounds.0.as_flattened_mut();
         words[..key.len()].copy_from_slice(key);
         let mut constant: u32 = 1;
         for at in (key.len()..wanted).step_by(4) {
@@ -65,12 +70,12 @@ impl Schedule {
     /// appendix A).
     #[target_feature(enable = "aes,pclmulqdq,ssse3,sse4.1")]
     fn raise(&mut self) {
-        let last = self.last as usize;
-        let mut state = block(&self.rounds[0]);
-        for round in &self.rounds[1..last] {
+        let last = self.last();
+        let mut state = block(&self.rounds.0[0]);
+        for round in &self.rounds.0[1..last] {
             state = _mm_aesenc_si128(state, block(round));
         }
-        state = _mm_aesenclast_si128(state, block(&self.rounds[last]));
+        state = _mm_aesenclast_si128(state, block(&self.rounds.0[last]));
         let hash_key = u128::from_be_bytes(bytes(state));
         let doubled = (hash_key << 1) ^ ((hash_key >> 127).wrapping_neg() & ((0xC2 << 120) | 1));
         let first = block(&doubled.to_le_bytes());
@@ -93,13 +98,22 @@ impl Schedule {
     /// A round key.
     #[inline(always)]
     pub(super) fn round(&self, number: usize) -> __m128i {
-        block(&self.rounds[number])
+        block(&self.rounds.0[number])
     }
 
-    /// Number of the last round.
+    /// Number of the last round (FIPS 197, table 3).
     #[inline(always)]
     pub(super) fn last(&self) -> usize {
-        self.last as usize
+        match self.rounds_of {
+            KeyLen::Aes128 => 10,
+            KeyLen::Aes192 => 12,
+            KeyLen::Aes256 => 14,
+        }
+    }
+
+    /// Of the key that this was made of.
+    pub(crate) fn key_len(&self) -> KeyLen {
+        self.rounds_of
     }
 
     /// Brings what packets of that many blocks use towards the core.
