@@ -1,7 +1,8 @@
 //! GMAC at any width: the hash of one run of bytes, additional data and text, with no key stream but the tag's mask.
 //!
-//! As in [`kernel`](super::kernel), groups of vectors multiply by the same power of the hash key in all lanes, and the last
-//! ones by falling powers, so that lanes are added up only once.
+//! Groups of vectors multiply by the same power of the hash key in all lanes, and the last ones by falling powers, so that
+//! lanes are added up only once. Unlike [`kernel`](super::kernel) it takes each packet by itself: there is no encryption
+//! beside which to hash.
 
 use super::ghash::Sum;
 use super::schedule::{POWERS, Schedule};
