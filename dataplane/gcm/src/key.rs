@@ -12,7 +12,7 @@ use std::fmt;
 pub struct Key(Form);
 
 #[cfg(target_arch = "x86_64")]
-const _: () = assert!(size_of::<Key>() == 576);
+const _: () = assert!(size_of::<Key>() == 832);
 
 #[cfg_attr(
     target_arch = "x86_64",

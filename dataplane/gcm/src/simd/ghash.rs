@@ -11,7 +11,7 @@ const POLYNOMIAL: i64 = 0xC2 << 56;
 /// A sum of products of 256 bits in each lane, not yet reduced.
 pub(super) struct Sum<V> {
     low: V,
-    /// Half to each of the others belongs this, less both.
+    /// Half of it belongs to each of the others; by Karatsuba, less both.
     middle: V,
     high: V,
 }
@@ -24,14 +24,25 @@ impl<V: Vector> Sum<V> {
         unsafe { Sum { low: V::zero(), middle: V::zero(), high: V::zero() } }
     }
 
-    /// Adds the product of two, by three multiplications (Karatsuba): the fourth would cost more than what it saves.
+    /// Adds the product of two.
     #[inline(always)]
     pub(super) unsafe fn add(&mut self, a: V, b: V) {
         // SAFETY: the caller has V's instructions.
         unsafe {
             self.low = self.low.xor(a.multiply::<0x00>(b));
-            self.middle = self.middle.xor(a.xor(a.swap()).multiply::<0x00>(b.xor(b.swap())));
+            self.middle = middle(self.middle, a, b);
             self.high = self.high.xor(a.multiply::<0x11>(b));
+        }
+    }
+
+    /// Adds two products, which where three are summed up at once is less work than one after the other.
+    #[inline(always)]
+    pub(super) unsafe fn add_two(&mut self, a: [V; 2], b: [V; 2]) {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            self.low = self.low.xor3(a[0].multiply::<0x00>(b[0]), a[1].multiply::<0x00>(b[1]));
+            self.middle = middle(middle(self.middle, a[0], b[0]), a[1], b[1]);
+            self.high = self.high.xor3(a[0].multiply::<0x11>(b[0]), a[1].multiply::<0x11>(b[1]));
         }
     }
 
@@ -51,7 +62,8 @@ impl<V: Vector> Sum<V> {
     unsafe fn halves(self) -> (V, V) {
         // SAFETY: the caller has V's instructions.
         unsafe {
-            let middle = self.middle.xor3(self.low, self.high);
+            let middle =
+                if V::KARATSUBA { self.middle.xor3(self.low, self.high) } else { self.middle };
             (self.low.xor(middle.low_to_high()), self.high.xor(middle.high_to_low()))
         }
     }
@@ -73,6 +85,19 @@ impl<V: Vector> Sum<V> {
         unsafe {
             let (low, high) = self.halves();
             reduce(V128::broadcast(low.fold()), V128::broadcast(high.fold())).first()
+        }
+    }
+}
+
+/// Adds what is between low and high half of a product.
+#[inline(always)]
+unsafe fn middle<V: Vector>(sum: V, a: V, b: V) -> V {
+    // SAFETY: the caller has V's instructions.
+    unsafe {
+        if V::KARATSUBA {
+            sum.xor(a.xor(a.swap()).multiply::<0x00>(b.xor(b.swap())))
+        } else {
+            sum.xor3(a.multiply::<0x01>(b), a.multiply::<0x10>(b))
         }
     }
 }

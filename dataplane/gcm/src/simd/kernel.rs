@@ -12,6 +12,7 @@
 
 use super::ghash::Sum;
 use super::schedule::Schedule;
+use super::v128::V128;
 use super::vector::{MOST, Vector};
 use std::arch::x86_64::*;
 
@@ -41,8 +42,8 @@ struct Run<'a, V> {
     schedule: &'a Schedule,
     /// Nonce and round key 0 in each lane.
     start: V,
-    /// The unit's first counters, least byte first.
-    counters: V,
+    /// Blocks of the packet before the unit.
+    before: usize,
     /// Additional data.
     aad: __m128i,
     /// The lengths' block, turned over.
@@ -91,9 +92,9 @@ impl<V: Vector> Line<V> {
                     _mm_set_epi64x(i64::from(high), low as i64),
                     schedule.round(0),
                 )),
-                counters: V::iota(),
+                before: 0,
                 aad,
-                lengths: _mm_set_epi64x(aad_len as i64 * 8, len as i64 * 8),
+                lengths: _mm_set_epi64x((len as i64 * 8).swap_bytes(), (aad_len as i64 * 8).swap_bytes()),
             };
             if left <= unit {
                 return self.last::<true, SEAL>(&mut run, at, left);
@@ -120,7 +121,7 @@ impl<V: Vector> Line<V> {
     pub(super) unsafe fn end(&mut self) -> __m128i {
         // SAFETY: as the caller says.
         unsafe {
-            let mut hash = Hashing { place: self.count, sum: Sum::zero() };
+            let mut hash = Hashing { place: self.count, sum: Sum::zero(), fold: false };
             while hash.place > 0 {
                 self.hash(&mut hash);
             }
@@ -148,7 +149,6 @@ impl<V: Vector> Line<V> {
                 _ => self.unit::<8, FIRST, SEAL>(run, at, 16 * blocks),
             };
             self.count = V::UNIT;
-            self.powers = run.schedule.powers(blocks);
             tag
         }
     }
@@ -185,7 +185,9 @@ impl<V: Vector> Line<V> {
                 self.blocks[vectors] = V::zero().with_first(run.lengths);
                 self.count = vectors + 1;
             } else {
-                self.blocks[vectors - 1] = self.blocks[vectors - 1].with_lane(free, run.lengths);
+                // Zero is there, but for the hash of the unit before if this is the first vector.
+                let lengths = V::zero().with_lane(free, run.lengths);
+                self.blocks[vectors - 1] = self.blocks[vectors - 1].xor(lengths);
                 self.count = vectors;
             }
             self.powers = run.schedule.powers(blocks + 1);
@@ -209,25 +211,18 @@ impl<V: Vector> Line<V> {
         let width = 16 * V::LANES;
         // SAFETY: the caller lets the bytes be read and written, and has V's instructions.
         unsafe {
-            let mut states = [V::zero(); N];
-            let step = |number: usize| V::broadcast(_mm_set_epi32(number as i32, 0, 0, 0));
-            for place in 0..N {
-                // Known when this is compiled, in the first unit.
-                let counters = if FIRST { V::iota() } else { run.counters };
-                let first = if FIRST { 1 } else { 0 };
-                let counters = counters.add32(step(first + place * V::LANES)).counters_big_endian();
-                states[place] = run.start.xor(counters);
+            let mut states = if FIRST { counters::<V, N>(0) } else { counters(run.before) };
+            run.before += N * V::LANES;
+            for state in &mut states {
+                *state = state.xor(run.start);
             }
-            run.counters = if FIRST {
-                V::iota().add32(step(1 + N * V::LANES))
-            } else {
-                run.counters.add32(step(N * V::LANES))
-            };
 
-            let mut hash = Hashing { place: self.count, sum: Sum::zero() };
+            let mut hash = Hashing { place: self.count, sum: Sum::zero(), fold: false };
             if FIRST {
                 self.rounds_beside_any(run.schedule, &mut states, &mut hash);
             } else {
+                // Each lane of the hash goes on by itself, unless the packet ends, with its lengths, before that lane.
+                hash.fold = N == 1 && end.div_ceil(16) + 1 < V::LANES;
                 self.rounds_beside_whole(run.schedule, &mut states, &mut hash);
             }
             let last = run.schedule.last();
@@ -262,16 +257,19 @@ impl<V: Vector> Line<V> {
                 if FIRST && place == 0 {
                     hashed = hashed.with_first(run.aad);
                 }
-                self.blocks[place] = hashed.reverse();
+                self.blocks[place] = hashed;
             }
             if FIRST {
                 let tag = self.tag(hash.sum);
                 self.mask = mask;
                 tag
             } else {
-                let before = V::zero().with_first(hash.sum.total());
-                self.blocks[0] = self.blocks[0].xor(before);
-                before.first()
+                let before = match hash.fold {
+                    true => V::zero().with_first(hash.sum.total()),
+                    false => hash.sum.reduce(),
+                };
+                self.blocks[0] = self.blocks[0].xor(before.reverse());
+                _mm_setzero_si128()
             }
         }
     }
@@ -320,8 +318,8 @@ impl<V: Vector> Line<V> {
                 for state in states.iter_mut() {
                     *state = state.pin();
                 }
-                if $number <= V::UNIT {
-                    self.hash(hash);
+                if $number % 2 == 1 && $number < V::UNIT {
+                    self.hash_whole(schedule, hash);
                     hash.sum.pin();
                 }
             )* };
@@ -345,7 +343,32 @@ impl<V: Vector> Line<V> {
         // SAFETY: there are as many powers as there are blocks, and the caller has V's instructions.
         unsafe {
             let power = V::load(self.powers.wrapping_add(16 * V::LANES * hash.place));
-            hash.sum.add(*self.blocks.get_unchecked(hash.place), power);
+            hash.sum.add(self.blocks.get_unchecked(hash.place).reverse(), power);
+        }
+    }
+
+    /// Adds one more vector of a whole unit to its hash: multiplied in all lanes by the power that carries it to the same lane
+    /// of the next unit's first vector; or, if lanes are to be added up, in each by the one that carries it to lane 0.
+    ///
+    /// # Safety
+    /// As for [`Line::hash`].
+    #[inline(always)]
+    unsafe fn hash_whole(&self, schedule: &Schedule, hash: &mut Hashing<V>) {
+        hash.place -= 2;
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut blocks = [V::zero(); 2];
+            let mut powers = [V::zero(); 2];
+            for next in 0..2 {
+                let place = hash.place + next;
+                let from = schedule.powers(V::LANES * (V::UNIT - place));
+                blocks[next] = self.blocks.get_unchecked(place).reverse();
+                powers[next] = match hash.fold {
+                    true => V::load(from),
+                    false => V::broadcast(_mm_loadu_si128(from.cast())),
+                };
+            }
+            hash.sum.add_two(blocks, powers);
         }
     }
 
@@ -356,9 +379,45 @@ impl<V: Vector> Line<V> {
     #[inline(always)]
     unsafe fn tag(&self, sum: Sum<V>) -> __m128i {
         // SAFETY: the caller has V's instructions.
-        unsafe { _mm_xor_si128(V::broadcast(sum.total()).reverse().first(), self.mask) }
+        unsafe { _mm_xor_si128(V128::broadcast(sum.total()).reverse().first(), self.mask) }
     }
 }
+
+/// Counter blocks from that block of a packet on, big-endian; block 0 has counter 1.
+#[inline(always)]
+unsafe fn counters<V: Vector, const N: usize>(block: usize) -> [V; N] {
+    // SAFETY: the table is read only where it is; the caller has V's instructions.
+    unsafe {
+        let mut counters = [V::zero(); N];
+        if block + N * V::LANES <= COUNTERS.0.len() {
+            for place in 0..N {
+                counters[place] = V::load(COUNTERS.0.as_ptr().wrapping_add(block + place * V::LANES).cast());
+            }
+        } else {
+            let first = V::iota().add32(V::broadcast(_mm_set_epi32((1 + block) as i32, 0, 0, 0)));
+            for place in 0..N {
+                let further = V::broadcast(_mm_set_epi32((place * V::LANES) as i32, 0, 0, 0));
+                counters[place] = first.add32(further).counters_big_endian();
+            }
+        }
+        counters
+    }
+}
+
+/// Counter blocks 1, 2, 3, ..., whose nonce is zero: to be loaded is cheaper than to be computed.
+#[repr(align(64))]
+struct Counters([[u8; 16]; 256]);
+
+static COUNTERS: Counters = {
+    let mut blocks = [[0; 16]; 256];
+    let mut place = 0;
+    while place < blocks.len() {
+        let [.., high, low] = (place as u32 + 1).to_be_bytes();
+        (blocks[place][14], blocks[place][15]) = (high, low);
+        place += 1;
+    }
+    Counters(blocks)
+};
 
 /// One round of AES for all vectors.
 #[inline(always)]
@@ -377,4 +436,6 @@ unsafe fn round<V: Vector, const N: usize>(schedule: &Schedule, number: usize, s
 struct Hashing<V> {
     place: usize,
     sum: Sum<V>,
+    /// Whether the lanes of a whole unit are added up.
+    fold: bool,
 }

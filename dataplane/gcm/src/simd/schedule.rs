@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Powers of the hash key that are kept.
-pub(super) const POWERS: usize = 20;
+pub(super) const POWERS: usize = 36;
 /// Round keys of AES-256, which has the most.
 const ROUND_KEYS: usize = 15;
 
@@ -29,7 +29,7 @@ pub(crate) struct Schedule {
 #[repr(C, align(16))]
 struct RoundKeys([[u8; 16]; ROUND_KEYS]);
 
-const _: () = assert!(size_of::<Schedule>() == 576);
+const _: () = assert!(size_of::<Schedule>() == 832);
 
 impl Schedule {
     /// Expands a key of 16, 24 or 32 bytes; `None` for other lengths.

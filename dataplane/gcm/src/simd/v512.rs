@@ -17,7 +17,7 @@ fn mask(start: usize, end: usize) -> __mmask64 {
 }
 
 vector! {
-    V512, 4, 4, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
+    V512, 4, 8, false, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
     fn zero() -> V512 { V512(_mm512_setzero_si512()) }
     fn broadcast(block: __m128i) -> V512 { V512(_mm512_broadcast_i32x4(block)) }
     fn load(from: *const u8) -> V512 {

@@ -14,6 +14,8 @@ pub(super) trait Vector: Copy {
     const LANES: usize;
     /// Vectors that are encrypted side by side: 4, 6 or 8.
     const UNIT: usize;
+    /// Three multiplications and some other work are less than four multiplications.
+    const KARATSUBA: bool;
 
     /// All zero.
     unsafe fn zero() -> Self;
@@ -159,11 +161,12 @@ pub(super) unsafe fn store_bytes(block: __m128i, mut to: *mut u8, len: usize) {
 
 /// Implements [`Vector`] with functions that are compiled for those instructions.
 macro_rules! vector {
-    ($type:ident, $lanes:literal, $unit:literal, $features:literal,
+    ($type:ident, $lanes:literal, $unit:literal, $karatsuba:literal, $features:literal,
      $(fn $name:ident $(<const $halves:ident: i32>)? ($($arguments:tt)*) $(-> $result:ty)? $body:block)*) => {
         impl Vector for $type {
             const LANES: usize = $lanes;
             const UNIT: usize = $unit;
+            const KARATSUBA: bool = $karatsuba;
             $(
                 #[inline]
                 #[target_feature(enable = $features)]
