@@ -7,12 +7,12 @@ use crate::simd::{Schedule, Width};
 use model::KeyLen;
 use std::fmt;
 
-/// A key in the form that a back end uses. It wipes itself when dropped and prints nothing. For our own kernel it is 576
+/// A key in the form that a back end uses. It wipes itself when dropped and prints nothing. For our own kernel it is 960
 /// bytes without a pointer; the portable back end keeps what its library makes elsewhere.
 pub struct Key(Form);
 
 #[cfg(target_arch = "x86_64")]
-const _: () = assert!(size_of::<Key>() == 832);
+const _: () = assert!(size_of::<Key>() == 960);
 
 #[cfg_attr(
     target_arch = "x86_64",

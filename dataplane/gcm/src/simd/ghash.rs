@@ -62,8 +62,7 @@ impl<V: Vector> Sum<V> {
     unsafe fn halves(self) -> (V, V) {
         // SAFETY: the caller has V's instructions.
         unsafe {
-            let middle =
-                if V::KARATSUBA { self.middle.xor3(self.low, self.high) } else { self.middle };
+            let middle = if V::KARATSUBA { self.middle.xor3(self.low, self.high) } else { self.middle };
             (self.low.xor(middle.low_to_high()), self.high.xor(middle.high_to_low()))
         }
     }

@@ -13,7 +13,7 @@
 use super::ghash::Sum;
 use super::schedule::Schedule;
 use super::v128::V128;
-use super::vector::{MOST, Vector};
+use super::vector::{COUNTERS, MOST, Vector};
 use std::arch::x86_64::*;
 
 /// A packet.
@@ -24,6 +24,17 @@ pub(super) struct Packet<'a> {
     pub(super) aad: (__m128i, usize),
     /// The text, and its length in bytes.
     pub(super) text: (*mut u8, usize),
+}
+
+impl Packet<'_> {
+    /// Nonce and round key 0, as they begin each block but for its counter.
+    #[inline(always)]
+    pub(super) fn start(&self) -> __m128i {
+        let [a, b, c, d, e, f, g, h, rest @ ..] = self.nonce;
+        let (low, high) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(rest));
+        // SAFETY: every x86-64 has the instructions.
+        unsafe { _mm_xor_si128(_mm_set_epi64x(i64::from(high), low as i64), self.schedule.round(0)) }
+    }
 }
 
 /// Where units are encrypted and, one later, hashed.
@@ -76,9 +87,7 @@ impl<V: Vector> Line<V> {
     /// the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
-        let Packet { schedule, nonce, aad: (aad, aad_len), text: (text, len) } = *packet;
-        let [a, b, c, d, e, f, g, h, rest @ ..] = nonce;
-        let (low, high) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(rest));
+        let Packet { schedule, aad: (aad, aad_len), text: (text, len), .. } = *packet;
         let unit = 16 * V::LANES * V::UNIT;
         // With the additional data's block, which is not there, in front of the text.
         let mut at = text.wrapping_sub(16);
@@ -88,10 +97,7 @@ impl<V: Vector> Line<V> {
         unsafe {
             let mut run = Run {
                 schedule,
-                start: V::broadcast(_mm_xor_si128(
-                    _mm_set_epi64x(i64::from(high), low as i64),
-                    schedule.round(0),
-                )),
+                start: V::broadcast(packet.start()),
                 before: 0,
                 aad,
                 lengths: _mm_set_epi64x((len as i64 * 8).swap_bytes(), (aad_len as i64 * 8).swap_bytes()),
@@ -287,11 +293,20 @@ impl<V: Vector> Line<V> {
     ) {
         // SAFETY: as the caller says.
         unsafe {
-            for number in 1..schedule.last() {
+            macro_rules! rounds {
+                ($($number:literal)*) => { $(
+                    round(schedule, $number, states);
+                    for state in states.iter_mut() {
+                        *state = state.pin();
+                    }
+                    if hash.place > 0 {
+                        self.hash(hash);
+                    }
+                )* };
+            }
+            rounds!(1 2 3 4 5 6 7 8 9);
+            for number in 10..schedule.last() {
                 round(schedule, number, states);
-                if hash.place > 0 {
-                    self.hash(hash);
-                }
             }
             while hash.place > 0 {
                 self.hash(hash);
@@ -404,24 +419,13 @@ unsafe fn counters<V: Vector, const N: usize>(block: usize) -> [V; N] {
     }
 }
 
-/// Counter blocks 1, 2, 3, ..., whose nonce is zero: to be loaded is cheaper than to be computed.
-#[repr(align(64))]
-struct Counters([[u8; 16]; 256]);
-
-static COUNTERS: Counters = {
-    let mut blocks = [[0; 16]; 256];
-    let mut place = 0;
-    while place < blocks.len() {
-        let [.., high, low] = (place as u32 + 1).to_be_bytes();
-        (blocks[place][14], blocks[place][15]) = (high, low);
-        place += 1;
-    }
-    Counters(blocks)
-};
-
 /// One round of AES for all vectors.
 #[inline(always)]
-unsafe fn round<V: Vector, const N: usize>(schedule: &Schedule, number: usize, states: &mut [V; N]) {
+pub(super) unsafe fn round<V: Vector, const N: usize>(
+    schedule: &Schedule,
+    number: usize,
+    states: &mut [V; N],
+) {
     // SAFETY: the caller has V's instructions.
     unsafe {
         let key = V::broadcast(schedule.round(number));

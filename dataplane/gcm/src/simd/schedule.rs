@@ -8,11 +8,11 @@ use std::arch::x86_64::*;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Powers of the hash key that are kept.
-pub(super) const POWERS: usize = 36;
+pub(super) const POWERS: usize = 44;
 /// Round keys of AES-256, which has the most.
 const ROUND_KEYS: usize = 15;
 
-/// 576 bytes, without pointers. Wiped when dropped.
+/// 960 bytes, without pointers. Wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 #[repr(C, align(64))]
 pub(crate) struct Schedule {
@@ -29,7 +29,7 @@ pub(crate) struct Schedule {
 #[repr(C, align(16))]
 struct RoundKeys([[u8; 16]; ROUND_KEYS]);
 
-const _: () = assert!(size_of::<Schedule>() == 832);
+const _: () = assert!(size_of::<Schedule>() == 960);
 
 impl Schedule {
     /// Expands a key of 16, 24 or 32 bytes; `None` for other lengths.

@@ -85,6 +85,21 @@ pub(super) const REVERSE: [u8; 16] = [15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 
 /// Byte numbers of the shuffle that turns the last 4 bytes of a lane over.
 pub(super) const COUNTER: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 14, 13, 12];
 
+/// Counter blocks 1, 2, 3, ..., whose nonce is zero: to be loaded is cheaper than to be computed.
+#[repr(align(64))]
+pub(super) struct Counters(pub(super) [[u8; 16]; 256]);
+
+pub(super) static COUNTERS: Counters = {
+    let mut blocks = [[0; 16]; 256];
+    let mut place = 0;
+    while place < blocks.len() {
+        let [.., high, low] = (place as u32 + 1).to_be_bytes();
+        (blocks[place][14], blocks[place][15]) = (high, low);
+        place += 1;
+    }
+    Counters(blocks)
+};
+
 /// 16 bytes as a block.
 #[inline(always)]
 pub(super) fn block(bytes: &[u8; 16]) -> __m128i {

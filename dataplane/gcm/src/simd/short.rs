@@ -1,0 +1,167 @@
+//! Packets of few vectors, and of equally many: the path of most packets of most networks.
+//!
+//! What a short packet costs is less its AES than all that is around it, so nothing is decided on the way here: the code for
+//! packets of N vectors is one straight line, in which a packet is encrypted and the one before it is hashed.
+
+#![expect(clippy::needless_range_loop, reason = "several arrays go by the same place")]
+
+use super::ghash::Sum;
+use super::kernel::{Packet, round};
+use super::schedule::POWERS;
+use super::v128::V128;
+use super::vector::{COUNTERS, Vector};
+use std::arch::x86_64::*;
+
+/// Vectors of a short packet at most.
+pub(super) const MOST: usize = 10;
+
+/// What a hash of nothing is multiplied by.
+static NO_POWERS: [[u8; 16]; POWERS] = [[0; 16]; POWERS];
+
+/// A packet that is encrypted, or decrypted, and not yet hashed.
+pub(super) struct Pending<V, const N: usize> {
+    /// Additional data, ciphertext, and the lengths if a lane is left for them.
+    blocks: [V; N],
+    /// The lengths, if none is.
+    lengths: Option<__m128i>,
+    /// The powers of the hash key for the blocks.
+    powers: *const u8,
+    /// What masks the tag.
+    mask: __m128i,
+}
+
+impl<V: Vector, const N: usize> Pending<V, N> {
+    /// Nothing that matters.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn nothing() -> Pending<V, N> {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            Pending {
+                blocks: [V::zero(); N],
+                lengths: None,
+                powers: NO_POWERS.as_ptr().cast(),
+                mask: _mm_setzero_si128(),
+            }
+        }
+    }
+
+    /// Seals or opens (`SEAL`) a packet's text in place, and takes the place of the packet before it, whose tag is returned.
+    ///
+    /// # Safety
+    /// The text can be read and written, and makes N vectors with a block in front of it, the last of them with something
+    /// in it; the schedules of this packet and the one before are there; the processor has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
+        const { assert!(N > 0 && N <= MOST) };
+        let Packet { schedule, aad: (aad, aad_len), text: (text, len), .. } = *packet;
+        let width = 16 * V::LANES;
+        // With the additional data's block, which is not there, in front of the text.
+        let at = text.wrapping_sub(16);
+        let end = len + 16 - width * (N - 1);
+        // SAFETY: the caller lets the text be read and written, and has V's instructions. No key has fewer rounds than ten.
+        unsafe {
+            let start = V::broadcast(packet.start());
+            let mut states = [V::zero(); N];
+            for place in 0..N {
+                let counters = V::load(COUNTERS.0.as_ptr().wrapping_add(place * V::LANES).cast());
+                states[place] = start.xor(counters);
+            }
+            let mut sum = self.sum();
+            macro_rules! rounds {
+                ($($number:literal)*) => { $(
+                    round(schedule, $number, &mut states);
+                    for state in &mut states {
+                        *state = state.pin();
+                    }
+                    if $number <= N {
+                        let place = $number - 1;
+                        sum.add(self.blocks[place].reverse(), V::load(self.powers.wrapping_add(width * place)));
+                        sum.pin();
+                    }
+                )* };
+            }
+            rounds!(1 2 3 4 5 6 7 8 9);
+            for place in 9..N {
+                sum.add(self.blocks[place].reverse(), V::load(self.powers.wrapping_add(width * place)));
+            }
+            let tag = _mm_xor_si128(V128::broadcast(sum.total()).reverse().first(), self.mask);
+            let last = schedule.last();
+            for number in 10..last {
+                round(schedule, number, &mut states);
+            }
+
+            let key = V::broadcast(schedule.round(last));
+            for place in 0..N {
+                let text = at.wrapping_add(width * place);
+                let from = if place == 0 { 16 } else { 0 };
+                let to = if place == N - 1 { end } else { width };
+                let part = place == 0 || place == N - 1;
+                let data = if part { V::load_part(text, from, to) } else { V::load(text) };
+                let done = states[place].aes_last(key.xor(data));
+                if part {
+                    done.store_part(text, from, to)
+                } else {
+                    done.store(text)
+                }
+                let mut hashed = if SEAL { done } else { data };
+                if SEAL && place == N - 1 {
+                    hashed = hashed.keep(to);
+                }
+                if place == 0 {
+                    self.mask = done.first();
+                    hashed = hashed.with_first(aad);
+                }
+                self.blocks[place] = hashed;
+            }
+            let lengths = _mm_set_epi64x((len as i64 * 8).swap_bytes(), (aad_len as i64 * 8).swap_bytes());
+            let blocks = end.div_ceil(16);
+            if blocks < V::LANES {
+                // There is but one lane that can be free of two.
+                let lane = if V::LANES == 2 { 1 } else { blocks };
+                self.blocks[N - 1] = self.blocks[N - 1].with_lane(lane, lengths);
+                self.lengths = None;
+            } else {
+                self.lengths = Some(lengths);
+            }
+            self.powers = schedule.powers((N - 1) * V::LANES + blocks + 1);
+            tag
+        }
+    }
+
+    /// The beginning of the hash: the lengths, if they are not among the blocks.
+    ///
+    /// # Safety
+    /// The packet's schedule is there, and the processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn sum(&self) -> Sum<V> {
+        // SAFETY: the first power is the last, with enough behind it; the caller has V's instructions.
+        unsafe {
+            let mut sum = Sum::zero();
+            if let Some(lengths) = self.lengths {
+                let power = V::load(self.powers.wrapping_add(16 * V::LANES * N));
+                sum.add(V::zero().with_first(lengths).reverse(), power);
+            }
+            sum
+        }
+    }
+
+    /// The tag of the last packet.
+    ///
+    /// # Safety
+    /// Its schedule is there, and the processor has the instructions of `V`.
+    #[inline(always)]
+    pub(super) unsafe fn end(self) -> __m128i {
+        let width = 16 * V::LANES;
+        // SAFETY: as the caller says.
+        unsafe {
+            let mut sum = self.sum();
+            for place in 0..N {
+                sum.add(self.blocks[place].reverse(), V::load(self.powers.wrapping_add(width * place)));
+            }
+            _mm_xor_si128(V128::broadcast(sum.total()).reverse().first(), self.mask)
+        }
+    }
+}
