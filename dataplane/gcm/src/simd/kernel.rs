@@ -12,8 +12,9 @@
 
 use super::ghash::Sum;
 use super::schedule::Schedule;
+use super::short::LONGEST;
 use super::v128::V128;
-use super::vector::{COUNTERS, MOST, Vector};
+use super::vector::{COUNTERS, Vector};
 use std::arch::x86_64::*;
 
 /// A packet.
@@ -40,7 +41,7 @@ impl Packet<'_> {
 /// Where units are encrypted and, one later, hashed.
 pub(super) struct Line<V> {
     /// What the last unit left to be hashed: `count` vectors, turned over, with the hash before them in the first block.
-    blocks: [V; MOST + 1],
+    blocks: [V; LONGEST + 1],
     count: usize,
     /// The powers of the hash key for them.
     powers: *const u8,
@@ -71,7 +72,7 @@ impl<V: Vector> Line<V> {
         // SAFETY: the caller has V's instructions.
         unsafe {
             Line {
-                blocks: [V::zero(); MOST + 1],
+                blocks: [V::zero(); LONGEST + 1],
                 count: 0,
                 powers: std::ptr::null(),
                 mask: _mm_setzero_si128(),
@@ -102,19 +103,16 @@ impl<V: Vector> Line<V> {
                 aad,
                 lengths: _mm_set_epi64x((len as i64 * 8).swap_bytes(), (aad_len as i64 * 8).swap_bytes()),
             };
-            if left <= unit {
-                return self.last::<true, SEAL>(&mut run, at, left);
-            }
             let tag = self.whole::<true, SEAL>(&mut run, at);
             loop {
                 at = at.wrapping_add(unit);
                 left -= unit;
-                if left <= unit {
+                if left <= 16 * V::LANES * LONGEST {
                     break;
                 }
                 self.whole::<false, SEAL>(&mut run, at);
             }
-            self.last::<false, SEAL>(&mut run, at, left);
+            self.last::<SEAL>(&mut run, at, left);
             tag
         }
     }
@@ -127,7 +125,7 @@ impl<V: Vector> Line<V> {
     pub(super) unsafe fn end(&mut self) -> __m128i {
         // SAFETY: as the caller says.
         unsafe {
-            let mut hash = Hashing { place: self.count, sum: Sum::zero(), fold: false };
+            let mut hash = Hashing { place: self.count, sum: Sum::zero() };
             while hash.place > 0 {
                 self.hash(&mut hash);
             }
@@ -162,42 +160,34 @@ impl<V: Vector> Line<V> {
     /// A packet's last unit, of `left` bytes.
     ///
     /// # Safety
-    /// As for [`Line::unit`]; `left` is not 0, and no more than [`Vector::UNIT`] vectors.
+    /// As for [`Line::unit`]; `left` makes [`LONGEST`] vectors at most, and more than that is longer than a whole unit.
     #[inline(always)]
-    unsafe fn last<const FIRST: bool, const SEAL: bool>(
-        &mut self,
-        run: &mut Run<'_, V>,
-        at: *mut u8,
-        left: usize,
-    ) -> __m128i {
+    unsafe fn last<const SEAL: bool>(&mut self, run: &mut Run<'_, V>, at: *mut u8, left: usize) {
         let blocks = left.div_ceil(16);
         let vectors = left.div_ceil(16 * V::LANES);
-        debug_assert!((1..=V::UNIT).contains(&vectors));
-        // SAFETY: as the caller says; what is left is something, and no more than a unit.
+        debug_assert!((LONGEST - V::UNIT + 1..=LONGEST).contains(&vectors));
+        // SAFETY: as the caller says; so many vectors are left.
         unsafe {
-            let tag = match vectors {
-                1 => self.unit::<1, FIRST, SEAL>(run, at, left),
-                2 => self.unit::<2, FIRST, SEAL>(run, at, left),
-                3 => self.unit::<3, FIRST, SEAL>(run, at, left),
-                4 => self.unit::<4, FIRST, SEAL>(run, at, left),
-                5 if V::UNIT > 4 => self.unit::<5, FIRST, SEAL>(run, at, left),
-                6 if V::UNIT > 4 => self.unit::<6, FIRST, SEAL>(run, at, left),
-                7 if V::UNIT > 6 => self.unit::<7, FIRST, SEAL>(run, at, left),
-                8 if V::UNIT > 6 => self.unit::<8, FIRST, SEAL>(run, at, left),
+            match vectors {
+                3 if V::UNIT > 7 => self.unit::<3, false, SEAL>(run, at, left),
+                4 if V::UNIT > 6 => self.unit::<4, false, SEAL>(run, at, left),
+                5 if V::UNIT > 5 => self.unit::<5, false, SEAL>(run, at, left),
+                6 if V::UNIT > 4 => self.unit::<6, false, SEAL>(run, at, left),
+                7 => self.unit::<7, false, SEAL>(run, at, left),
+                8 => self.unit::<8, false, SEAL>(run, at, left),
+                9 => self.unit::<9, false, SEAL>(run, at, left),
+                LONGEST => self.unit::<LONGEST, false, SEAL>(run, at, left),
                 _ => std::hint::unreachable_unchecked(),
             };
             let free = blocks % V::LANES;
+            self.count = vectors;
             if free == 0 {
                 self.blocks[vectors] = V::zero().with_first(run.lengths);
-                self.count = vectors + 1;
+                self.count += 1;
             } else {
-                // Zero is there, but for the hash of the unit before if this is the first vector.
-                let lengths = V::zero().with_lane(free, run.lengths);
-                self.blocks[vectors - 1] = self.blocks[vectors - 1].xor(lengths);
-                self.count = vectors;
+                self.blocks[vectors - 1] = self.blocks[vectors - 1].with_lane(free, run.lengths);
             }
             self.powers = run.schedule.powers(blocks + 1);
-            tag
         }
     }
 
@@ -223,12 +213,10 @@ impl<V: Vector> Line<V> {
                 *state = state.xor(run.start);
             }
 
-            let mut hash = Hashing { place: self.count, sum: Sum::zero(), fold: false };
+            let mut hash = Hashing { place: self.count, sum: Sum::zero() };
             if FIRST {
                 self.rounds_beside_any(run.schedule, &mut states, &mut hash);
             } else {
-                // Each lane of the hash goes on by itself, unless the packet ends, with its lengths, before that lane.
-                hash.fold = N == 1 && end.div_ceil(16) + 1 < V::LANES;
                 self.rounds_beside_whole(run.schedule, &mut states, &mut hash);
             }
             let last = run.schedule.last();
@@ -270,11 +258,7 @@ impl<V: Vector> Line<V> {
                 self.mask = mask;
                 tag
             } else {
-                let before = match hash.fold {
-                    true => V::zero().with_first(hash.sum.total()),
-                    false => hash.sum.reduce(),
-                };
-                self.blocks[0] = self.blocks[0].xor(before.reverse());
+                self.blocks[0] = self.blocks[0].xor(hash.sum.reduce().reverse());
                 _mm_setzero_si128()
             }
         }
@@ -362,8 +346,8 @@ impl<V: Vector> Line<V> {
         }
     }
 
-    /// Adds one more vector of a whole unit to its hash: multiplied in all lanes by the power that carries it to the same lane
-    /// of the next unit's first vector; or, if lanes are to be added up, in each by the one that carries it to lane 0.
+    /// Adds two more vectors of a whole unit to its hash, multiplied in all lanes by the power that carries them to the same
+    /// lane of the next unit's first vector.
     ///
     /// # Safety
     /// As for [`Line::hash`].
@@ -378,10 +362,7 @@ impl<V: Vector> Line<V> {
                 let place = hash.place + next;
                 let from = schedule.powers(V::LANES * (V::UNIT - place));
                 blocks[next] = self.blocks.get_unchecked(place).reverse();
-                powers[next] = match hash.fold {
-                    true => V::load(from),
-                    false => V::broadcast(_mm_loadu_si128(from.cast())),
-                };
+                powers[next] = V::broadcast(_mm_loadu_si128(from.cast()));
             }
             hash.sum.add_two(blocks, powers);
         }
@@ -440,6 +421,4 @@ pub(super) unsafe fn round<V: Vector, const N: usize>(
 struct Hashing<V> {
     place: usize,
     sum: Sum<V>,
-    /// Whether the lanes of a whole unit are added up.
-    fold: bool,
 }

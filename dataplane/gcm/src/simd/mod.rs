@@ -190,7 +190,7 @@ fn class<V: Vector, N: Vector>(text: usize) -> u8 {
     let (narrow, wide) = (blocks.div_ceil(N::LANES), blocks.div_ceil(V::LANES));
     if narrow <= NARROW {
         narrow as u8
-    } else if wide <= short::MOST {
+    } else if wide <= short::LONGEST {
         0x10 | wide as u8
     } else {
         LONG

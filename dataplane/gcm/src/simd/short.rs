@@ -13,7 +13,7 @@ use super::vector::{COUNTERS, Vector};
 use std::arch::x86_64::*;
 
 /// Vectors of a short packet at most.
-pub(super) const MOST: usize = 10;
+pub(super) const LONGEST: usize = 10;
 
 /// What a hash of nothing is multiplied by.
 static NO_POWERS: [[u8; 16]; POWERS] = [[0; 16]; POWERS];
@@ -55,7 +55,7 @@ impl<V: Vector, const N: usize> Pending<V, N> {
     /// in it; the schedules of this packet and the one before are there; the processor has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
-        const { assert!(N > 0 && N <= MOST) };
+        const { assert!(N > 0 && N <= LONGEST) };
         let Packet { schedule, aad: (aad, aad_len), text: (text, len), .. } = *packet;
         let width = 16 * V::LANES;
         // With the additional data's block, which is not there, in front of the text.

@@ -5,9 +5,6 @@
 
 use std::arch::x86_64::*;
 
-/// The longest unit, in vectors.
-pub(super) const MOST: usize = 8;
-
 /// A vector of [`LANES`](Vector::LANES) blocks of 16 bytes, block 0 first.
 pub(super) trait Vector: Copy {
     /// Blocks.
@@ -87,10 +84,10 @@ pub(super) const COUNTER: [u8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 
 
 /// Counter blocks 1, 2, 3, ..., whose nonce is zero: to be loaded is cheaper than to be computed.
 #[repr(align(64))]
-pub(super) struct Counters(pub(super) [[u8; 16]; 256]);
+pub(super) struct Counters(pub(super) [[u8; 16]; 640]);
 
 pub(super) static COUNTERS: Counters = {
-    let mut blocks = [[0; 16]; 256];
+    let mut blocks = [[0; 16]; 640];
     let mut place = 0;
     while place < blocks.len() {
         let [.., high, low] = (place as u32 + 1).to_be_bytes();
