@@ -133,6 +133,7 @@ const AHEAD: usize = 12;
 unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
     let count = jobs.len().min(BURST);
     let mut classes = Classes::new();
+    let mut present: u32 = 0;
     for (index, job) in jobs[..count].iter().enumerate() {
         if let Some(later) = jobs.get(index + AHEAD)
             && !std::ptr::eq(later.key, job.key)
@@ -140,14 +141,16 @@ unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u
         {
             schedule.prefetch(later.text.len() / 16 + 3);
         }
-        classes.0[index] = class::<V, N>(job.text.len());
+        let class = class::<V, N>(job.text.len());
+        classes.0[index] = class;
+        present |= 1 << class;
     }
-    let mut left = if count == 64 { u64::MAX } else { (1 << count) - 1 };
     let mut failed = 0;
-    while left != 0 {
-        let class = classes.0[left.trailing_zeros() as usize];
-        let mask = classes.of(class) & left;
-        left &= !mask;
+    // Always in the same order, which the processor learns.
+    while present != 0 {
+        let class = present.trailing_zeros() as u8;
+        present &= present - 1;
+        let mask = classes.of(class);
         // SAFETY: the class says how many vectors the packets make; the caller has the vectors' instructions.
         failed |= unsafe {
             match class {
@@ -156,14 +159,14 @@ unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u
                 3 => short::<N, 3, SEAL>(jobs, mask),
                 4 => short::<N, 4, SEAL>(jobs, mask),
                 5 => short::<N, 5, SEAL>(jobs, mask),
-                SHORT_WIDE_3 => short::<V, 3, SEAL>(jobs, mask),
-                SHORT_WIDE_4 => short::<V, 4, SEAL>(jobs, mask),
-                SHORT_WIDE_5 => short::<V, 5, SEAL>(jobs, mask),
-                SHORT_WIDE_6 => short::<V, 6, SEAL>(jobs, mask),
-                SHORT_WIDE_7 => short::<V, 7, SEAL>(jobs, mask),
-                SHORT_WIDE_8 => short::<V, 8, SEAL>(jobs, mask),
-                SHORT_WIDE_9 => short::<V, 9, SEAL>(jobs, mask),
-                SHORT_WIDE_10 => short::<V, 10, SEAL>(jobs, mask),
+                WIDE_3 => short::<V, 3, SEAL>(jobs, mask),
+                WIDE_4 => short::<V, 4, SEAL>(jobs, mask),
+                WIDE_5 => short::<V, 5, SEAL>(jobs, mask),
+                WIDE_6 => short::<V, 6, SEAL>(jobs, mask),
+                WIDE_7 => short::<V, 7, SEAL>(jobs, mask),
+                WIDE_8 => short::<V, 8, SEAL>(jobs, mask),
+                WIDE_9 => short::<V, 9, SEAL>(jobs, mask),
+                WIDE_10 => short::<V, 10, SEAL>(jobs, mask),
                 _ => long::<V, SEAL>(jobs, mask),
             }
         };
@@ -173,15 +176,18 @@ unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u
 
 /// Narrow vectors of a short packet at most.
 const NARROW: usize = 5;
-const SHORT_WIDE_3: u8 = 0x13;
-const SHORT_WIDE_4: u8 = 0x14;
-const SHORT_WIDE_5: u8 = 0x15;
-const SHORT_WIDE_6: u8 = 0x16;
-const SHORT_WIDE_7: u8 = 0x17;
-const SHORT_WIDE_8: u8 = 0x18;
-const SHORT_WIDE_9: u8 = 0x19;
-const SHORT_WIDE_10: u8 = 0x1A;
-const LONG: u8 = 0x20;
+/// What is added to the number of wide vectors for the class of a short packet.
+const WIDE: u8 = 8;
+const WIDE_3: u8 = WIDE + 3;
+const WIDE_4: u8 = WIDE + 4;
+const WIDE_5: u8 = WIDE + 5;
+const WIDE_6: u8 = WIDE + 6;
+const WIDE_7: u8 = WIDE + 7;
+const WIDE_8: u8 = WIDE + 8;
+const WIDE_9: u8 = WIDE + 9;
+const WIDE_10: u8 = WIDE + 10;
+/// Packets of any length.
+const LONG: u8 = 31;
 
 /// By which code a text of that many bytes is done.
 #[inline(always)]
@@ -191,7 +197,7 @@ fn class<V: Vector, N: Vector>(text: usize) -> u8 {
     if narrow <= NARROW {
         narrow as u8
     } else if wide <= short::LONGEST {
-        0x10 | wide as u8
+        WIDE + wide as u8
     } else {
         LONG
     }
@@ -202,6 +208,7 @@ fn class<V: Vector, N: Vector>(text: usize) -> u8 {
 struct Classes([u8; BURST]);
 
 impl Classes {
+    /// None is of any class.
     fn new() -> Classes {
         Classes([0; BURST])
     }

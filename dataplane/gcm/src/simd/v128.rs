@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) struct V128(__m128i);
 
 vector! {
-    V128, 1, 8, true, "aes,pclmulqdq,ssse3,sse4.1",
+    V128, 1, 6, false, "aes,pclmulqdq,ssse3,sse4.1",
     fn zero() -> V128 { V128(_mm_setzero_si128()) }
     fn broadcast(block: __m128i) -> V128 { V128(block) }
     fn load(from: *const u8) -> V128 {

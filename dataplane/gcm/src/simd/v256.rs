@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) struct V256(pub(super) __m256i);
 
 vector! {
-    V256, 2, 6, true, "avx2,vaes,vpclmulqdq",
+    V256, 2, 6, false, "avx2,vaes,vpclmulqdq",
     fn zero() -> V256 { V256(_mm256_setzero_si256()) }
     fn broadcast(block: __m128i) -> V256 { V256(_mm256_broadcastsi128_si256(block)) }
     fn load(from: *const u8) -> V256 {
