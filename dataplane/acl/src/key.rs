@@ -1,5 +1,7 @@
 //! What is looked up.
 
+use crate::layout::{PORTS_SEEN, V4, V6};
+
 /// The fields of an IPv4 packet, in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyV4 {
@@ -34,35 +36,49 @@ pub struct KeyV6 {
     pub has_ports: bool,
 }
 
-/// A key of either family, its addresses left-aligned in 128 bits.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Key {
-    pub(crate) source: u128,
-    pub(crate) destination: u128,
-    pub(crate) ports: Option<(u16, u16)>,
-    pub(crate) protocol: u8,
+/// A key as the row of words that trees and blocks are about: source, destination, both ports (the source's in the high
+/// half), protocol with [`PORTS_SEEN`].
+///
+/// Ports that cannot be seen may be any: a rule of certain ports asks for the bit, and a rule of every port matches all.
+pub(crate) trait Words<const N: usize> {
+    fn words(&self) -> [u32; N];
 }
 
-impl From<&KeyV4> for Key {
-    #[inline]
-    fn from(key: &KeyV4) -> Key {
-        Key {
-            source: u128::from(key.source) << 96,
-            destination: u128::from(key.destination) << 96,
-            ports: key.has_ports.then_some((key.source_port, key.destination_port)),
-            protocol: key.protocol,
-        }
+/// Two ports as one word.
+#[inline(always)]
+pub(crate) const fn both(source: u16, destination: u16) -> u32 {
+    (source as u32) << 16 | destination as u32
+}
+
+#[inline(always)]
+const fn protocol_word(protocol: u8, has_ports: bool) -> u32 {
+    (protocol as u32) | if has_ports { PORTS_SEEN } else { 0 }
+}
+
+/// The four words of an IPv6 address, the first bits first.
+#[inline(always)]
+pub(crate) const fn wide(address: u128) -> [u32; 4] {
+    [(address >> 96) as u32, (address >> 64) as u32, (address >> 32) as u32, address as u32]
+}
+
+impl Words<V4> for KeyV4 {
+    #[inline(always)]
+    fn words(&self) -> [u32; V4] {
+        [
+            self.source,
+            self.destination,
+            both(self.source_port, self.destination_port),
+            protocol_word(self.protocol, self.has_ports),
+        ]
     }
 }
 
-impl From<&KeyV6> for Key {
-    #[inline]
-    fn from(key: &KeyV6) -> Key {
-        Key {
-            source: key.source,
-            destination: key.destination,
-            ports: key.has_ports.then_some((key.source_port, key.destination_port)),
-            protocol: key.protocol,
-        }
+impl Words<V6> for KeyV6 {
+    #[inline(always)]
+    fn words(&self) -> [u32; V6] {
+        let [s0, s1, s2, s3] = wide(self.source);
+        let [d0, d1, d2, d3] = wide(self.destination);
+        let ports = both(self.source_port, self.destination_port);
+        [s0, s1, s2, s3, d0, d1, d2, d3, ports, protocol_word(self.protocol, self.has_ports)]
     }
 }

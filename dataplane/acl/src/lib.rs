@@ -3,18 +3,22 @@
 //! Pure. It knows selectors and actions, but no crypto map, no port and no packet: keys come ready-made. The control plane
 //! compiles, the data plane [verifies](Classifier::verify) the bytes once and looks up; what was verified cannot be made
 //! to read out of bounds or to loop by any key. [`Linear`] is the slow twin.
-#![forbid(unsafe_code)]
+//!
+//! The kernels of the look-up are `unsafe` where they use vectors; that is in `lookup::simd` alone.
+#![deny(unsafe_code)]
 
+mod classifier;
 mod compile;
-mod image;
 mod key;
+mod layout;
 mod linear;
+mod lookup;
 
 #[cfg(test)]
 mod tests;
 
+pub use classifier::{Classifier, VerifyError};
 pub use compile::{CompileError, Image, Limits, compile};
-pub use image::{Classifier, VerifyError};
 pub use key::{KeyV4, KeyV6};
 pub use linear::Linear;
 

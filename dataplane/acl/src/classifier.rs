@@ -1,0 +1,205 @@
+//! A verified image, ready for look-ups.
+
+use crate::key::Words;
+use crate::layout::{
+    ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LANES, LEVELS, Layout,
+    MAGIC, MORE, NONE, ROW, V4, V6, VERSION, action, number_row, protocol_row, rows,
+};
+use crate::lookup::{BURST, BackEnd, Tables};
+use crate::{Action, KeyV4, KeyV6, Verdict};
+use std::array::from_fn;
+
+/// Why bytes are no image. The fault is theirs who made the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Another magic number.
+    #[error("the bytes are no compiled access list")]
+    Magic,
+    /// Another version.
+    #[error("the compiled access list is of version {0}, not {VERSION}; run both planes from one build")]
+    Version(u32),
+    /// The parts do not add up to the whole.
+    #[error("the compiled access list is not as long as its header says")]
+    Length,
+    /// The header holds a value that it cannot hold.
+    #[error("the header of the compiled access list is malformed")]
+    Header,
+    /// A rule holds a value that it cannot hold.
+    #[error("rule {0} of the compiled access list is malformed")]
+    Rule(u32),
+    /// A node leads backwards or out of the image.
+    #[error("node {0} of the compiled access list is malformed")]
+    Node(u32),
+    /// A block holds rules that are not there, or goes on behind the end.
+    #[error("block {0} of the compiled access list is malformed")]
+    Block(u32),
+}
+
+/// A verified image, over whatever holds its bytes.
+#[derive(Debug)]
+pub struct Classifier<B> {
+    bytes: B,
+    layout: Layout,
+    back_end: BackEnd,
+}
+
+impl<B: AsRef<[u8]>> Classifier<B> {
+    /// Checks an image that may be anything, in time linear in its size, and takes it over. The bytes must not change
+    /// afterwards; should they, look-ups give wrong verdicts, and still end and stay inside.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify(bytes: B) -> Result<Classifier<B>, VerifyError> {
+        let layout = read_header(bytes.as_ref())?;
+        let classifier = Classifier { bytes, layout, back_end: BackEnd::best() };
+        for rule in 0..layout.rules {
+            classifier.action(rule).ok_or(VerifyError::Rule(rule as u32))?;
+        }
+        verify_family::<V4>(classifier.tables(0), layout.rules)?;
+        verify_family::<V6>(classifier.tables(1), layout.rules)?;
+        Ok(classifier)
+    }
+
+    /// The same, looked up by other instructions.
+    #[cfg(test)]
+    pub(crate) fn with(self, back_end: BackEnd) -> Classifier<B> {
+        Classifier { back_end, ..self }
+    }
+
+    /// Rules of the list.
+    pub const fn rules(&self) -> u32 {
+        self.layout.rules as u32
+    }
+
+    /// What holds the bytes.
+    pub const fn image(&self) -> &B {
+        &self.bytes
+    }
+
+    /// A verdict for each IPv4 key, as far as both slices go.
+    #[inline]
+    pub fn lookup_v4(&self, keys: &[KeyV4], verdicts: &mut [Verdict]) {
+        self.lookup::<KeyV4, V4>(0, keys, verdicts);
+    }
+
+    /// A verdict for each IPv6 key, as far as both slices go.
+    #[inline]
+    pub fn lookup_v6(&self, keys: &[KeyV6], verdicts: &mut [Verdict]) {
+        self.lookup::<KeyV6, V6>(1, keys, verdicts);
+    }
+
+    fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
+        let tables = self.tables(family);
+        for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
+            let mut words = [[0; N]; BURST];
+            let count = keys.len().min(verdicts.len());
+            for (words, key) in words.iter_mut().zip(&keys[..count]) {
+                *words = key.words();
+            }
+            let mut best = [NONE; BURST];
+            self.back_end.search(tables, &words[..count], &mut best);
+            for (verdict, rule) in verdicts.iter_mut().zip(best).take(count) {
+                *verdict = match self.action(rule as usize) {
+                    Some(action) => Verdict::new(rule, action),
+                    None => Verdict::NONE,
+                };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tables(&self, family: usize) -> Tables<'_> {
+        let Family { entries, blocks, ref ends, entries_at, blocks_at } = self.layout.families[family];
+        let bytes = self.bytes.as_ref();
+        let part = |at: usize, len: usize| bytes.get(at..at + len).unwrap_or_default();
+        let blocks = blocks * rows([V4, V6][family]) * ROW;
+        Tables {
+            ends,
+            entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
+            rows: part(blocks_at, blocks).as_chunks().0,
+        }
+    }
+
+    #[inline(always)]
+    fn action(&self, rule: usize) -> Option<Action> {
+        if rule >= self.layout.rules {
+            return None;
+        }
+        let at = HEADER_WORDS * 4 + rule * ACTION_BYTES;
+        let words = self.bytes.as_ref().get(at..)?.first_chunk::<ACTION_BYTES>()?;
+        let both = u64::from_le_bytes(*words);
+        match (both as u32, (both >> 32) as u32) {
+            (action::PROTECT, entry) => Some(Action::Protect(entry)),
+            (action::BYPASS, 0) => Some(Action::Bypass),
+            (action::DISCARD, 0) => Some(Action::Discard),
+            _ => None,
+        }
+    }
+}
+
+/// The parts of an image, from a header that may be anything: they make up the whole, and the levels are in order.
+fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
+    let header = image.first_chunk::<{ HEADER_WORDS * 4 }>().ok_or(VerifyError::Length)?;
+    let header: [u32; HEADER_WORDS] = from_fn(|word| u32::from_le_bytes(header.as_chunks().0[word]));
+    if header[0] != MAGIC {
+        return Err(VerifyError::Magic);
+    }
+    if header[1] != VERSION {
+        return Err(VerifyError::Version(header[1]));
+    }
+    let (families, _) = header[4..].as_chunks::<FAMILY_WORDS>();
+    let counts = from_fn(|family| {
+        let [entries, blocks, ends @ ..] = families[family];
+        (entries as usize, blocks as usize, ends)
+    });
+    let layout = Layout::new(header[2] as usize, counts);
+    if layout.bytes != image.len() {
+        return Err(VerifyError::Length);
+    }
+    let in_order = |family: &Family| {
+        family.ends.is_sorted()
+            && family.ends[0] as usize <= GROUPS
+            && family.ends[LEVELS - 1] as usize == family.entries
+    };
+    if layout.header() != header || !layout.families.iter().all(in_order) {
+        return Err(VerifyError::Header);
+    }
+    Ok(layout)
+}
+
+/// Every way ends at a block that is there, and every block's rules are there.
+fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<(), VerifyError> {
+    let blocks = tables.rows.chunks_exact(rows(N));
+    let count = blocks.len();
+    for (place, block) in blocks.enumerate() {
+        let word = |row: usize, lane: usize| u32::from_le_bytes(block[row].as_chunks().0[lane]);
+        let present = |lane| {
+            let number = word(number_row(N), lane);
+            number == NONE || (number as usize) < rules
+        };
+        let last = place + 1 == count;
+        if !(0..LANES).all(present) || (last && word(protocol_row(N), 0) & MORE != 0) {
+            return Err(VerifyError::Block(place as u32));
+        }
+    }
+    let mut level = 0;
+    for place in 0..tables.entries.len() {
+        while tables.ends[level] as usize <= place {
+            level += 1;
+        }
+        let entry = Entry(u64::from_le_bytes(tables.entries[place]));
+        let sound = if entry.is_leaf() {
+            entry == Entry::EMPTY || (entry.place() < count && entry.word() == 0)
+        } else {
+            let below =
+                tables.ends[level] as usize..tables.ends.get(level + 1).map_or(0, |&end| end as usize);
+            let bits = entry.low().count_ones();
+            let end = entry.place() as u64 + (1 << bits);
+            below.start <= entry.place() && end <= below.end as u64 && entry.word() < N
+        };
+        if !sound {
+            return Err(VerifyError::Node(place as u32));
+        }
+    }
+    Ok(())
+}

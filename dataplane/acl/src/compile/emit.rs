@@ -1,0 +1,125 @@
+//! Trees laid out as an image, level by level.
+
+use super::Image;
+use super::pattern::{NOTHING, Pattern};
+use super::tree::Tree;
+use crate::layout::{
+    Entry, HEADER_WORDS, LANES, LEVELS, Layout, MORE, NONE, ROW, action, number_row, ports_row, protocol_row,
+    rows,
+};
+use crate::{Action, Rule};
+
+/// One family, laid out.
+struct Laid {
+    entries: Vec<Entry>,
+    ends: [u32; LEVELS],
+    /// Rules of each leaf, and its first block.
+    leaves: Vec<(Vec<u32>, usize)>,
+    blocks: usize,
+}
+
+/// `None` if places run out.
+pub(super) fn emit<const A: usize, const B: usize>(
+    rules: &[Rule],
+    v4: &[Tree],
+    v4_patterns: &[Pattern<A>],
+    v6: &[Tree],
+    v6_patterns: &[Pattern<B>],
+) -> Option<Image> {
+    let (v4, v6) = (lay_out(v4, v4_patterns)?, lay_out(v6, v6_patterns)?);
+    let layout =
+        Layout::new(rules.len(), [&v4, &v6].map(|laid| (laid.entries.len(), laid.blocks, laid.ends)));
+    let mut image = Image::zeroed(layout.bytes);
+    let bytes = image.as_bytes_mut();
+    write(&mut bytes[..HEADER_WORDS * 4], layout.header());
+    write(&mut bytes[HEADER_WORDS * 4..], rules.iter().flat_map(|rule| stored(rule.action)));
+    let [family4, family6] = layout.families;
+    write(&mut bytes[family4.entries_at..], words(&v4.entries));
+    write_blocks(&mut bytes[family4.blocks_at..family6.entries_at], &v4, v4_patterns);
+    write(&mut bytes[family6.entries_at..], words(&v6.entries));
+    write_blocks(&mut bytes[family6.blocks_at..], &v6, v6_patterns);
+    Some(image)
+}
+
+fn write(bytes: &mut [u8], words: impl IntoIterator<Item = u32>) {
+    for (place, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+}
+
+fn words(entries: &[Entry]) -> impl Iterator<Item = u32> {
+    entries.iter().flat_map(|entry| [entry.0 as u32, (entry.0 >> 32) as u32])
+}
+
+fn stored(action: Action) -> [u32; 2] {
+    match action {
+        Action::Bypass => [action::BYPASS, 0],
+        Action::Discard => [action::DISCARD, 0],
+        Action::Protect(entry) => [action::PROTECT, entry],
+    }
+}
+
+fn lay_out<const N: usize>(roots: &[Tree], patterns: &[Pattern<N>]) -> Option<Laid> {
+    let mut laid = Laid { entries: Vec::new(), ends: [0; LEVELS], leaves: Vec::new(), blocks: 0 };
+    // The tables of a level: which child each entry is of, and the children.
+    let every: Vec<u32> = (0..roots.len() as u32).collect();
+    let mut tables: Vec<(&[u32], &[Tree])> = vec![(&every, roots)];
+    for end in &mut laid.ends {
+        let mut next = Vec::new();
+        let mut place = laid.entries.len() + tables.iter().map(|(table, _)| table.len()).sum::<usize>();
+        *end = place as u32;
+        for (table, children) in tables {
+            let mut of_child = Vec::with_capacity(children.len());
+            for child in children {
+                of_child.push(match child {
+                    Tree::Leaf(ids) if ids.is_empty() => Entry::EMPTY,
+                    Tree::Leaf(ids) => {
+                        let entry = Entry::leaf(patterns[ids[0] as usize].number, laid.blocks as u32);
+                        laid.leaves.push((ids.clone(), laid.blocks));
+                        laid.blocks += ids.len().div_ceil(LANES);
+                        entry
+                    }
+                    Tree::Node { word, mask, table, children } => {
+                        let entry = Entry::node(*mask, *word, place as u32);
+                        place += table.len();
+                        next.push((table.as_slice(), children.as_slice()));
+                        entry
+                    }
+                });
+                if place.max(laid.blocks) >= Entry::PLACES {
+                    return None;
+                }
+            }
+            laid.entries.extend(table.iter().map(|&child| of_child[child as usize]));
+        }
+        tables = next;
+    }
+    Some(laid)
+}
+
+fn write_blocks<const N: usize>(bytes: &mut [u8], laid: &Laid, patterns: &[Pattern<N>]) {
+    let (all, _) = bytes.as_chunks_mut::<ROW>();
+    let nothing = Pattern { number: NONE, value: [0; N], mask: [0; N], first: 0, extent: 0 };
+    for (ids, at) in &laid.leaves {
+        let last = ids.len().div_ceil(LANES) - 1;
+        for (place, ids) in ids.chunks(LANES).enumerate() {
+            let at = (at + place) * rows(N);
+            let block = &mut all[at..at + rows(N)];
+            for lane in 0..LANES {
+                let pattern = ids.get(lane).map(|&id| &patterns[id as usize]);
+                let protocol = pattern.map_or(NOTHING, Pattern::protocol);
+                let more = if lane == 0 && place < last { MORE } else { 0 };
+                let pattern = pattern.unwrap_or(&nothing);
+                let mut put = |row: usize, word: u32| block[row].as_chunks_mut().0[lane] = word.to_le_bytes();
+                for word in 0..N - 2 {
+                    put(2 * word, pattern.value[word]);
+                    put(2 * word + 1, pattern.mask[word]);
+                }
+                put(ports_row(N), pattern.first);
+                put(ports_row(N) + 1, pattern.extent);
+                put(protocol_row(N), protocol | more);
+                put(number_row(N), pattern.number);
+            }
+        }
+    }
+}

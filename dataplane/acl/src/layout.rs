@@ -1,0 +1,170 @@
+//! How an image lies in memory: little-endian 32-bit words, places instead of pointers, every part on a cache line.
+//!
+//! ```text
+//! header    magic, version, number of rules, 0; then of each family: entries, blocks, and where each level ends
+//! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry
+//! IPv4      entries, then blocks
+//! IPv6      entries, then blocks
+//! ```
+//!
+//! A key is a row of words: source, destination (one word each, or four), both ports, and the protocol with a bit that
+//! says whether ports can be seen. A rule is a ternary pattern over these words, and two ranges of ports.
+//!
+//! An **entry** is where a walk stands. It is a node (a mask, the key's word that the mask picks bits of, and the place
+//! of a table with an entry for each value of those bits), or a leaf (the number of its first rule, and its first
+//! block). The entries of level 0 are the roots, one for each group of rules; the table of a node lies in the level
+//! after its own, so a walk takes no more steps than there are levels.
+//!
+//! A **block** is eight rules, field by field, so that they are compared with a key at once: a row of eight values and a
+//! row of eight masks for each word of the addresses, the first ports, how many ports follow, the protocols, and the
+//! rules' numbers, ascending. A leaf is one block, or several in a row as the mark [`MORE`] says.
+
+use std::array::from_fn;
+
+pub(crate) const MAGIC: u32 = 0x4C43_4145;
+pub(crate) const VERSION: u32 = 3;
+/// Levels of entries at most, the roots' included.
+pub(crate) const LEVELS: usize = 24;
+/// Groups of rules at most.
+pub(crate) const GROUPS: usize = 8;
+/// Words of a family in the header: entries, blocks, ends of levels.
+pub(crate) const FAMILY_WORDS: usize = 2 + LEVELS;
+pub(crate) const HEADER_WORDS: usize = 64;
+pub(crate) const ACTION_BYTES: usize = 8;
+pub(crate) const ENTRY_BYTES: usize = 8;
+/// Bytes that every part is a multiple of.
+pub(crate) const LINE: usize = 64;
+/// Rules of a block.
+pub(crate) const LANES: usize = 8;
+/// Bytes of one row of a block.
+pub(crate) const ROW: usize = 4 * LANES;
+/// No rule.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// Words of an IPv4 key.
+pub(crate) const V4: usize = 4;
+/// Words of an IPv6 key.
+pub(crate) const V6: usize = 10;
+
+/// In the protocol word of a key: its ports can be seen.
+pub(crate) const PORTS_SEEN: u32 = 1 << 8;
+/// In the protocol word of a rule, and never in that of a key: nothing matches.
+pub(crate) const NEVER: u32 = 1 << 9;
+/// In the protocol word of a block's first rule, where no mask reaches: the leaf goes on in the block behind.
+pub(crate) const MORE: u32 = 1 << 15;
+
+/// Rows of a block over keys of `n` words.
+pub(crate) const fn rows(n: usize) -> usize {
+    2 * n
+}
+
+/// Where the row of the ports' beginnings is; that of their extents is behind it.
+pub(crate) const fn ports_row(n: usize) -> usize {
+    2 * n - 4
+}
+
+/// Where the row of protocols is.
+pub(crate) const fn protocol_row(n: usize) -> usize {
+    2 * n - 2
+}
+
+/// Where the row of numbers is.
+pub(crate) const fn number_row(n: usize) -> usize {
+    2 * n - 1
+}
+
+pub(crate) mod action {
+    pub(crate) const BYPASS: u32 = 0;
+    pub(crate) const DISCARD: u32 = 1;
+    pub(crate) const PROTECT: u32 = 2;
+}
+
+/// One place of a walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry(pub(crate) u64);
+
+impl Entry {
+    const LEAF: u64 = 1 << 63;
+    const PLACE_BITS: u32 = 27;
+    /// Places of tables and blocks are below.
+    pub(crate) const PLACES: usize = 1 << Entry::PLACE_BITS;
+    /// A leaf without rules.
+    pub(crate) const EMPTY: Entry = Entry::leaf(NONE, 0);
+
+    pub(crate) const fn node(mask: u32, word: usize, table: u32) -> Entry {
+        Entry((word as u64) << (32 + Entry::PLACE_BITS) | (table as u64) << 32 | mask as u64)
+    }
+
+    pub(crate) const fn leaf(first: u32, block: u32) -> Entry {
+        Entry(Entry::LEAF | (block as u64) << 32 | first as u64)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn is_leaf(self) -> bool {
+        self.0 & Entry::LEAF != 0
+    }
+
+    /// Of a node, which bits choose the way; of a leaf, its first rule.
+    #[inline(always)]
+    pub(crate) const fn low(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Of a node, where the table begins; of a leaf, its first block.
+    #[inline(always)]
+    pub(crate) const fn place(self) -> usize {
+        (self.0 >> 32) as usize & (Entry::PLACES - 1)
+    }
+
+    /// Of a node, the key's word.
+    #[inline(always)]
+    pub(crate) const fn word(self) -> usize {
+        (self.0 >> (32 + Entry::PLACE_BITS)) as usize & 15
+    }
+}
+
+/// Where a family's parts are, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    pub(crate) entries: usize,
+    pub(crate) blocks: usize,
+    /// Where each level ends, as places of entries.
+    pub(crate) ends: [u32; LEVELS],
+    pub(crate) entries_at: usize,
+    pub(crate) blocks_at: usize,
+}
+
+/// Where everything is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    pub(crate) rules: usize,
+    pub(crate) families: [Family; 2],
+    pub(crate) bytes: usize,
+}
+
+impl Layout {
+    /// From the numbers that the header gives. Numbers of 32 bits do not overflow here.
+    pub(crate) fn new(rules: usize, counts: [(usize, usize, [u32; LEVELS]); 2]) -> Layout {
+        let mut at = HEADER_WORDS * 4 + (rules * ACTION_BYTES).next_multiple_of(LINE);
+        let families = from_fn(|family| {
+            let (entries, blocks, ends) = counts[family];
+            let entries_at = at;
+            let blocks_at = entries_at + (entries * ENTRY_BYTES).next_multiple_of(LINE);
+            at = blocks_at + blocks * rows([V4, V6][family]) * ROW;
+            Family { entries, blocks, ends, entries_at, blocks_at }
+        });
+        Layout { rules, families, bytes: at }
+    }
+
+    pub(crate) fn header(&self) -> [u32; HEADER_WORDS] {
+        let mut header = [0; HEADER_WORDS];
+        header[..3].copy_from_slice(&[MAGIC, VERSION, self.rules as u32]);
+        let (families, _) = header[4..].as_chunks_mut::<FAMILY_WORDS>();
+        for (words, family) in families.iter_mut().zip(&self.families) {
+            words[0] = family.entries as u32;
+            words[1] = family.blocks as u32;
+            words[2..].copy_from_slice(&family.ends);
+        }
+        header
+    }
+}
