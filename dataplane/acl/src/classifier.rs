@@ -5,7 +5,7 @@ use crate::layout::{
     ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LANES, LEVELS, Layout,
     MAGIC, MORE, NONE, ROW, V4, V6, VERSION, action, number_row, protocol_row, rows,
 };
-use crate::lookup::{BURST, BackEnd, Tables};
+use crate::lookup::{BURST, BackEnd, Burst, Tables};
 use crate::{Action, KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
@@ -91,13 +91,13 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
         let tables = self.tables(family);
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            let mut words = [[0; N]; BURST];
             let count = keys.len().min(verdicts.len());
-            for (words, key) in words.iter_mut().zip(&keys[..count]) {
+            let mut burst = Burst { keys: [[0; N]; BURST], count };
+            for (words, key) in burst.keys.iter_mut().zip(&keys[..count]) {
                 *words = key.words();
             }
             let mut best = [NONE; BURST];
-            self.back_end.search(tables, &words[..count], &mut best);
+            self.back_end.search(tables, &burst, &mut best);
             for (verdict, rule) in verdicts.iter_mut().zip(best).take(count) {
                 *verdict = match self.action(rule as usize) {
                     Some(action) => Verdict::new(rule, action),
@@ -189,7 +189,7 @@ fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<(),
         }
         let entry = Entry(u64::from_le_bytes(tables.entries[place]));
         let sound = if entry.is_leaf() {
-            entry == Entry::EMPTY || (entry.place() < count && entry.word() == 0)
+            entry == Entry::EMPTY || (entry.place() < count && entry.word() <= 1)
         } else {
             let below =
                 tables.ends[level] as usize..tables.ends.get(level + 1).map_or(0, |&end| end as usize);

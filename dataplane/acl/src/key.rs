@@ -4,6 +4,8 @@ use crate::layout::{PORTS_SEEN, V4, V6};
 
 /// The fields of an IPv4 packet, in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+// In the order of `Words`, so that these are read at once.
+#[repr(C)]
 pub struct KeyV4 {
     /// Source address.
     pub source: u32,
@@ -36,7 +38,7 @@ pub struct KeyV6 {
     pub has_ports: bool,
 }
 
-/// A key as the row of words that trees and blocks are about: source, destination, both ports (the source's in the high
+/// A key as the row of words that trees and blocks are about: source, destination, both ports (the destination's in the high
 /// half), protocol with [`PORTS_SEEN`].
 ///
 /// Ports that cannot be seen may be any: a rule of certain ports asks for the bit, and a rule of every port matches all.
@@ -47,12 +49,12 @@ pub(crate) trait Words<const N: usize> {
 /// Two ports as one word.
 #[inline(always)]
 pub(crate) const fn both(source: u16, destination: u16) -> u32 {
-    (source as u32) << 16 | destination as u32
+    (destination as u32) << 16 | source as u32
 }
 
 #[inline(always)]
 const fn protocol_word(protocol: u8, has_ports: bool) -> u32 {
-    (protocol as u32) | if has_ports { PORTS_SEEN } else { 0 }
+    (protocol as u32) | (has_ports as u32) << PORTS_SEEN.trailing_zeros()
 }
 
 /// The four words of an IPv6 address, the first bits first.

@@ -86,22 +86,31 @@ pub(crate) struct Entry(pub(crate) u64);
 impl Entry {
     const LEAF: u64 = 1 << 63;
     const PLACE_BITS: u32 = 27;
+    const LONG: u64 = 1 << (32 + Entry::PLACE_BITS);
     /// Places of tables and blocks are below.
     pub(crate) const PLACES: usize = 1 << Entry::PLACE_BITS;
     /// A leaf without rules.
-    pub(crate) const EMPTY: Entry = Entry::leaf(NONE, 0);
+    pub(crate) const EMPTY: Entry = Entry::leaf(NONE, 0, false);
 
     pub(crate) const fn node(mask: u32, word: usize, table: u32) -> Entry {
         Entry((word as u64) << (32 + Entry::PLACE_BITS) | (table as u64) << 32 | mask as u64)
     }
 
-    pub(crate) const fn leaf(first: u32, block: u32) -> Entry {
-        Entry(Entry::LEAF | (block as u64) << 32 | first as u64)
+    /// `long` says that the leaf is more than one block.
+    pub(crate) const fn leaf(first: u32, block: u32, long: bool) -> Entry {
+        let long = if long { Entry::LONG } else { 0 };
+        Entry(Entry::LEAF | long | (block as u64) << 32 | first as u64)
     }
 
     #[inline(always)]
     pub(crate) const fn is_leaf(self) -> bool {
         self.0 & Entry::LEAF != 0
+    }
+
+    /// Of a leaf, whether there are more blocks than one.
+    #[inline(always)]
+    pub(crate) const fn is_long(self) -> bool {
+        self.0 & Entry::LONG != 0
     }
 
     /// Of a node, which bits choose the way; of a leaf, its first rule.

@@ -74,7 +74,11 @@ fn lay_out<const N: usize>(roots: &[Tree], patterns: &[Pattern<N>]) -> Option<La
                 of_child.push(match child {
                     Tree::Leaf(ids) if ids.is_empty() => Entry::EMPTY,
                     Tree::Leaf(ids) => {
-                        let entry = Entry::leaf(patterns[ids[0] as usize].number, laid.blocks as u32);
+                        let entry = Entry::leaf(
+                            patterns[ids[0] as usize].number,
+                            laid.blocks as u32,
+                            ids.len() > LANES,
+                        );
                         laid.leaves.push((ids.clone(), laid.blocks));
                         laid.blocks += ids.len().div_ceil(LANES);
                         entry

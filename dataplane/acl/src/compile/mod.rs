@@ -1,8 +1,9 @@
 //! From rules to an image.
 //!
-//! [`pattern`] turns rules into words, [`plan`] parts them into groups, [`tree`] grows a tree over each group, cutting
-//! as [`cut`] says, and [`emit`] lays everything out.
+//! [`pattern`] turns rules into words, [`plan`] parts them into groups by what look-ups [`cost`], [`tree`] grows a tree over
+//! each group, cutting as [`cut`] says, and [`emit`] lays everything out.
 
+mod cost;
 mod cut;
 mod emit;
 mod pattern;

@@ -1,18 +1,23 @@
 //! How rules are parted into groups, a tree for each.
 //!
 //! A rule that leaves an address open would be copied all over a tree that cuts that address. So rules that leave the
-//! source, the destination or both open may have trees of their own, as far as one walk more costs less than the
-//! copies. Which parting is best depends on the rules: each is tried, and what it costs is counted.
+//! source, the destination, both or neither open are four kinds, and each may have a tree of its own. A tree more is a
+//! walk more, so kinds are joined as long as that makes look-ups cheaper: the trees are grown, and what keys that match
+//! one rule or another would cost is counted.
 
+use super::cost::{Trial, cost, trials};
 use super::pattern::Pattern;
 use super::tree::{Tree, grow};
 use rayon::prelude::*;
 
-/// Groups by how many bits of source and of destination a rule asks for.
-#[derive(Clone, Copy, Debug)]
-struct Parting {
-    source: u32,
-    destination: u32,
+/// Bits below which an address counts as open.
+const OPEN_BELOW: u32 = 8;
+
+/// Rules of one or more kinds, their tree, and how the keys that are tried fare in it.
+struct Group {
+    ids: Vec<u32>,
+    tree: Tree,
+    trial: Trial,
 }
 
 /// Trees over all patterns, that hold about `copies` of them at most.
@@ -20,71 +25,63 @@ pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize) -> 
     if patterns.is_empty() {
         return Vec::new();
     }
-    let partings: &[Parting] =
-        &[Parting { source: 0, destination: 0 }, Parting { source: 1, destination: 1 }];
-    let forests = partings.par_iter().map(|&parting| {
-        let groups = part::<N>(patterns, parting);
-        let trees: Vec<Tree> = groups
-            .into_par_iter()
-            .map(|ids| {
-                let share = (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
-                grow(patterns, ids, share, 0)
-            })
-            .collect();
-        (cost(&trees, patterns), trees)
-    });
-    let all: Vec<(f64, Vec<Tree>)> = forests.collect();
-    all.into_iter().reduce(|a, b| if b.0 < a.0 { b } else { a }).map(|(_, trees)| trees).unwrap_or_default()
-}
-
-/// The groups of a parting, those of most rules first.
-fn part<const N: usize>(patterns: &[Pattern<N>], parting: Parting) -> Vec<Vec<u32>> {
-    let mut groups = vec![Vec::new(); 4];
-    let half = (N - 2) / 2;
-    for (id, pattern) in patterns.iter().enumerate() {
-        let bits = |words: &[u32]| words.iter().map(|mask| mask.count_ones()).sum::<u32>();
-        let (source, destination) = (bits(&pattern.mask[..half]), bits(&pattern.mask[half..N - 2]));
-        let group = usize::from(source < parting.source) * 2 + usize::from(destination < parting.destination);
-        groups[group].push(id as u32);
-    }
-    groups.retain(|group| !group.is_empty());
-    groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
-    groups
-}
-
-/// Keys that are tried.
-const TRIED: usize = 2048;
-
-/// What a look-up costs, about, in clocks: of keys that match one rule or another.
-fn cost<const N: usize>(trees: &[Tree], patterns: &[Pattern<N>]) -> f64 {
-    let step = patterns.len().div_ceil(TRIED).max(1);
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut total = 0.0;
-    let mut tried = 0;
-    for pattern in patterns.iter().step_by(step) {
-        let key = pattern.some_key(&mut random);
-        tried += 1;
-        let mut best = u32::MAX;
-        for tree in trees {
-            total += 6.0;
-            let mut at = tree;
-            while let Tree::Node { word, mask, table, children } = at {
-                total += 5.0;
-                at = &children[table[super::cut::pick(key[*word], *mask) as usize] as usize];
-            }
-            let Tree::Leaf(ids) = at else { continue };
-            for block in ids.chunks(crate::layout::LANES) {
-                let number = |id: u32| patterns[id as usize].number;
-                if number(block[0]) > best {
-                    break;
+    let keys = trials(patterns);
+    let group = |ids: Vec<u32>| {
+        let share = (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
+        let tree = grow(patterns, ids.clone(), share, 0);
+        let trial = Trial::new(&tree, patterns, &keys);
+        Group { ids, tree, trial }
+    };
+    let mut groups: Vec<Group> = kinds(patterns).into_par_iter().map(group).collect();
+    // Two joined, and where they were.
+    let join = |groups: &[Group], (a, b): (usize, usize)| {
+        let mut ids = [groups[a].ids.as_slice(), &groups[b].ids].concat();
+        ids.sort_unstable();
+        group(ids)
+    };
+    let mut joined: Vec<((usize, usize), Group)> = Vec::new();
+    let mut least = cost(&groups.iter().map(|group| &group.trial).collect::<Vec<_>>());
+    loop {
+        let pairs: Vec<(usize, usize)> =
+            (1..groups.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
+        let missing: Vec<_> =
+            pairs.into_iter().filter(|pair| joined.iter().all(|(known, _)| known != pair)).collect();
+        joined.par_extend(missing.into_par_iter().map(|pair| (pair, join(&groups, pair))));
+        joined.sort_by_key(|(pair, _)| *pair);
+        let costs = joined.iter().enumerate().map(|(place, ((a, b), group))| {
+            let mut all = vec![&group.trial];
+            all.extend((0..groups.len()).filter(|at| at != a && at != b).map(|at| &groups[at].trial));
+            (cost(&all), place)
+        });
+        match costs.reduce(|a, b| if b.0 < a.0 { b } else { a }) {
+            Some((cost, place)) if cost < least => {
+                least = cost;
+                let ((a, b), group) = joined.swap_remove(place);
+                // The joint group takes the first's place; the pairs of the others stand, where they are now.
+                joined.retain(|((c, d), _)| ![*c, *d].iter().any(|at| *at == a || *at == b));
+                for ((c, d), _) in &mut joined {
+                    *c -= usize::from(*c > b);
+                    *d -= usize::from(*d > b);
                 }
-                total += 10.0;
-                if let Some(&id) = block.iter().find(|&&id| patterns[id as usize].matches(&key)) {
-                    best = best.min(number(id));
-                    break;
-                }
+                groups.remove(b);
+                groups[a] = group;
             }
+            _ => break,
         }
     }
-    total / f64::from(tried.max(1))
+    groups.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
+    groups.into_iter().map(|group| group.tree).collect()
+}
+
+/// The rules by what they leave open.
+fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
+    let mut kinds = vec![Vec::new(); 4];
+    let half = (N - 2) / 2;
+    for (id, pattern) in patterns.iter().enumerate() {
+        let open = |words: &[u32]| words.iter().map(|mask| mask.count_ones()).sum::<u32>() < OPEN_BELOW;
+        let (source, destination) = (open(&pattern.mask[..half]), open(&pattern.mask[half..N - 2]));
+        kinds[usize::from(source) * 2 + usize::from(destination)].push(id as u32);
+    }
+    kinds.retain(|kind| !kind.is_empty());
+    kinds
 }

@@ -18,6 +18,25 @@ pub(crate) const BURST: usize = 32;
 /// A block, or one row of one.
 pub(crate) type Row = [u8; ROW];
 
+/// Rows of blocks that stay near the core by themselves; of more, they are asked for in time.
+const NEAR: usize = (256 << 10) / ROW;
+/// All places of a burst.
+const EVERY: [u8; BURST] = {
+    let mut every = [0; BURST];
+    let mut place = 0;
+    while place < BURST {
+        every[place] = place as u8;
+        place += 1;
+    }
+    every
+};
+/// Keys side by side.
+pub(crate) struct Burst<const N: usize> {
+    pub(crate) keys: [[u32; N]; BURST],
+    /// How many are there.
+    pub(crate) count: usize,
+}
+
 /// The tables of one family.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
@@ -55,13 +74,13 @@ impl BackEnd {
     pub(crate) fn search<const N: usize>(
         self,
         tables: Tables<'_>,
-        keys: &[[u32; N]],
+        burst: &Burst<N>,
         best: &mut [u32; BURST],
     ) {
         match self {
-            BackEnd::Portable => search(Portable, tables, keys, best),
+            BackEnd::Portable => search(Portable, tables, burst, best),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.search(tables, keys, best),
+            BackEnd::Simd(width) => width.search(tables, burst, best),
         }
     }
 }
@@ -75,97 +94,135 @@ trait Kernel: Copy {
     fn compare<const N: usize>(self, block: &[Row], key: &[u32; N]) -> u32;
 
     /// Asks for a block that will be compared soon.
-    fn prefetch(self, block: &[Row]);
+    fn prefetch<const N: usize>(self, block: &[Row]);
 }
 
 #[inline(always)]
 fn search<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
-    keys: &[[u32; N]],
+    burst: &Burst<N>,
     best: &mut [u32; BURST],
 ) {
-    let count = keys.len().min(BURST);
-    let keys = &keys[..count];
     let roots = (tables.ends[0] as usize).min(tables.entries.len());
     for &root in &tables.entries[..roots] {
-        let leaves = walk(kernel, tables, keys, Entry(u64::from_le_bytes(root)));
-        scan(kernel, tables.rows, keys, &leaves, best);
+        let root = Entry(u64::from_le_bytes(root));
+        let mut at = [root; BURST];
+        if !root.is_leaf() {
+            walk(kernel, tables, burst, &mut at);
+        }
+        scan(kernel, tables.rows, burst, &at, best);
     }
 }
 
-/// Where each key's walk from a root ends.
+/// Where a key gets to from a node.
 #[inline(always)]
-fn walk<K: Kernel, const N: usize>(
+fn step<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
-    keys: &[[u32; N]],
-    root: Entry,
-) -> [Entry; BURST] {
-    let mut at = [root; BURST];
-    if root.is_leaf() {
-        return at;
+    key: &[u32; N],
+    entry: Entry,
+) -> Option<Entry> {
+    let picked = kernel.pick(key[entry.word().min(N - 1)], entry.low());
+    tables.entries.get(entry.place() + picked as usize).map(|next| Entry(u64::from_le_bytes(*next)))
+}
+
+/// Takes each key from the root, which is a node, to a leaf.
+#[inline(always)]
+fn walk<K: Kernel, const N: usize>(kernel: K, tables: Tables<'_>, burst: &Burst<N>, at: &mut [Entry; BURST]) {
+    let mut list = [0_u8; BURST];
+    let mut count = 0;
+    let root = at[0];
+    for slot in 0..burst.count.min(BURST) {
+        let next = step(kernel, tables, &burst.keys[slot], root).unwrap_or(Entry::EMPTY);
+        at[slot] = next;
+        list[count % BURST] = slot as u8;
+        count += usize::from(!next.is_leaf());
     }
-    let mut list: [u8; BURST] = std::array::from_fn(|index| index as u8);
-    let mut count = keys.len();
-    for _ in 0..LEVELS {
+    for _ in 2..LEVELS {
         let mut more = 0;
         for place in 0..count {
-            let index = list[place];
-            let entry = &mut at[usize::from(index) % BURST];
-            let (Some(key), mask) = (keys.get(usize::from(index)), entry.low()) else { break };
-            let word = key.get(entry.word()).copied().unwrap_or(0);
-            let next = tables.entries.get(entry.place() + kernel.pick(word, mask) as usize);
-            *entry = next.map_or(Entry::EMPTY, |next| Entry(u64::from_le_bytes(*next)));
+            let index = list[place % BURST];
+            let slot = usize::from(index) % BURST;
+            let next = step(kernel, tables, &burst.keys[slot], at[slot]).unwrap_or(Entry::EMPTY);
+            at[slot] = next;
             list[more % BURST] = index;
-            more += usize::from(!entry.is_leaf());
+            more += usize::from(!next.is_leaf());
         }
         count = more;
         if count == 0 {
             break;
         }
     }
-    at
 }
 
-/// Compares each key with the blocks of its leaf, until a rule matches or none can be before the best that is known.
+/// Compares each key with the blocks of its leaf, until a rule matches; but not where all its rules are behind the best
+/// that is known.
 #[inline(always)]
 fn scan<K: Kernel, const N: usize>(
     kernel: K,
-    all: &[Row],
-    keys: &[[u32; N]],
+    rows: &[Row],
+    burst: &Burst<N>,
     leaves: &[Entry; BURST],
     best: &mut [u32; BURST],
 ) {
-    let mut list = [0_u8; BURST];
-    let mut blocks = [0_u32; BURST];
+    let mut list = EVERY;
     let mut count = 0;
-    for (index, (entry, best)) in leaves.iter().zip(&*best).take(keys.len()).enumerate() {
-        let block = entry.place();
-        kernel.prefetch(all.get(block * rows(N)..(block + 1) * rows(N)).unwrap_or_default());
-        blocks[index] = block as u32;
-        list[count % BURST] = index as u8;
-        count += usize::from(entry.is_leaf() && entry.low() < *best);
+    let far = rows.len() > NEAR;
+    for slot in 0..burst.count.min(BURST) {
+        let leaf = leaves[slot];
+        list[count % BURST] = slot as u8;
+        count += usize::from(leaf.is_leaf() & (leaf.low() < best[slot]));
+        if far && let Some(block) = block::<N>(rows, leaf.place()) {
+            kernel.prefetch::<N>(block);
+        }
     }
-    // Each round is a block further on.
+    // Most leaves are one block.
+    let mut longer = 0;
+    for place in 0..count {
+        let index = list[place % BURST];
+        let slot = usize::from(index) % BURST;
+        let Some(block) = block::<N>(rows, leaves[slot].place()) else { break };
+        let found = first_of(kernel, block, &burst.keys[slot]);
+        best[slot] = best[slot].min(found);
+        list[longer % BURST] = index;
+        longer += usize::from(leaves[slot].is_long() & (found == NONE));
+    }
+    // The others go on in rounds, a block further on in each.
+    let mut count = longer;
+    let mut round = 1;
     while count > 0 {
         let mut more = 0;
         for place in 0..count {
-            let index = list[place];
+            let index = list[place % BURST];
             let slot = usize::from(index) % BURST;
-            let at = blocks[slot] as usize * rows(N);
-            let (Some(key), Some(block)) = (keys.get(slot), all.get(at..at + rows(N))) else { continue };
-            let matching = kernel.compare(block, key);
-            let (numbers, _) = block[number_row(N)].as_chunks::<4>();
-            let number = |lane: usize| u32::from_le_bytes(numbers[lane % LANES]);
-            let found = if matching == 0 { NONE } else { number(matching.trailing_zeros() as usize) };
-            best[slot] = best[slot].min(found);
-            blocks[slot] += 1;
+            let Some(block) = block::<N>(rows, leaves[slot].place() + round) else { break };
+            best[slot] = best[slot].min(first_of(kernel, block, &burst.keys[slot]));
             list[more % BURST] = index;
-            let [low, high, ..] = block[protocol_row(N)];
-            let goes_on = u32::from(u16::from_le_bytes([low, high])) & MORE != 0;
-            more += usize::from(goes_on & (number(LANES - 1) < best[slot]));
+            let last = word(&block[number_row(N)], LANES - 1);
+            let goes_on = word(&block[protocol_row(N)], 0) & MORE != 0;
+            more += usize::from(goes_on & (last < best[slot]));
         }
         count = more;
+        round += 1;
     }
+}
+
+/// The number of the first rule of a block that matches, or [`NONE`].
+#[inline(always)]
+fn first_of<K: Kernel, const N: usize>(kernel: K, block: &[Row], key: &[u32; N]) -> u32 {
+    let matching = kernel.compare(block, key);
+    let nothing = u32::from(matching == 0).wrapping_neg();
+    word(&block[number_row(N)], matching.trailing_zeros() as usize % LANES) | nothing
+}
+
+#[inline(always)]
+fn word(row: &Row, lane: usize) -> u32 {
+    u32::from_le_bytes(row.as_chunks().0[lane])
+}
+
+#[inline(always)]
+fn block<const N: usize>(all: &[Row], place: usize) -> Option<&[Row]> {
+    let at = place * rows(N);
+    all.get(at..at + rows(N))
 }

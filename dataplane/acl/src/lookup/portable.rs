@@ -45,5 +45,5 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: &[Row]) {}
+    fn prefetch<const N: usize>(self, _: &[Row]) {}
 }

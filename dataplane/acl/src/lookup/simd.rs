@@ -3,7 +3,7 @@
 //! What is compiled for instructions that a processor may lack is reached only through [`Width`], which is made only
 //! where they are.
 
-use super::{BURST, Kernel, Row, Tables, search};
+use super::{BURST, Burst, Kernel, Row, Tables, search};
 use crate::layout::{ports_row, protocol_row, rows};
 use std::arch::x86_64::*;
 
@@ -33,27 +33,27 @@ impl Width {
     pub(crate) fn search<const N: usize>(
         self,
         tables: Tables<'_>,
-        keys: &[[u32; N]],
+        burst: &Burst<N>,
         best: &mut [u32; BURST],
     ) {
         // SAFETY: the width was made, so the processor has its instructions.
         unsafe {
             match self.0 {
-                Lanes::Avx2 => search_avx2(tables, keys, best),
-                Lanes::Avx512 => search_avx512(tables, keys, best),
+                Lanes::Avx2 => search_avx2(tables, burst, best),
+                Lanes::Avx512 => search_avx512(tables, burst, best),
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn search_avx2<const N: usize>(tables: Tables<'_>, keys: &[[u32; N]], best: &mut [u32; BURST]) {
-    search(Avx2, tables, keys, best);
+fn search_avx2<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
+    search(Avx2, tables, burst, best);
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,avx512f,avx512bw,avx512vl")]
-fn search_avx512<const N: usize>(tables: Tables<'_>, keys: &[[u32; N]], best: &mut [u32; BURST]) {
-    search(Avx512, tables, keys, best);
+fn search_avx512<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
+    search(Avx512, tables, burst, best);
 }
 
 /// Used in [`search_avx2`] alone.
@@ -65,10 +65,12 @@ struct Avx2;
 struct Avx512;
 
 #[inline(always)]
-fn prefetch(block: &[Row]) {
-    for row in block.iter().step_by(2) {
+fn prefetch<const N: usize>(block: &[Row]) {
+    // Two rows are a line.
+    let Some(block) = block.get(..rows(N)) else { return };
+    for line in 0..N {
         // SAFETY: a prefetch touches nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(block[2 * line].as_ptr().cast()) }
     }
 }
 
@@ -110,8 +112,8 @@ impl Kernel for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, block: &[Row]) {
-        prefetch(block);
+    fn prefetch<const N: usize>(self, block: &[Row]) {
+        prefetch::<N>(block);
     }
 }
 
@@ -152,7 +154,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, block: &[Row]) {
-        prefetch(block);
+    fn prefetch<const N: usize>(self, block: &[Row]) {
+        prefetch::<N>(block);
     }
 }

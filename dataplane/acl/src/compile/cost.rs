@@ -1,0 +1,108 @@
+//! What look-ups in trees cost, in about clocks of a processor of 2023: enough to choose between trees, not to foretell.
+
+use super::cut;
+use super::pattern::Pattern;
+use super::tree::Tree;
+use crate::layout::{ENTRY_BYTES, LANES, NONE, ROW, rows};
+
+/// Keys that are tried at most.
+const TRIED: usize = 1024;
+
+/// A tree's own share of a burst.
+const TREE: f64 = 4.0;
+/// The first level of a walk: all keys take the same node.
+const FIRST: f64 = 3.5;
+/// A further level.
+const LEVEL: f64 = 8.0;
+/// A leaf's first block.
+const BLOCK: f64 = 10.0;
+/// A further block.
+const FURTHER: f64 = 14.0;
+/// What a level and a block cost more when the trees take more bytes than that.
+const DISTANCES: [(usize, f64, f64); 2] = [(64 << 10, 2.0, 3.0), (1 << 20, 6.0, 16.0)];
+
+/// Keys that match one rule or another.
+pub(super) fn trials<const N: usize>(patterns: &[Pattern<N>]) -> Vec<[u32; N]> {
+    let mut state = 1;
+    let step = patterns.len().div_ceil(TRIED).max(1);
+    patterns.iter().step_by(step).map(|pattern| pattern.some_key(&mut state)).collect()
+}
+
+/// How each key fares in a tree.
+pub(super) struct Trial {
+    bytes: usize,
+    outcomes: Vec<Outcome>,
+}
+
+struct Outcome {
+    levels: u32,
+    /// Blocks that are compared.
+    blocks: u32,
+    /// The leaf's first rule.
+    first: u32,
+    /// The rule that matches.
+    found: u32,
+}
+
+impl Trial {
+    pub(super) fn new<const N: usize>(tree: &Tree, patterns: &[Pattern<N>], keys: &[[u32; N]]) -> Trial {
+        let outcome = |key: &[u32; N]| {
+            let (mut at, mut levels) = (tree, 0);
+            while let Tree::Node { word, mask, table, children } = at {
+                levels += 1;
+                at = &children[table[cut::pick(key[*word], *mask) as usize] as usize];
+            }
+            let Tree::Leaf(ids) = at else { return Outcome { levels, blocks: 0, first: NONE, found: NONE } };
+            let number = |id: &u32| patterns[*id as usize].number;
+            let place = ids.iter().position(|id| patterns[*id as usize].matches(key));
+            let compared = place.map_or(ids.len(), |place| place + 1);
+            Outcome {
+                levels,
+                blocks: compared.div_ceil(LANES) as u32,
+                first: ids.first().map_or(NONE, number),
+                found: place.map_or(NONE, |place| number(&ids[place])),
+            }
+        };
+        Trial { bytes: bytes::<N>(tree), outcomes: keys.iter().map(outcome).collect() }
+    }
+}
+
+/// What a tree takes in the image.
+fn bytes<const N: usize>(tree: &Tree) -> usize {
+    match tree {
+        Tree::Leaf(ids) => ids.len().div_ceil(LANES) * rows(N) * ROW,
+        Tree::Node { table, children, .. } => {
+            table.len() * ENTRY_BYTES + children.iter().map(bytes::<N>).sum::<usize>()
+        }
+    }
+}
+
+/// Clocks of a look-up in all of these trees, on average.
+pub(super) fn cost(trials: &[&Trial]) -> f64 {
+    let bytes = trials.iter().map(|trial| trial.bytes).sum::<usize>();
+    let (mut level, mut block) = (0.0, 0.0);
+    for (beyond, more_level, more_block) in DISTANCES {
+        if bytes > beyond {
+            level += more_level;
+            block += more_block;
+        }
+    }
+    let mut order: Vec<&&Trial> = trials.iter().collect();
+    order.sort_by_key(|trial| std::cmp::Reverse(trial.bytes));
+    let keys = order.first().map_or(0, |trial| trial.outcomes.len());
+    let mut total = 0.0;
+    for key in 0..keys {
+        let mut best = NONE;
+        for Outcome { levels, blocks, first, found } in order.iter().map(|trial| &trial.outcomes[key]) {
+            total += TREE + f64::from(*levels) * level;
+            if *levels > 0 {
+                total += FIRST + f64::from(levels - 1) * LEVEL;
+            }
+            if *first < best && *blocks > 0 {
+                total += BLOCK + f64::from(blocks - 1) * FURTHER + f64::from(*blocks) * block;
+                best = best.min(*found);
+            }
+        }
+    }
+    total / keys.max(1) as f64
+}
