@@ -106,7 +106,7 @@ fn greedy(all: Vec<Asked>, candidates: u32, bits: u32, most: usize, leaf: f64) -
         let judged = (0..32).filter(|bit| (candidates & !mask) >> bit & 1 != 0 && totals[*bit] <= most);
         let figures = judged.map(|bit| {
             let copies = totals[bit] as f64 / count as f64;
-            (efforts[bit] / start * copies.sqrt(), bit)
+            (efforts[bit] / start * copies.sqrt().sqrt(), bit)
         });
         let Some((next, bit)) = figures.reduce(|a, b| if b.0 < a.0 { b } else { a }) else { break };
         if next > figure * WORTH {

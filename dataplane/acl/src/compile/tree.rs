@@ -10,6 +10,8 @@ use std::collections::HashMap;
 pub(super) const COPIES: usize = 8;
 /// Below so many rules, a node's children are grown one after the other.
 const ALONE: usize = 512;
+/// So few rules are a leaf: a second block now and then is cheaper than a level for all.
+const ENOUGH: usize = 2 * LANES;
 /// Leaves that have room, among those that the next one is tried with.
 const OPEN: usize = 4;
 
@@ -35,7 +37,7 @@ pub(super) fn grow<const N: usize>(
     copies: usize,
     level: usize,
 ) -> Tree {
-    if ids.len() <= LANES || level + 1 >= LEVELS {
+    if ids.len() <= ENOUGH || level + 1 >= LEVELS {
         return Tree::Leaf(ids);
     }
     let Some(cut) = cut::choose(patterns, &ids, copies) else { return Tree::Leaf(ids) };

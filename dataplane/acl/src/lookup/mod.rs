@@ -133,10 +133,11 @@ fn walk<K: Kernel, const N: usize>(kernel: K, tables: Tables<'_>, burst: &Burst<
     let mut list = [0_u8; BURST];
     let mut count = 0;
     let root = at[0];
-    for slot in 0..burst.count.min(BURST) {
+    for index in 0..burst.count as u8 {
+        let slot = usize::from(index) % BURST;
         let next = step(kernel, tables, &burst.keys[slot], root).unwrap_or(Entry::EMPTY);
         at[slot] = next;
-        list[count % BURST] = slot as u8;
+        list[count % BURST] = index;
         count += usize::from(!next.is_leaf());
     }
     for _ in 2..LEVELS {
