@@ -52,8 +52,8 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     pub fn verify(bytes: B) -> Result<Classifier<B>, VerifyError> {
         let layout = read_header(bytes.as_ref())?;
         let classifier = Classifier { bytes, layout, back_end: BackEnd::best() };
-        for rule in 0..layout.rules {
-            classifier.action(rule).ok_or(VerifyError::Rule(rule as u32))?;
+        for rule in 0..layout.rules as u32 {
+            classifier.action(rule).ok_or(VerifyError::Rule(rule))?;
         }
         verify_family::<V4>(classifier.tables(0), layout.rules)?;
         verify_family::<V6>(classifier.tables(1), layout.rules)?;
@@ -91,20 +91,29 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
         let tables = self.tables(family);
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            let count = keys.len().min(verdicts.len());
-            let mut burst = Burst { keys: [[0; N]; BURST], count };
-            for (words, key) in burst.keys.iter_mut().zip(&keys[..count]) {
-                *words = key.words();
-            }
+            let burst = Burst::new(keys, verdicts.len());
             let mut best = [NONE; BURST];
             self.back_end.search(tables, &burst, &mut best);
-            for (verdict, rule) in verdicts.iter_mut().zip(best).take(count) {
-                *verdict = match self.action(rule as usize) {
+            for (verdict, rule) in verdicts.iter_mut().zip(best).take(burst.count) {
+                *verdict = match self.action(rule) {
                     Some(action) => Verdict::new(rule, action),
                     None => Verdict::NONE,
                 };
             }
         }
+    }
+
+    /// The first rule for each key, of those that are not in the bitmap of removed ones.
+    #[inline(always)]
+    pub(crate) fn find<const N: usize>(
+        &self,
+        family: usize,
+        burst: &Burst<N>,
+        removed: &[u8],
+    ) -> [u32; BURST] {
+        let mut best = [NONE; BURST];
+        self.back_end.search(Tables { removed, ..self.tables(family) }, burst, &mut best);
+        best
     }
 
     #[inline(always)]
@@ -117,11 +126,13 @@ impl<B: AsRef<[u8]>> Classifier<B> {
             ends,
             entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
             rows: part(blocks_at, blocks).as_chunks().0,
+            removed: &[],
         }
     }
 
     #[inline(always)]
-    fn action(&self, rule: usize) -> Option<Action> {
+    pub(crate) fn action(&self, rule: u32) -> Option<Action> {
+        let rule = rule as usize;
         if rule >= self.layout.rules {
             return None;
         }

@@ -9,6 +9,7 @@
 
 mod classifier;
 mod compile;
+mod delta;
 mod key;
 mod layout;
 mod linear;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use classifier::{Classifier, VerifyError};
 pub use compile::{CompileError, Image, Limits, compile};
+pub use delta::{Changed, Delta, DeltaError, Overlay};
 pub use key::{KeyV4, KeyV6};
 pub use linear::Linear;
 

@@ -60,7 +60,7 @@ pub struct Image {
 
 impl Image {
     /// An image of zeros.
-    fn zeroed(len: usize) -> Image {
+    pub(crate) fn zeroed(len: usize) -> Image {
         let bytes = vec![0; len + LINE];
         let start = bytes.as_ptr().align_offset(LINE).min(LINE);
         Image { bytes, start }
@@ -70,7 +70,7 @@ impl Image {
         self.bytes.len() - LINE
     }
 
-    fn as_bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {
         let end = self.start + self.len();
         &mut self.bytes[self.start..end]
     }
@@ -114,6 +114,11 @@ impl AsRef<[u8]> for Image {
 /// # Errors
 /// [`CompileError`], before more memory is taken than the limits allow (a small multiple of them).
 pub fn compile(rules: &[Rule], limits: Limits) -> Result<Image, CompileError> {
+    compile_in(rules, limits, false)
+}
+
+/// In haste, trees are not tried against each other.
+pub(crate) fn compile_in(rules: &[Rule], limits: Limits, haste: bool) -> Result<Image, CompileError> {
     // Rules' numbers and places of entries have fewer than 32 bits.
     let most = limits.rules.min(NONE as usize / 2).min(Entry::PLACES);
     if rules.len() > most {
@@ -126,13 +131,13 @@ pub fn compile(rules: &[Rule], limits: Limits) -> Result<Image, CompileError> {
     let least = HEADER_WORDS * 4 + rules.len() * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
     let spare = limits.bytes.checked_sub(least).ok_or(too_large)?;
     let per_rule = spare / rules.len().max(1);
-    let image = emit::emit(rules, &grow(&v4, per_rule), &v4, &grow(&v6, per_rule), &v6);
+    let image = emit::emit(rules, &grow(&v4, per_rule, haste), &v4, &grow(&v6, per_rule, haste), &v6);
     image.filter(|image| image.len() <= limits.bytes).ok_or(too_large)
 }
 
 /// The trees over the patterns of one family, in about so many bytes a rule.
-fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize) -> Vec<tree::Tree> {
+fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize, haste: bool) -> Vec<tree::Tree> {
     // A copy takes a lane, and twice that for lanes left empty and for tables.
     let copies = (bytes / (3 * rows(N) * ROW / LANES)).clamp(1, tree::COPIES);
-    plan::forest(patterns, patterns.len() * copies)
+    plan::forest(patterns, patterns.len() * copies, haste)
 }

@@ -20,12 +20,9 @@ struct Group {
     trial: Trial,
 }
 
-/// Trees over all patterns, that hold about `copies` of them at most.
-pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize) -> Vec<Tree> {
-    if patterns.is_empty() {
-        return Vec::new();
-    }
-    let keys = trials(patterns);
+/// Trees over all patterns, that hold about `copies` of them at most. In haste, a tree for each kind.
+pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize, haste: bool) -> Vec<Tree> {
+    let keys = if haste { Vec::new() } else { trials(patterns) };
     let group = |ids: Vec<u32>| {
         let share = (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
         let tree = grow(patterns, ids.clone(), share, 0);
@@ -33,44 +30,46 @@ pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize) -> 
         Group { ids, tree, trial }
     };
     let mut groups: Vec<Group> = kinds(patterns).into_par_iter().map(group).collect();
-    // Two joined, and where they were.
-    let join = |groups: &[Group], (a, b): (usize, usize)| {
-        let mut ids = [groups[a].ids.as_slice(), &groups[b].ids].concat();
-        ids.sort_unstable();
-        group(ids)
-    };
-    let mut joined: Vec<((usize, usize), Group)> = Vec::new();
-    let mut least = cost(&groups.iter().map(|group| &group.trial).collect::<Vec<_>>());
-    loop {
-        let pairs: Vec<(usize, usize)> =
-            (1..groups.len()).flat_map(|b| (0..b).map(move |a| (a, b))).collect();
-        let missing: Vec<_> =
-            pairs.into_iter().filter(|pair| joined.iter().all(|(known, _)| known != pair)).collect();
-        joined.par_extend(missing.into_par_iter().map(|pair| (pair, join(&groups, pair))));
-        joined.sort_by_key(|(pair, _)| *pair);
-        let costs = joined.iter().enumerate().map(|(place, ((a, b), group))| {
-            let mut all = vec![&group.trial];
-            all.extend((0..groups.len()).filter(|at| at != a && at != b).map(|at| &groups[at].trial));
-            (cost(&all), place)
-        });
-        match costs.reduce(|a, b| if b.0 < a.0 { b } else { a }) {
-            Some((cost, place)) if cost < least => {
-                least = cost;
-                let ((a, b), group) = joined.swap_remove(place);
-                // The joint group takes the first's place; the pairs of the others stand, where they are now.
-                joined.retain(|((c, d), _)| ![*c, *d].iter().any(|at| *at == a || *at == b));
-                for ((c, d), _) in &mut joined {
-                    *c -= usize::from(*c > b);
-                    *d -= usize::from(*d > b);
-                }
-                groups.remove(b);
-                groups[a] = group;
-            }
-            _ => break,
-        }
+    if !haste {
+        join(&mut groups, group);
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
     groups.into_iter().map(|group| group.tree).collect()
+}
+
+/// Joins two groups, and two again, as long as that makes look-ups cheaper.
+fn join(groups: &mut Vec<Group>, group: impl Fn(Vec<u32>) -> Group + Sync) {
+    // What two groups would be together; those that are as they were need not be grown again.
+    let mut known: Vec<((usize, usize), Group)> = Vec::new();
+    let mut least = cost(&groups.iter().map(|group| &group.trial).collect::<Vec<_>>());
+    loop {
+        let pairs = (1..groups.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+        let new: Vec<(usize, usize)> =
+            pairs.filter(|pair| known.iter().all(|(other, _)| other != pair)).collect();
+        known.par_extend(new.into_par_iter().map(|(a, b)| {
+            let mut ids = [groups[a].ids.as_slice(), &groups[b].ids].concat();
+            ids.sort_unstable();
+            ((a, b), group(ids))
+        }));
+        known.sort_by_key(|(pair, _)| *pair);
+        let costs = known.iter().enumerate().map(|(place, ((a, b), both))| {
+            let others = (0..groups.len()).filter(|at| at != a && at != b).map(|at| &groups[at].trial);
+            (cost(&others.chain([&both.trial]).collect::<Vec<_>>()), place)
+        });
+        let Some((cost, place)) = costs.reduce(|a, b| if b.0 < a.0 { b } else { a }) else { return };
+        if cost >= least {
+            return;
+        }
+        least = cost;
+        let ((a, b), both) = known.swap_remove(place);
+        groups[a] = both;
+        groups.remove(b);
+        known.retain(|((c, d), _)| ![a, b].contains(c) && ![a, b].contains(d));
+        for ((c, d), _) in &mut known {
+            *c -= usize::from(*c > b);
+            *d -= usize::from(*d > b);
+        }
+    }
 }
 
 /// The rules by what they leave open.

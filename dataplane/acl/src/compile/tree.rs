@@ -41,6 +41,11 @@ pub(super) fn grow<const N: usize>(
         return Tree::Leaf(ids);
     }
     let Some(cut) = cut::choose(patterns, &ids, copies) else { return Tree::Leaf(ids) };
+    // The cut was chosen by a sample, which may mislead.
+    let copied = |&id: &u32| 1_usize << (cut.mask & !patterns[id as usize].mask[cut.word]).count_ones();
+    if ids.iter().map(copied).sum::<usize>() > 2 * copies {
+        return Tree::Leaf(ids);
+    }
     let (table, sets) = distribute(patterns, &ids, cut);
     let total = sets.iter().map(Vec::len).sum::<usize>().max(1);
     let child = |set: Vec<u32>| {

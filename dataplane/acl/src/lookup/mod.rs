@@ -9,6 +9,7 @@ mod portable;
 #[allow(unsafe_code)]
 mod simd;
 
+use crate::key::Words;
 use crate::layout::{Entry, LANES, LEVELS, MORE, NONE, ROW, number_row, protocol_row, rows};
 use portable::Portable;
 
@@ -37,6 +38,19 @@ pub(crate) struct Burst<const N: usize> {
     pub(crate) count: usize,
 }
 
+impl<const N: usize> Burst<N> {
+    /// Of the first keys, but no more than there are verdicts for.
+    #[inline(always)]
+    pub(crate) fn new<K: Words<N>>(keys: &[K], verdicts: usize) -> Burst<N> {
+        let count = keys.len().min(verdicts).min(BURST);
+        let mut burst = Burst { keys: [[0; N]; BURST], count };
+        for (words, key) in burst.keys.iter_mut().zip(&keys[..count]) {
+            *words = key.words();
+        }
+        burst
+    }
+}
+
 /// The tables of one family.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
@@ -44,6 +58,8 @@ pub(crate) struct Tables<'a> {
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
     pub(crate) rows: &'a [Row],
+    /// A bit for each rule that is not there any more, the first in the lowest bit; none if all are there.
+    pub(crate) removed: &'a [u8],
 }
 
 /// The instructions that look-ups use. What all of them find is the same.
@@ -78,7 +94,10 @@ impl BackEnd {
         best: &mut [u32; BURST],
     ) {
         match self {
-            BackEnd::Portable => search(Portable, tables, burst, best),
+            BackEnd::Portable if tables.removed.is_empty() => {
+                search::<_, N, false>(Portable, tables, burst, best);
+            }
+            BackEnd::Portable => search::<_, N, true>(Portable, tables, burst, best),
             #[cfg(target_arch = "x86_64")]
             BackEnd::Simd(width) => width.search(tables, burst, best),
         }
@@ -98,7 +117,7 @@ trait Kernel: Copy {
 }
 
 #[inline(always)]
-fn search<K: Kernel, const N: usize>(
+fn search<K: Kernel, const N: usize, const REMOVED: bool>(
     kernel: K,
     tables: Tables<'_>,
     burst: &Burst<N>,
@@ -111,7 +130,7 @@ fn search<K: Kernel, const N: usize>(
         if !root.is_leaf() {
             walk(kernel, tables, burst, &mut at);
         }
-        scan(kernel, tables.rows, burst, &at, best);
+        scan::<K, N, REMOVED>(kernel, tables, burst, &at, best);
     }
 }
 
@@ -160,13 +179,15 @@ fn walk<K: Kernel, const N: usize>(kernel: K, tables: Tables<'_>, burst: &Burst<
 /// Compares each key with the blocks of its leaf, until a rule matches; but not where all its rules are behind the best
 /// that is known.
 #[inline(always)]
-fn scan<K: Kernel, const N: usize>(
+fn scan<K: Kernel, const N: usize, const REMOVED: bool>(
     kernel: K,
-    rows: &[Row],
+    tables: Tables<'_>,
     burst: &Burst<N>,
     leaves: &[Entry; BURST],
     best: &mut [u32; BURST],
 ) {
+    let Tables { rows, removed, .. } = tables;
+    let first_of = |block, key| first_of::<K, N, REMOVED>(kernel, block, key, removed);
     let mut list = EVERY;
     let mut count = 0;
     let far = rows.len() > NEAR;
@@ -184,7 +205,7 @@ fn scan<K: Kernel, const N: usize>(
         let index = list[place % BURST];
         let slot = usize::from(index) % BURST;
         let Some(block) = block::<N>(rows, leaves[slot].place()) else { break };
-        let found = first_of(kernel, block, &burst.keys[slot]);
+        let found = first_of(block, &burst.keys[slot]);
         best[slot] = best[slot].min(found);
         list[longer % BURST] = index;
         longer += usize::from(leaves[slot].is_long() & (found == NONE));
@@ -198,7 +219,7 @@ fn scan<K: Kernel, const N: usize>(
             let index = list[place % BURST];
             let slot = usize::from(index) % BURST;
             let Some(block) = block::<N>(rows, leaves[slot].place() + round) else { break };
-            best[slot] = best[slot].min(first_of(kernel, block, &burst.keys[slot]));
+            best[slot] = best[slot].min(first_of(block, &burst.keys[slot]));
             list[more % BURST] = index;
             let last = word(&block[number_row(N)], LANES - 1);
             let goes_on = word(&block[protocol_row(N)], 0) & MORE != 0;
@@ -209,12 +230,24 @@ fn scan<K: Kernel, const N: usize>(
     }
 }
 
-/// The number of the first rule of a block that matches, or [`NONE`].
+/// The number of the first rule of a block that matches and is still there, or [`NONE`].
 #[inline(always)]
-fn first_of<K: Kernel, const N: usize>(kernel: K, block: &[Row], key: &[u32; N]) -> u32 {
-    let matching = kernel.compare(block, key);
-    let nothing = u32::from(matching == 0).wrapping_neg();
-    word(&block[number_row(N)], matching.trailing_zeros() as usize % LANES) | nothing
+fn first_of<K: Kernel, const N: usize, const REMOVED: bool>(
+    kernel: K,
+    block: &[Row],
+    key: &[u32; N],
+    removed: &[u8],
+) -> u32 {
+    let mut matching = kernel.compare(block, key);
+    loop {
+        let nothing = u32::from(matching == 0).wrapping_neg();
+        let number = word(&block[number_row(N)], matching.trailing_zeros() as usize % LANES) | nothing;
+        let bits = if REMOVED { removed.get(number as usize / 8).copied().unwrap_or(0) } else { 0 };
+        if bits >> (number % 8) & 1 == 0 {
+            return number;
+        }
+        matching &= matching.wrapping_sub(1);
+    }
 }
 
 #[inline(always)]

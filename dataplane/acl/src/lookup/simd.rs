@@ -38,22 +38,32 @@ impl Width {
     ) {
         // SAFETY: the width was made, so the processor has its instructions.
         unsafe {
-            match self.0 {
-                Lanes::Avx2 => search_avx2(tables, burst, best),
-                Lanes::Avx512 => search_avx512(tables, burst, best),
+            match (self.0, tables.removed.is_empty()) {
+                (Lanes::Avx2, true) => search_avx2::<N, false>(tables, burst, best),
+                (Lanes::Avx2, false) => search_avx2::<N, true>(tables, burst, best),
+                (Lanes::Avx512, true) => search_avx512::<N, false>(tables, burst, best),
+                (Lanes::Avx512, false) => search_avx512::<N, true>(tables, burst, best),
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn search_avx2<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
-    search(Avx2, tables, burst, best);
+fn search_avx2<const N: usize, const REMOVED: bool>(
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    best: &mut [u32; BURST],
+) {
+    search::<_, N, REMOVED>(Avx2, tables, burst, best);
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,avx512f,avx512bw,avx512vl")]
-fn search_avx512<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
-    search(Avx512, tables, burst, best);
+fn search_avx512<const N: usize, const REMOVED: bool>(
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    best: &mut [u32; BURST],
+) {
+    search::<_, N, REMOVED>(Avx512, tables, burst, best);
 }
 
 /// Used in [`search_avx2`] alone.

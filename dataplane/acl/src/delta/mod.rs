@@ -1,0 +1,163 @@
+//! Changes to a list that is compiled, without compiling it again.
+//!
+//! A [`Delta`] is what was added and removed since. It compiles to a small image of its own, which lies over the base:
+//! the added rules are looked up beside it, and those removed are passed over. A rule keeps its number as long as it
+//! lives: those of the base have their places in it, and each one added gets the next number.
+//!
+//! ```text
+//! header    magic, version, rules of the base, rules added, bytes of the bitmap, 0 up to a cache line
+//! places    of each rule added, in their order: before which rule of the base it stands
+//! numbers   of each rule added
+//! removed   a bit for each rule of the base, the first in the lowest bit; or nothing, if all are there
+//! added     an image as `layout` has it, on a cache line
+//! ```
+
+mod overlay;
+
+pub use overlay::{Changed, Overlay};
+
+use crate::compile::compile_in;
+use crate::layout::{LINE, NONE};
+use crate::{CompileError, Image, Limits, Rule};
+
+const MAGIC: u32 = 0x4444_4145;
+const VERSION: u32 = 1;
+const HEADER_WORDS: usize = LINE / 4;
+
+/// Where the parts of a compiled delta are, in bytes.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    numbers_at: usize,
+    removed_at: usize,
+    image_at: usize,
+}
+
+impl Parts {
+    fn new(added: usize, removed: usize) -> Parts {
+        let numbers_at = LINE + 4 * added;
+        let removed_at = numbers_at + 4 * added;
+        Parts { numbers_at, removed_at, image_at: (removed_at + removed).next_multiple_of(LINE) }
+    }
+}
+
+/// Why a rule cannot be added or removed. The fault is the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeltaError {
+    /// No rule has the number.
+    #[error("there is no rule {0} in the list; it was removed, or never added")]
+    NoSuchRule(u32),
+    /// Numbers ran out.
+    #[error("no more rules can be added; compile the list as it is now")]
+    Full,
+}
+
+struct Added {
+    /// Before which rule of the base.
+    place: u32,
+    number: u32,
+    rule: Rule,
+}
+
+/// Rules added to a compiled list and removed from it.
+pub struct Delta {
+    base: u32,
+    next: u32,
+    /// In the list's order.
+    added: Vec<Added>,
+    removed: Vec<u8>,
+}
+
+impl Delta {
+    /// No changes yet to a list of so many rules.
+    pub fn new(base: u32) -> Delta {
+        Delta { base, next: base, added: Vec::new(), removed: vec![0; (base as usize).div_ceil(8)] }
+    }
+
+    fn is_removed(&self, rule: u32) -> bool {
+        self.removed[rule as usize / 8] >> (rule % 8) & 1 != 0
+    }
+
+    /// Adds a rule before another that is in the list, or (`None`) behind all. Returns its number.
+    ///
+    /// # Errors
+    /// [`DeltaError`].
+    pub fn insert(&mut self, before: Option<u32>, rule: Rule) -> Result<u32, DeltaError> {
+        let (at, place) = match before {
+            None => (self.added.len(), self.base),
+            Some(next) if next < self.base && !self.is_removed(next) => {
+                (self.added.partition_point(|added| added.place <= next), next)
+            }
+            Some(next) => {
+                let at = self.added.iter().position(|added| added.number == next);
+                let at = at.ok_or(DeltaError::NoSuchRule(next))?;
+                (at, self.added[at].place)
+            }
+        };
+        let number = self.next;
+        self.next = self.next.checked_add(1).filter(|next| *next < NONE).ok_or(DeltaError::Full)?;
+        self.added.insert(at, Added { place, number, rule });
+        Ok(number)
+    }
+
+    /// Removes a rule of the base, or one that was added.
+    ///
+    /// # Errors
+    /// [`DeltaError::NoSuchRule`].
+    pub fn remove(&mut self, rule: u32) -> Result<(), DeltaError> {
+        if rule < self.base && !self.is_removed(rule) {
+            self.removed[rule as usize / 8] |= 1 << (rule % 8);
+            return Ok(());
+        }
+        let at = self.added.iter().position(|added| added.number == rule);
+        self.added.remove(at.ok_or(DeltaError::NoSuchRule(rule))?);
+        Ok(())
+    }
+
+    /// The numbers of all rules that are in the list, in its order: what a new base is to be compiled of.
+    pub fn order(&self) -> Vec<u32> {
+        let mut order = Vec::new();
+        let mut added = self.added.iter().peekable();
+        for rule in 0..=self.base {
+            while let Some(more) = added.next_if(|added| added.place <= rule) {
+                order.push(more.number);
+            }
+            if rule < self.base && !self.is_removed(rule) {
+                order.push(rule);
+            }
+        }
+        order
+    }
+
+    /// Compiles the changes alone, for [`Overlay::verify`]. It takes time by their number; of the base, it takes a bit a
+    /// rule.
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    pub fn compile(&self, limits: Limits) -> Result<Image, CompileError> {
+        let rules: Vec<Rule> = self.added.iter().map(|added| added.rule).collect();
+        let image = compile_in(&rules, limits, true)?;
+        let removed = if self.removed.iter().any(|bits| *bits != 0) { self.removed.as_slice() } else { &[] };
+        let parts = Parts::new(rules.len(), removed.len());
+        let len = parts.image_at + image.as_bytes().len();
+        if len > limits.bytes {
+            return Err(CompileError::TooLarge { limit: limits.bytes });
+        }
+        let mut whole = Image::zeroed(len);
+        let bytes = whole.as_bytes_mut();
+        let header = [MAGIC, VERSION, self.base, rules.len() as u32, removed.len() as u32];
+        let mut put = |at: usize, words: &mut dyn Iterator<Item = u32>| {
+            bytes[at..]
+                .as_chunks_mut()
+                .0
+                .iter_mut()
+                .zip(words)
+                .for_each(|(to, word)| *to = word.to_le_bytes());
+        };
+        put(0, &mut header.into_iter());
+        put(LINE, &mut self.added.iter().map(|added| added.place));
+        put(parts.numbers_at, &mut self.added.iter().map(|added| added.number));
+        bytes[parts.removed_at..][..removed.len()].copy_from_slice(removed);
+        bytes[parts.image_at..].copy_from_slice(image.as_bytes());
+        Ok(whole)
+    }
+}

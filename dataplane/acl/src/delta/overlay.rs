@@ -1,0 +1,150 @@
+//! A verified delta, and look-ups through it.
+
+use super::{HEADER_WORDS, MAGIC, Parts, VERSION};
+use crate::key::Words;
+use crate::layout::{Entry, LINE, NONE, V4, V6};
+use crate::lookup::{BURST, Burst};
+use crate::{Classifier, KeyV4, KeyV6, Verdict, VerifyError};
+use std::array::from_fn;
+
+/// The image inside of a delta.
+#[derive(Debug)]
+struct Inner<D> {
+    bytes: D,
+    at: usize,
+}
+
+impl<D: AsRef<[u8]>> AsRef<[u8]> for Inner<D> {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref().get(self.at..).unwrap_or_default()
+    }
+}
+
+/// A verified delta, over whatever holds its bytes.
+#[derive(Debug)]
+pub struct Overlay<D> {
+    base: u32,
+    parts: Parts,
+    removed: usize,
+    added: Classifier<Inner<D>>,
+}
+
+impl<D: AsRef<[u8]>> Overlay<D> {
+    /// Checks a compiled delta that may be anything, in time linear in its size, and takes it over, as
+    /// [`Classifier::verify`] does an image.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify(bytes: D) -> Result<Overlay<D>, VerifyError> {
+        let all = bytes.as_ref();
+        let header = all.first_chunk::<LINE>().ok_or(VerifyError::Length)?;
+        let header: [u32; HEADER_WORDS] = from_fn(|word| u32::from_le_bytes(header.as_chunks().0[word]));
+        let [magic, version, base, added, removed, rest @ ..] = header;
+        if magic != MAGIC {
+            return Err(VerifyError::Magic);
+        }
+        if version != VERSION {
+            return Err(VerifyError::Version(version));
+        }
+        let (added, removed) = (added as usize, removed as usize);
+        let bitmap = (base as usize).div_ceil(8);
+        if rest.iter().any(|word| *word != 0)
+            || base as usize > Entry::PLACES
+            || !(removed == 0 || removed == bitmap)
+        {
+            return Err(VerifyError::Header);
+        }
+        let parts = Parts::new(added, removed);
+        if parts.image_at > all.len() {
+            return Err(VerifyError::Length);
+        }
+        let overlay =
+            Overlay { base, parts, removed, added: Classifier::verify(Inner { bytes, at: parts.image_at })? };
+        if overlay.added.rules() as usize != added {
+            return Err(VerifyError::Header);
+        }
+        let mut before = 0;
+        for rule in 0..added as u32 {
+            match (overlay.word(LINE, rule), overlay.word(parts.numbers_at, rule)) {
+                (Some(place), Some(number)) if before <= place && place <= base && number >= base => {
+                    before = place;
+                }
+                _ => return Err(VerifyError::Rule(rule)),
+            }
+        }
+        Ok(overlay)
+    }
+
+    /// The numbers of all rules, of the base and added, are below.
+    pub fn numbers(&self) -> u32 {
+        let numbers = (0..self.added.rules()).filter_map(|rule| self.word(self.parts.numbers_at, rule));
+        numbers.map(|number| number.saturating_add(1)).fold(self.base, u32::max)
+    }
+
+    /// What holds the bytes.
+    pub const fn image(&self) -> &D {
+        &self.added.image().bytes
+    }
+
+    /// The list that the delta makes of its base; `None` if that has not as many rules as it should.
+    #[inline]
+    pub fn over<'a, B: AsRef<[u8]>>(&'a self, base: &'a Classifier<B>) -> Option<Changed<'a, B, D>> {
+        (base.rules() == self.base).then_some(Changed { base, overlay: self })
+    }
+
+    #[inline(always)]
+    fn word(&self, at: usize, rule: u32) -> Option<u32> {
+        let bytes = self.image().as_ref();
+        bytes.get(at + 4 * rule as usize..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+    }
+}
+
+/// A compiled list with its changes. Verdicts have the rules' numbers, as [`Delta`](super::Delta) gives them.
+#[derive(Debug)]
+pub struct Changed<'a, B, D> {
+    base: &'a Classifier<B>,
+    overlay: &'a Overlay<D>,
+}
+
+impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
+    /// A verdict for each IPv4 key, as far as both slices go.
+    #[inline]
+    pub fn lookup_v4(&self, keys: &[KeyV4], verdicts: &mut [Verdict]) {
+        self.lookup::<KeyV4, V4>(0, keys, verdicts);
+    }
+
+    /// A verdict for each IPv6 key, as far as both slices go.
+    #[inline]
+    pub fn lookup_v6(&self, keys: &[KeyV6], verdicts: &mut [Verdict]) {
+        self.lookup::<KeyV6, V6>(1, keys, verdicts);
+    }
+
+    fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
+        let Overlay { parts, removed, added, .. } = self.overlay;
+        let removed = self.overlay.image().as_ref().get(parts.removed_at..parts.removed_at + removed);
+        let removed = removed.unwrap_or_default();
+        for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
+            let burst = Burst::new(keys, verdicts.len());
+            let old = self.base.find(family, &burst, removed);
+            let new = added.find(family, &burst, &[]);
+            for (verdict, (old, new)) in verdicts.iter_mut().zip(old.into_iter().zip(new)).take(burst.count) {
+                *verdict = self.earlier(old, new);
+            }
+        }
+    }
+
+    /// Of a rule of the base and an added one, that which stands before the other.
+    #[inline(always)]
+    fn earlier(&self, old: u32, new: u32) -> Verdict {
+        // A rule that was added stands before the one at its place. (NONE is behind all.)
+        if new != NONE
+            && self.overlay.word(LINE, new).is_some_and(|place| place <= old)
+            && let Some(number) = self.overlay.word(self.overlay.parts.numbers_at, new)
+            && let Some(action) = self.overlay.added.action(new)
+        {
+            return Verdict::new(number, action);
+        }
+        self.base.action(old).map_or(Verdict::NONE, |action| Verdict::new(old, action))
+    }
+}
