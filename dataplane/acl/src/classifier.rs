@@ -89,11 +89,10 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     }
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
-        let tables = self.tables(family);
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             let burst = Burst::new(keys, verdicts.len());
             let mut best = [NONE; BURST];
-            self.back_end.search(tables, &burst, &mut best);
+            self.find(family, &burst, &[], &mut best);
             for (verdict, rule) in verdicts.iter_mut().zip(best).take(burst.count) {
                 *verdict = match self.action(rule) {
                     Some(action) => Verdict::new(rule, action),
@@ -103,17 +102,17 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         }
     }
 
-    /// The first rule for each key, of those that are not in the bitmap of removed ones.
+    /// Puts the first rule for each key, of those that are not in the bitmap of removed ones, into its place of `best`,
+    /// where it is before what stands there.
     #[inline(always)]
     pub(crate) fn find<const N: usize>(
         &self,
         family: usize,
         burst: &Burst<N>,
         removed: &[u8],
-    ) -> [u32; BURST] {
-        let mut best = [NONE; BURST];
-        self.back_end.search(Tables { removed, ..self.tables(family) }, burst, &mut best);
-        best
+        best: &mut [u32; BURST],
+    ) {
+        self.back_end.search(Tables { removed, ..self.tables(family) }, burst, best);
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@ use super::tree::Tree;
 use crate::layout::{ENTRY_BYTES, LANES, NONE, ROW, rows};
 
 /// Keys that are tried at most.
-const TRIED: usize = 1024;
+pub(super) const TRIED: usize = 1024;
 
 /// A tree's own share of a burst.
 const TREE: f64 = 4.0;
@@ -22,9 +22,9 @@ const FURTHER: f64 = 14.0;
 const DISTANCES: [(usize, f64, f64); 2] = [(64 << 10, 2.0, 3.0), (1 << 20, 6.0, 16.0)];
 
 /// Keys that match one rule or another.
-pub(super) fn trials<const N: usize>(patterns: &[Pattern<N>]) -> Vec<[u32; N]> {
+pub(super) fn trials<const N: usize>(patterns: &[Pattern<N>], most: usize) -> Vec<[u32; N]> {
     let mut state = 1;
-    let step = patterns.len().div_ceil(TRIED).max(1);
+    let step = patterns.len().div_ceil(most).max(1);
     patterns.iter().step_by(step).map(|pattern| pattern.some_key(&mut state)).collect()
 }
 

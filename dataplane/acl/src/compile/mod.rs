@@ -138,6 +138,6 @@ pub(crate) fn compile_in(rules: &[Rule], limits: Limits, haste: bool) -> Result<
 /// The trees over the patterns of one family, in about so many bytes a rule.
 fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize, haste: bool) -> Vec<tree::Tree> {
     // A copy takes a lane, and twice that for lanes left empty and for tables.
-    let copies = (bytes / (3 * rows(N) * ROW / LANES)).clamp(1, tree::COPIES);
+    let copies = (bytes / (3 * rows(N) * ROW / LANES)).clamp(1, if haste { 2 } else { tree::COPIES });
     plan::forest(patterns, patterns.len() * copies, haste)
 }

@@ -5,7 +5,7 @@
 //! walk more, so kinds are joined as long as that makes look-ups cheaper: the trees are grown, and what keys that match
 //! one rule or another would cost is counted.
 
-use super::cost::{Trial, cost, trials};
+use super::cost::{TRIED, Trial, cost, trials};
 use super::pattern::Pattern;
 use super::tree::{Tree, grow};
 use rayon::prelude::*;
@@ -20,9 +20,10 @@ struct Group {
     trial: Trial,
 }
 
-/// Trees over all patterns, that hold about `copies` of them at most. In haste, a tree for each kind.
+/// Trees over all patterns, that hold about `copies` of them at most. In haste, fewer keys are
+/// tried.
 pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize, haste: bool) -> Vec<Tree> {
-    let keys = if haste { Vec::new() } else { trials(patterns) };
+    let keys = trials(patterns, if haste { TRIED / 8 } else { TRIED });
     let group = |ids: Vec<u32>| {
         let share = (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
         let tree = grow(patterns, ids.clone(), share, 0);
@@ -30,9 +31,7 @@ pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize, has
         Group { ids, tree, trial }
     };
     let mut groups: Vec<Group> = kinds(patterns).into_par_iter().map(group).collect();
-    if !haste {
-        join(&mut groups, group);
-    }
+    join(&mut groups, group);
     groups.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
     groups.into_iter().map(|group| group.tree).collect()
 }

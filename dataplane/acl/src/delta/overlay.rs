@@ -93,6 +93,14 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         (base.rules() == self.base).then_some(Changed { base, overlay: self })
     }
 
+    /// Before which rule of the base an added one stands; before none, if it is not there.
+    #[inline(always)]
+    fn place(&self, rule: u32) -> u32 {
+        let there = rule < self.added.rules();
+        let place = self.word(LINE, if there { rule } else { 0 }).unwrap_or(NONE);
+        if there { place } else { NONE }
+    }
+
     #[inline(always)]
     fn word(&self, at: usize, rule: u32) -> Option<u32> {
         let bytes = self.image().as_ref();
@@ -126,25 +134,22 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
         let removed = removed.unwrap_or_default();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             let burst = Burst::new(keys, verdicts.len());
-            let old = self.base.find(family, &burst, removed);
-            let new = added.find(family, &burst, &[]);
-            for (verdict, (old, new)) in verdicts.iter_mut().zip(old.into_iter().zip(new)).take(burst.count) {
-                *verdict = self.earlier(old, new);
+            let mut new = [NONE; BURST];
+            added.find(family, &burst, &[], &mut new);
+            // A rule that was added stands before the one at its place, so only those before that are better.
+            let places = new.map(|rule| self.overlay.place(rule));
+            let mut best = places;
+            self.base.find(family, &burst, removed, &mut best);
+            for (slot, verdict) in verdicts.iter_mut().take(burst.count).enumerate() {
+                let (rule, action) = match best[slot] < places[slot] {
+                    true => (Some(best[slot]), self.base.action(best[slot])),
+                    false => (self.overlay.word(parts.numbers_at, new[slot]), added.action(new[slot])),
+                };
+                *verdict = match (rule, action) {
+                    (Some(rule), Some(action)) => Verdict::new(rule, action),
+                    _ => Verdict::NONE,
+                };
             }
         }
-    }
-
-    /// Of a rule of the base and an added one, that which stands before the other.
-    #[inline(always)]
-    fn earlier(&self, old: u32, new: u32) -> Verdict {
-        // A rule that was added stands before the one at its place. (NONE is behind all.)
-        if new != NONE
-            && self.overlay.word(LINE, new).is_some_and(|place| place <= old)
-            && let Some(number) = self.overlay.word(self.overlay.parts.numbers_at, new)
-            && let Some(action) = self.overlay.added.action(new)
-        {
-            return Verdict::new(number, action);
-        }
-        self.base.action(old).map_or(Verdict::NONE, |action| Verdict::new(old, action))
     }
 }
