@@ -62,7 +62,7 @@ impl Contender for Ours {
                 if self.prefetch
                     && let Some(next) = bursts.peek()
                 {
-                    next.iter().for_each(|job| job.key.prefetch());
+                    next.iter().for_each(|job| job.key.prefetch(job.text.len()));
                 }
                 let not_done = match op {
                     Op::Encrypt => gcm::seal_by(self.back_end, burst),

@@ -60,12 +60,12 @@ impl Key {
         Ok(Key(form))
     }
 
-    /// Brings the key towards the core, some time before it is used.
+    /// Brings what a text of so many bytes uses of the key towards the core, some time before it is used.
     #[inline]
-    pub fn prefetch(&self) {
+    pub fn prefetch(&self, text: usize) {
         #[cfg(target_arch = "x86_64")]
         if let Form::Simd(schedule) = &self.0 {
-            schedule.prefetch(usize::MAX);
+            schedule.prefetch(text);
         }
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn decrypt<'a>(
             Ok((sa, slot, window, opening)) => {
                 let Opening { sequence, nonce, aad, text } = opening;
                 if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
-                    sa.key.prefetch();
+                    sa.key.prefetch(text.len());
                 }
                 found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
                 jobs.push(gcm::Job {

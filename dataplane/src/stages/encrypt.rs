@@ -39,7 +39,7 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
             Some(place) => place,
             None => match serving(ctx, entry) {
                 Ok((sa, slot)) => {
-                    sa.key.prefetch();
+                    sa.key.prefetch(mbuf.len());
                     groups.push(Group { entry, sa, slot, wanted: 0, sequences: 0..0, packets: 0, bytes: 0 });
                     groups.len() - 1
                 }

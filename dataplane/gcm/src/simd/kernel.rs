@@ -1,8 +1,9 @@
-//! A burst of packets through AES in counter mode and GHASH at once, at any width.
+//! Long packets through AES in counter mode and GHASH at once, at any width.
 //!
 //! A packet is a run of blocks: the additional data, the text, the lengths. The first one's place in the key stream is
 //! taken by the counter block 1, whose encryption masks the tag, so that the two runs are one and the same but for the
-//! lengths. A run is cut into units of at most [`Vector::UNIT`] vectors.
+//! lengths. A run is cut into whole units of [`Vector::UNIT`] vectors and a last one of as many as are left, which
+//! are not fewer than some: a vector alone would have to wait for itself.
 //!
 //! A round of AES takes so long that several vectors must be under way, and so does a product; but what is encrypted
 //! cannot be hashed before it is there. So the units of all packets go over one [`Line`]: while a unit is encrypted, the
@@ -17,7 +18,7 @@ use super::v128::V128;
 use super::vector::{COUNTERS, Vector};
 use std::arch::x86_64::*;
 
-/// A packet.
+/// A packet. Short ones ([`short`](super::short)) are the same.
 pub(super) struct Packet<'a> {
     pub(super) schedule: &'a Schedule,
     pub(super) nonce: [u8; 12],
@@ -40,7 +41,7 @@ impl Packet<'_> {
 
 /// Where units are encrypted and, one later, hashed.
 pub(super) struct Line<V> {
-    /// What the last unit left to be hashed: `count` vectors, turned over, with the hash before them in the first block.
+    /// What the last unit left to be hashed: `count` vectors, with the hash before them added to the first.
     blocks: [V; LONGEST + 1],
     count: usize,
     /// The powers of the hash key for them.
@@ -58,7 +59,7 @@ struct Run<'a, V> {
     before: usize,
     /// Additional data.
     aad: __m128i,
-    /// The lengths' block, turned over.
+    /// The lengths' block.
     lengths: __m128i,
 }
 

@@ -1,8 +1,10 @@
 //! Espalier's own AES-GCM for x86-64: one kernel at three widths.
 //!
-//! [`kernel`] is written once, over a [`Vector`](vector::Vector) of blocks. What is compiled for instructions that a
-//! processor may lack is reached only through [`Width`], which is made only where they are.
+//! [`burst`] cuts a burst into classes; [`short`] and [`kernel`] do short packets and long ones. They are written once, over
+//! a [`Vector`](vector::Vector) of blocks. What is compiled for instructions that a processor may lack is reached only
+//! through [`Width`], which is made only where they are.
 
+mod burst;
 mod ghash;
 mod gmac;
 mod kernel;
@@ -16,13 +18,8 @@ mod vector;
 
 pub(crate) use schedule::Schedule;
 
-use crate::batch::{BURST, Job};
+use crate::batch::Job;
 use std::arch::x86_64::*;
-use v128::V128;
-use v256::V256;
-use v256vl::V256Vl;
-use v512::V512;
-use vector::{Vector, block};
 
 /// A width that this processor has the instructions for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +79,9 @@ impl Width {
         // SAFETY: the width was made, so the processor has its instructions.
         unsafe {
             match self.0 {
-                Lanes::One => seal_128(jobs),
-                Lanes::Two => seal_256(jobs),
-                Lanes::Four => seal_512(jobs),
+                Lanes::One => burst::seal_128(jobs),
+                Lanes::Two => burst::seal_256(jobs),
+                Lanes::Four => burst::seal_512(jobs),
             }
         }
     }
@@ -94,244 +91,11 @@ impl Width {
         // SAFETY: the width was made, so the processor has its instructions.
         unsafe {
             match self.0 {
-                Lanes::One => open_128(jobs),
-                Lanes::Two => open_256(jobs),
-                Lanes::Four => open_512(jobs),
+                Lanes::One => burst::open_128(jobs),
+                Lanes::Two => burst::open_256(jobs),
+                Lanes::Four => burst::open_512(jobs),
             }
         }
-    }
-}
-
-/// The burst's functions, compiled for a width.
-macro_rules! compiled {
-    ($vector:ident, $narrow:ident, $features:literal, $seal:ident, $open:ident) => {
-        #[target_feature(enable = $features)]
-        fn $seal(jobs: &mut [Job<'_>]) -> u64 {
-            // SAFETY: this has the instructions of the vectors.
-            unsafe { run::<$vector, $narrow, true>(jobs) }
-        }
-
-        #[target_feature(enable = $features)]
-        fn $open(jobs: &mut [Job<'_>]) -> u64 {
-            // SAFETY: this has the instructions of the vectors.
-            unsafe { run::<$vector, $narrow, false>(jobs) }
-        }
-    };
-}
-compiled!(V128, V128, "aes,pclmulqdq,ssse3,sse4.1", seal_128, open_128);
-compiled!(V256, V256, "avx2,vaes,vpclmulqdq,aes,pclmulqdq", seal_256, open_256);
-compiled!(V512, V256Vl, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2", seal_512, open_512);
-
-/// Keys are fetched so many packets ahead.
-const AHEAD: usize = 12;
-
-/// The jobs that are not done. `SEAL` writes their tags; otherwise what has another tag is wiped, and not done.
-///
-/// Jobs of a class are done one after the other, whatever is between them. Few vectors of `N` cost less than as many bytes
-/// in `V`, where these are different.
-#[inline(always)]
-unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
-    let count = jobs.len().min(BURST);
-    let mut classes = Classes::new();
-    let mut present: u32 = 0;
-    for (index, job) in jobs[..count].iter().enumerate() {
-        if let Some(later) = jobs.get(index + AHEAD)
-            && !std::ptr::eq(later.key, job.key)
-            && let Some(schedule) = later.key.schedule()
-        {
-            schedule.prefetch(later.text.len() / 16 + 3);
-        }
-        let class = class::<V, N>(job.text.len());
-        classes.0[index] = class;
-        present |= 1 << class;
-    }
-    let mut failed = 0;
-    // Always in the same order, which the processor learns.
-    while present != 0 {
-        let class = present.trailing_zeros() as u8;
-        present &= present - 1;
-        let mask = classes.of(class);
-        // SAFETY: the class says how many vectors the packets make; the caller has the vectors' instructions.
-        failed |= unsafe {
-            match class {
-                1 => short::<N, 1, SEAL>(jobs, mask),
-                2 => short::<N, 2, SEAL>(jobs, mask),
-                3 => short::<N, 3, SEAL>(jobs, mask),
-                4 => short::<N, 4, SEAL>(jobs, mask),
-                5 => short::<N, 5, SEAL>(jobs, mask),
-                WIDE_3 => short::<V, 3, SEAL>(jobs, mask),
-                WIDE_4 => short::<V, 4, SEAL>(jobs, mask),
-                WIDE_5 => short::<V, 5, SEAL>(jobs, mask),
-                WIDE_6 => short::<V, 6, SEAL>(jobs, mask),
-                WIDE_7 => short::<V, 7, SEAL>(jobs, mask),
-                WIDE_8 => short::<V, 8, SEAL>(jobs, mask),
-                WIDE_9 => short::<V, 9, SEAL>(jobs, mask),
-                WIDE_10 => short::<V, 10, SEAL>(jobs, mask),
-                _ => long::<V, SEAL>(jobs, mask),
-            }
-        };
-    }
-    failed
-}
-
-/// Narrow vectors of a short packet at most.
-const NARROW: usize = 5;
-/// What is added to the number of wide vectors for the class of a short packet.
-const WIDE: u8 = 8;
-const WIDE_3: u8 = WIDE + 3;
-const WIDE_4: u8 = WIDE + 4;
-const WIDE_5: u8 = WIDE + 5;
-const WIDE_6: u8 = WIDE + 6;
-const WIDE_7: u8 = WIDE + 7;
-const WIDE_8: u8 = WIDE + 8;
-const WIDE_9: u8 = WIDE + 9;
-const WIDE_10: u8 = WIDE + 10;
-/// Packets of any length.
-const LONG: u8 = 31;
-
-/// By which code a text of that many bytes is done.
-#[inline(always)]
-fn class<V: Vector, N: Vector>(text: usize) -> u8 {
-    let blocks = text.div_ceil(16) + 1;
-    let (narrow, wide) = (blocks.div_ceil(N::LANES), blocks.div_ceil(V::LANES));
-    if narrow <= NARROW {
-        narrow as u8
-    } else if wide <= short::LONGEST {
-        WIDE + wide as u8
-    } else {
-        LONG
-    }
-}
-
-/// The class of each job.
-#[repr(align(64))]
-struct Classes([u8; BURST]);
-
-impl Classes {
-    /// None is of any class.
-    fn new() -> Classes {
-        Classes([0; BURST])
-    }
-
-    /// Which jobs are of that class.
-    #[inline(always)]
-    fn of(&self, class: u8) -> u64 {
-        let mut mask = 0;
-        for (part, sixteen) in self.0.as_chunks::<16>().0.iter().enumerate() {
-            // SAFETY: every x86-64 has the instructions.
-            let same =
-                unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(block(sixteen), _mm_set1_epi8(class as i8))) };
-            mask |= (same as u64) << (16 * part);
-        }
-        mask
-    }
-}
-
-/// The jobs of `mask`, of few vectors and equally many.
-///
-/// # Safety
-/// Their texts make N vectors, with a block in front; the processor has the instructions of `V`.
-#[inline(always)]
-unsafe fn short<V: Vector, const N: usize, const SEAL: bool>(jobs: &mut [Job<'_>], mut mask: u64) -> u64 {
-    let mut failed = 0;
-    // SAFETY: packets are the jobs', as the keys are, and the caller has V's instructions.
-    unsafe {
-        let mut line = short::Pending::<V, N>::nothing();
-        let mut before = Outcome::NONE;
-        while mask != 0 {
-            let index = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            let Some((packet, outcome)) = jobs.get_mut(index).and_then(|job| packet(job, index)) else {
-                failed |= 1 << index;
-                continue;
-            };
-            let tag = line.packet::<SEAL>(&packet);
-            failed |= before.settle::<SEAL>(tag);
-            before = outcome;
-        }
-        failed | before.settle::<SEAL>(line.end())
-    }
-}
-
-/// The jobs of `mask`, of any length.
-///
-/// # Safety
-/// The processor has the instructions of `V`.
-#[inline(always)]
-unsafe fn long<V: Vector, const SEAL: bool>(jobs: &mut [Job<'_>], mut mask: u64) -> u64 {
-    let mut failed = 0;
-    // SAFETY: packets are the jobs', as the keys are, and the caller has V's instructions.
-    unsafe {
-        let mut line = kernel::Line::<V>::new();
-        let mut before = Outcome::NONE;
-        while mask != 0 {
-            let index = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            let Some((packet, outcome)) = jobs.get_mut(index).and_then(|job| packet(job, index)) else {
-                failed |= 1 << index;
-                continue;
-            };
-            let tag = line.packet::<SEAL>(&packet);
-            failed |= before.settle::<SEAL>(tag);
-            before = outcome;
-        }
-        failed | before.settle::<SEAL>(line.end())
-    }
-}
-
-/// What the kernel needs of a job; `None` if there is no such place in its packet, or its key is not ours.
-#[inline(always)]
-fn packet<'a>(job: &mut Job<'a>, index: usize) -> Option<(kernel::Packet<'a>, Outcome)> {
-    let (schedule, nonce, aad) = (job.key.schedule()?, job.nonce, job.aad);
-    let (text, icv) = job.parts()?;
-    let outcome = Outcome {
-        job: 1 << index,
-        icv: (icv.as_mut_ptr(), icv.len()),
-        text: (text.as_mut_ptr(), text.len()),
-    };
-    let text = outcome.text;
-    Some((
-        kernel::Packet { schedule, nonce, aad: (block(aad.padded()), aad.as_slice().len()), text },
-        outcome,
-    ))
-}
-
-/// What is to be done with the tag of a packet that is on its way.
-struct Outcome {
-    /// Its bit; none if there is no packet.
-    job: u64,
-    icv: (*mut u8, usize),
-    text: (*mut u8, usize),
-}
-
-impl Outcome {
-    const NONE: Outcome = Outcome { job: 0, icv: (std::ptr::null_mut(), 0), text: (std::ptr::null_mut(), 0) };
-
-    /// Writes the job's tag, or compares it; the job's bit if it is another one.
-    ///
-    /// # Safety
-    /// The job's packet is still there, and nobody else has it.
-    #[inline(always)]
-    unsafe fn settle<const SEAL: bool>(&self, tag: __m128i) -> u64 {
-        if self.job == 0 {
-            return 0;
-        }
-        // SAFETY: text and ICV are parts of the job's packet, which is ours.
-        let (text, icv) = unsafe {
-            (
-                std::slice::from_raw_parts_mut(self.text.0, self.text.1),
-                std::slice::from_raw_parts_mut(self.icv.0, self.icv.1),
-            )
-        };
-        if SEAL {
-            copy_tag(tag, icv);
-            return 0;
-        }
-        if is_tag(tag, icv) {
-            return 0;
-        }
-        text.fill(0);
-        self.job
     }
 }
 

@@ -116,9 +116,11 @@ impl Schedule {
         self.rounds_of
     }
 
-    /// Brings what packets of that many blocks use towards the core.
+    /// Brings what a text of so many bytes uses towards the core.
     #[inline(always)]
-    pub(crate) fn prefetch(&self, blocks: usize) {
+    pub(crate) fn prefetch(&self, text: usize) {
+        // Beside the text's, a block for the additional data and one for the lengths.
+        let blocks = text.div_ceil(16) + 2;
         let end = std::mem::offset_of!(Schedule, rounds) + 16 * (ROUND_KEYS - 4);
         let from = 16 * POWERS.saturating_sub(blocks);
         for line in from / 64..end.div_ceil(64) {
