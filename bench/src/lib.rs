@@ -18,6 +18,7 @@
 // But for the clock and the calls into C of `gcm`.
 #![deny(unsafe_code)]
 
+pub mod acl;
 pub mod case;
 pub mod dataplane;
 mod error;
