@@ -20,14 +20,18 @@
 
 pub mod acl;
 pub mod case;
+#[allow(unsafe_code)]
+pub mod clock;
 pub mod dataplane;
 mod error;
 pub mod frames;
 pub mod gcm;
+pub mod guard;
 pub mod measure;
 pub mod pcap;
 pub mod ports;
 pub mod report;
+mod samples;
 pub mod tunnels;
 
 pub use error::Error;

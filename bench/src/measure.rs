@@ -9,6 +9,7 @@ use crate::dataplane::{Dataplane, Machine};
 use crate::error::Error;
 use crate::frames::{self, Frames};
 use crate::ports::{self, Ports};
+use crate::samples::median;
 use crate::tunnels::{LAN, WAN};
 use crate::{pcap, report::Row};
 use model::Direction;
@@ -194,14 +195,6 @@ fn prove(
     })
 }
 
-/// The middle one, or the mean of the two in the middle; not a number of nothing.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = |at: usize| values.get(at).copied().unwrap_or(f64::NAN);
-    let half = values.len() / 2;
-    if values.len() % 2 == 1 { middle(half) } else { (middle(half.wrapping_sub(1)) + middle(half)) / 2.0 }
-}
-
 fn lowest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NAN, f64::min)
 }
@@ -216,10 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(Vec::new()).is_nan());
+    fn the_spread_is_of_the_extremes() {
         assert_eq!(spread(&[1.0, 2.0, 3.0]), 1.0);
     }
 }

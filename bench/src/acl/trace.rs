@@ -59,7 +59,7 @@ pub fn generate(rules: &[Rule], locality: Locality, seed: u64) -> Vec<KeyV4> {
         };
         keys.extend(order.get(place).and_then(|&rule| rules.get(rule)).map(|rule| inside(rule, &mut random)));
         if number % STRAY == STRAY - 1 {
-            keys.extend(stray(rules, number / STRAY % 2 == 0, &mut random));
+            keys.extend(stray(rules, (number / STRAY).is_multiple_of(2), &mut random));
         }
     }
     // Neighbours in the order are not met in that order again and again.

@@ -3,6 +3,7 @@
 
 use bench::case::Case;
 use bench::dataplane::Machine;
+use bench::guard::Guard;
 use bench::measure::{Effort, measure};
 use bench::{Error, gcm, ports, report};
 use clap::{Args, Parser, Subcommand};
@@ -196,7 +197,7 @@ fn contest(args: &GcmArgs) -> Result<(), Error> {
     if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
         eprintln!("warning: we may not stay on core {core}, and where we are moved the figures are worse");
     }
-    let mut guard = gcm::guard::Guard::default();
+    let mut guard = Guard::default();
     let mut rows = Vec::new();
     let mut number = 0;
     for group in cases.chunk_by(|a, b| (a.key, a.keys) == (b.key, b.keys)) {

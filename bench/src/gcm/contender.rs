@@ -1,8 +1,8 @@
-//! Who takes part, and the clock.
+//! Who takes part.
 
 use super::case::Op;
-use super::clock::now;
 use super::traffic::Packet;
+use crate::clock::Lap;
 use model::KeyLen;
 
 /// Packets that are given to a contender at a time.
@@ -36,15 +36,6 @@ impl RawKeys {
     }
 }
 
-/// What came of a lap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lap {
-    /// Clocks of the time-stamp counter that it took.
-    pub clocks: u64,
-    /// Packets that were not done, or did not verify.
-    pub failed: usize,
-}
-
 /// An implementation of AES-GCM with its keys, expanded and side by side in memory, as its best user would keep them.
 pub trait Contender {
     /// Its name in tables and files.
@@ -56,13 +47,4 @@ pub trait Contender {
     /// Does that to the packets, a burst after the other. Packets are handed over in the form that it likes best, which is
     /// made before the clock starts.
     fn lap(&self, op: Op, packets: &mut [Packet<'_>]) -> Lap;
-}
-
-/// Times some work that says how many packets failed.
-#[inline]
-pub fn timed(work: impl FnOnce() -> usize) -> Lap {
-    let begin = now();
-    let failed = work();
-    let end = now();
-    Lap { clocks: end.wrapping_sub(begin), failed }
 }

@@ -5,13 +5,14 @@
 //! drifts is fair to both.
 
 use super::case::{Case, MANY, Op};
-use super::contender::{Contender, Lap, RawKeys};
-use super::guard::Guard;
+use super::contender::{Contender, RawKeys};
 use super::ours::Ours;
 use super::report::Row;
 use super::traffic::Traffic;
 use crate::Error;
-use crate::measure::median;
+use crate::clock::Lap;
+use crate::guard::Guard;
+use crate::samples::{median, ratio, spread};
 use gcm::BackEnd;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -109,20 +110,6 @@ impl Field {
         };
         named().zip(key_bytes).map(row).collect()
     }
-}
-
-/// The median of the paired ratios.
-fn ratio(theirs: &[f64], ours: &[f64]) -> f64 {
-    median(theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect())
-}
-
-/// How far the upper and the lower tenth are apart, as a part of the median.
-fn spread(samples: &[f64]) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let tenth = sorted.len() / 10;
-    let ends = sorted.get(tenth).zip(sorted.get(sorted.len().saturating_sub(1 + tenth)));
-    ends.map_or(f64::NAN, |(low, high)| (high - low) / median(sorted.clone()))
 }
 
 /// Clocks per packet of one contender in one round. All of them meet the same packets in it.

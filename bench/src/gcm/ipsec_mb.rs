@@ -2,9 +2,10 @@
 //! place of the bench where C is called.
 
 use super::case::Op;
-use super::contender::{BURST, Contender, Lap, RawKeys, timed};
+use super::contender::{BURST, Contender, RawKeys};
 use super::traffic::Packet;
 use crate::Error;
+use crate::clock::{Lap, timed};
 use gcm::TAG_LEN;
 use model::KeyLen;
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

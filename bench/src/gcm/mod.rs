@@ -4,16 +4,13 @@
 //! - [`traffic`]: packets in buffers as a gateway has them, dealt again before each lap.
 //! - [`contender`]: what one who takes part must do: our back ends ([`ours`]), and, with the feature `peers`, the libraries
 //!   of `peers` and `ipsec_mb`.
-//! - [`guard`]: laps that somebody else's work slowed down are run again.
+//! - [`guard`](crate::guard): laps that somebody else's work slowed down are run again.
 //! - [`contest`]: proof that all do the same, rounds, medians of paired ratios.
 //! - [`report`]: a table for people, rows for programs.
 
 pub mod case;
-#[allow(unsafe_code)]
-mod clock;
 pub mod contender;
 pub mod contest;
-pub mod guard;
 #[cfg(feature = "peers")]
 #[allow(unsafe_code)]
 mod ipsec_mb;

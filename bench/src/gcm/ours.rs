@@ -1,9 +1,10 @@
 //! Our own back ends.
 
 use super::case::Op;
-use super::contender::{BURST, Contender, Lap, RawKeys, timed};
+use super::contender::{BURST, Contender, RawKeys};
 use super::traffic::Packet;
 use crate::Error;
+use crate::clock::{Lap, timed};
 use gcm::{Aad, BackEnd, Job, Key};
 use model::IcvLen;
 

@@ -1,9 +1,10 @@
 //! The peers that are Rust crates. None of them takes more than a packet at a time.
 
 use super::case::Op;
-use super::contender::{Contender, Lap, RawKeys, timed};
+use super::contender::{Contender, RawKeys};
 use super::traffic::Packet;
 use crate::Error;
+use crate::clock::{Lap, timed};
 use aes_gcm::aead::{AeadInOut, inout::InOutBuf};
 use aes_gcm::{Aes128Gcm, Aes256Gcm, KeyInit};
 use model::KeyLen;

@@ -1,8 +1,8 @@
 //! What was measured: a table for people, rows for programs.
 
 use super::case::Op;
-use super::guard::Guard;
 use crate::case::Size;
+use crate::guard::Guard;
 use comfy_table::{CellAlignment, Table};
 use gcm::BackEnd;
 use serde::Serialize;

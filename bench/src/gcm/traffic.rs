@@ -6,9 +6,10 @@
 //! many, as a contender that prefetches cannot do so for the first burst of a lap.
 
 use super::case::{Case, MANY, Op};
-use super::contender::{BURST, Contender, Lap};
+use super::contender::{BURST, Contender};
 use crate::Error;
 use crate::case::Size;
+use crate::clock::Lap;
 use gcm::{NONCE_LEN, TAG_LEN};
 use std::ops::Range;
 

@@ -1,9 +1,8 @@
 //! A guard against a machine that others work on too: a fixed loop before and behind each lap. Where it was slow against
 //! its median the core was slow, or not ours alone, and the lap says nothing.
 
-use super::clock::now;
-use super::contender::{Lap, timed};
-use crate::measure::median;
+use crate::clock::{Lap, now, timed};
+use crate::samples::median;
 use std::collections::VecDeque;
 use std::hint::black_box;
 
