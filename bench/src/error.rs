@@ -18,7 +18,7 @@ pub enum Error {
     /// The machine's or the build's: there is no such program.
     #[error("{0} is not there; build it with: cargo build --release -p espalier-dataplane -p bench")]
     NoProgram(PathBuf),
-    /// The data plane or the bare ports ended, or do not answer.
+    /// The data plane, the bare ports or a peer's program ended, or do not answer.
     #[error("{who}: {why}{}", said(.log))]
     Process {
         /// Which process.
@@ -39,6 +39,11 @@ pub enum Error {
     /// Another's library does not do what it is measured for.
     #[error("{0} does not run here, or takes no keys of this length")]
     Peer(&'static str),
+    /// The machine's: what access lists are measured beside is not here.
+    #[error(
+        "dpdk-test-acl is not installed; it is in Debian's package dpdk-dev: scripts/setup bench, or apt-get install dpdk-dev"
+    )]
+    NoRival,
     /// The generator's own packets are no packets: a mistake here.
     #[error("the generator is at fault: {0}")]
     Generator(String),

@@ -12,10 +12,11 @@
 //! - [`measure`]: rounds of the one and the other, the proof that packets were protected, medians.
 //! - [`report`]: a table for people, rows for programs.
 //!
-//! `espalier-bench gcm` measures our AES-GCM beside others: [`gcm`].
+//! `espalier-bench gcm` measures our AES-GCM beside others: [`gcm`]. `espalier-bench acl` measures our access lists beside
+//! DPDK's: [`acl`]. What both share: [`clock`] and [`guard`].
 //!
 //! `cargo bench -p bench --features micro` measures single pieces (`benches/`).
-// But for the clock and the calls into C of `gcm`.
+// But for the clock, and the calls into C of `gcm`.
 #![deny(unsafe_code)]
 
 pub mod acl;

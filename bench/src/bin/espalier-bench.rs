@@ -2,16 +2,18 @@
 #![forbid(unsafe_code)]
 
 use bench::case::Case;
+use bench::clock::Rate;
 use bench::dataplane::Machine;
 use bench::guard::Guard;
 use bench::measure::{Effort, measure};
-use bench::{Error, gcm, ports, report};
+use bench::{Error, acl, gcm, ports, report};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// Hugepages that the data plane and its bare ports take together, in bytes.
 const NEEDED: u64 = 384 << 20;
@@ -30,6 +32,8 @@ enum Command {
     Gateway(GatewayArgs),
     /// What a packet costs our AES-GCM, and the peers that it was built with.
     Gcm(GcmArgs),
+    /// What a packet costs our access lists, and DPDK's.
+    Acl(AclArgs),
     /// The ports alone, for `gateway` to compare with.
     #[command(hide = true)]
     Ports {
@@ -105,6 +109,54 @@ struct GcmArgs {
     list: bool,
 }
 
+const LISTS: &str = "\
+Each row is one implementation:
+  espalier           our compiled access lists
+  rte_acl-METHOD     DPDK's, as its dpdk-test-acl runs it, with 512-bit vectors allowed: every method that the processor has
+  linear             rule by rule, for scale: sets of up to a thousand rules in bursts of 32
+
+Sets are acl, fw and ipc, the classical shapes of access lists, firewalls and IP chains, drawn always alike; hot traces have
+most packets from few rules, all traces have as many from every rule, and in both one of twenty is drawn from none. Keys are
+ready-made. Everyone classifies the same packets, a burst at a time, in turns of some milliseconds on one core: ours by the
+time-stamp counter, rte_acl by the time that Linux says its thread ran. Before, all are proved to find the same rules as the
+linear scan, on a sample: rte_acl from 10000 rules on by its widest method only. From 100000 rules on it takes part at bursts
+of 32 and 256 only, as it builds for many seconds, each time; a set that it does not build in time or memory has a note.
+
+JSON fields:
+  impl, set, rules, trace, burst   as said
+  clocks      of the time-stamp counter per packet: the median of the rounds
+  ratio       those clocks over ours: the median of the rounds' ratios; above 1, ours is faster
+  build_ms    from rules in memory to what is looked up in; of rte_acl what it ran, with reading their lines (about 1 us
+              each). Ours with all cores that it may use, rte_acl with the one that it has
+  bytes       of what is looked up in; of rte_acl as librte_acl logs it
+  rounds      how many
+  spread      how far the rounds' upper and lower tenth are apart, as a part of the median
+  pace        clocks of a fixed loop when the case was done: cases can be held against each other where it is the same
+  note        why there are no clocks";
+
+#[derive(Debug, Args)]
+#[command(after_help = LISTS)]
+struct AclArgs {
+    /// Write the rows to this file as a JSON array, too; `-` is stdout instead of the table.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Few cases, shortly: less than two minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Only cases whose name has this in it, as in `acl-1000-hot-32`; may be given several times.
+    #[arg(long, value_name = "SUBSTR")]
+    only: Vec<String>,
+    /// How long rte_acl may build a set.
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    patience: u64,
+    /// The core to measure on. Default: the last one that we may use.
+    #[arg(long, value_name = "N")]
+    core: Option<usize>,
+    /// Name the cases and measure nothing.
+    #[arg(long)]
+    list: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = COLUMNS)]
 struct GatewayArgs {
@@ -135,6 +187,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Gateway(args) => gateway(&args),
         Command::Gcm(args) => contest(&args),
+        Command::Acl(args) => classify(&args),
         Command::Ports { input, output, eal } => ports::serve(&input, &output, &eal),
     };
     match done {
@@ -155,11 +208,7 @@ fn gateway(args: &GatewayArgs) -> Result<(), Error> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(Error::io("cannot watch for signals"))?;
-    }
+    let stop = stop_on_signals()?;
     let machine = machine(args)?;
     let mut rows = Vec::new();
     for (number, case) in (1..).zip(&cases) {
@@ -194,9 +243,7 @@ fn contest(args: &GcmArgs) -> Result<(), Error> {
         return Ok(());
     }
     let core = args.core.unwrap_or_else(last_core);
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        eprintln!("warning: we may not stay on core {core}, and where we are moved the figures are worse");
-    }
+    stay_on(core);
     let mut guard = Guard::default();
     let mut rows = Vec::new();
     let mut number = 0;
@@ -217,6 +264,78 @@ fn contest(args: &GcmArgs) -> Result<(), Error> {
         println!("{}", gcm::report::table(&rows));
         println!("\n{}", gcm::report::conditions(&rows, &guard));
     })
+}
+
+/// Measures access lists by themselves.
+fn classify(args: &AclArgs) -> Result<(), Error> {
+    let cases = only(acl::case::Case::all(args.quick), &args.only)?;
+    if args.list {
+        cases.iter().for_each(|case| println!("{case}"));
+        return Ok(());
+    }
+    if !acl::rival::is_installed() {
+        return Err(Error::NoRival);
+    }
+    let stop = stop_on_signals()?;
+    let core = args.core.unwrap_or_else(last_core);
+    let folder = tempfile::Builder::new()
+        .prefix("espalier-bench-")
+        .tempdir()
+        .map_err(Error::io("cannot make a temporary folder"))?;
+    let mut contest = acl::contest::Contest {
+        effort: acl::contest::Effort::new(args.quick),
+        place: acl::rival::Place {
+            core,
+            folder: folder.path(),
+            patience: Duration::from_secs(args.patience),
+            memory: acl::rival::half_of_memory(),
+            stop: &stop,
+        },
+        guard: Guard::default(),
+        rate: Rate::begin(),
+    };
+    let mut rows = Vec::new();
+    let mut number = 0;
+    for group in cases.chunk_by(|a, b| a.set == b.set) {
+        let Some(first) = group.first() else { continue };
+        // Compiled by all cores, so by a thread that may use them; measured by one that stays on its core.
+        let field = acl::field::Field::new(first.set, group, folder.path())?;
+        let done = |case: acl::case::Case, rows: &[acl::report::Row]| {
+            number += 1;
+            let clocks = rows.iter().map(|row| format!("{} {:.0}", row.implementation, row.clocks));
+            let clocks = clocks.collect::<Vec<_>>().join(", ");
+            eprintln!("[{number:3}/{}] {:20} {clocks}", cases.len(), case.to_string());
+        };
+        let measured = std::thread::scope(|scope| {
+            let measuring = scope.spawn(|| {
+                stay_on(core);
+                contest.measure(&field, group, done)
+            });
+            measuring.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        rows.extend(measured);
+    }
+    publish(args.json.as_deref(), &rows, || {
+        println!("{}", acl::report::table(&rows));
+        println!("\n{}", acl::report::conditions(&rows, &contest.guard));
+    })
+}
+
+/// Set once we are to end.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(Error::io("cannot watch for signals"))?;
+    }
+    Ok(stop)
+}
+
+/// Keeps this thread on a core.
+fn stay_on(core: usize) {
+    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
+        eprintln!("warning: we may not stay on core {core}, and where we are moved the figures are worse");
+    }
 }
 
 /// The cases whose names are wanted.
