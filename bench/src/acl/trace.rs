@@ -54,7 +54,7 @@ pub fn generate(rules: &[Rule], locality: Locality, seed: u64) -> Vec<KeyV4> {
     for number in 0..drawn {
         let place = match locality {
             // Ranks spread evenly by their logarithm: of a thousand rules, ten take a third.
-            Locality::Hot => (rules.len() as f64).powf(random.f64()) as usize - 1,
+            Locality::Hot => ((rules.len() as f64).powf(random.f64()) as usize).saturating_sub(1),
             Locality::All => number % rules.len(),
         };
         keys.extend(order.get(place).and_then(|&rule| rules.get(rule)).map(|rule| inside(rule, &mut random)));

@@ -302,7 +302,10 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         let field = acl::field::Field::new(first.set, group, folder.path())?;
         let done = |case: acl::case::Case, rows: &[acl::report::Row]| {
             number += 1;
-            let clocks = rows.iter().map(|row| format!("{} {:.0}", row.implementation, row.clocks));
+            let clocks = rows.iter().map(|row| match &row.note {
+                None => format!("{} {:.0}", row.implementation, row.clocks),
+                Some(why) => format!("{}: {why}", row.implementation),
+            });
             let clocks = clocks.collect::<Vec<_>>().join(", ");
             eprintln!("[{number:3}/{}] {:20} {clocks}", cases.len(), case.to_string());
         };
