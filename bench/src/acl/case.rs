@@ -24,7 +24,7 @@ pub struct Case {
     pub burst: usize,
 }
 
-/// From so many rules on `rte_acl` builds for many seconds, and once for each column: it has only those of [`FEW`].
+/// From so many rules on `rte_acl` builds for many seconds, and once for each column: it has fewer of them.
 pub const LARGE: usize = 100_000;
 /// More rules than a set of each shape has: of one only.
 const HUGE: usize = 1_000_000;
@@ -59,7 +59,11 @@ impl Case {
 
     /// Whether `rte_acl` takes part.
     pub fn has_rival(&self) -> bool {
-        self.set.rules < LARGE || FEW.contains(&self.burst)
+        match self.set.rules {
+            0..LARGE => true,
+            LARGE..HUGE => FEW.contains(&self.burst),
+            HUGE.. => self.burst == USUAL && self.trace == Locality::All,
+        }
     }
 
     /// Whether the linear scan takes part, for scale.

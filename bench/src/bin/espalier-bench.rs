@@ -120,7 +120,8 @@ most packets from few rules, all traces have as many from every rule, and in bot
 ready-made. Everyone classifies the same packets, a burst at a time, in turns of some milliseconds on one core: ours by the
 time-stamp counter, rte_acl by the time that Linux says its thread ran. Before, all are proved to find the same rules as the
 linear scan, on a sample: rte_acl from 10000 rules on by its widest method only. From 100000 rules on it takes part at bursts
-of 32 and 256 only, as it builds for many seconds, each time; a set that it does not build in time or memory has a note.
+of 32 and 256 only, and at a million at all-32 only, as it builds for many seconds, each time. A set that it does not build
+within --patience, or in half of the memory that is free, has a note instead of clocks.
 
 JSON fields:
   impl, set, rules, trace, burst   as said
