@@ -79,3 +79,10 @@ pub fn table(rows: &[Row], with_stages: bool) -> String {
     }
     table.to_string()
 }
+
+/// Whether the system gave us large pages for large things.
+pub(crate) fn hugepages() -> bool {
+    let pages = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let line = pages.lines().find_map(|line| line.strip_prefix("AnonHugePages:"));
+    line.is_some_and(|line| !line.trim().starts_with("0 "))
+}

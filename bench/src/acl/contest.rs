@@ -11,6 +11,7 @@ use super::rival::{Built, Method, Place};
 use crate::Error;
 use crate::clock::Rate;
 use crate::guard::Guard;
+use crate::report::hugepages;
 use crate::samples::{median, ratio, spread};
 use acl::{Classifier, KeyV4, Linear, Rule, Verdict};
 use std::sync::atomic::Ordering;
@@ -123,14 +124,16 @@ impl Contest<'_> {
             let look_up = |keys: &[KeyV4], verdicts: &mut [Verdict]| linear.lookup_v4(keys, verdicts);
             let mut linear = Local::new("linear", look_up, keys, case.burst);
             let samples = self.duel(&mut ours, &mut linear)?;
-            let built = Built { milliseconds: 0.0, bytes: field.rules.len() * size_of::<Rule>() };
+            let bytes = field.rules.len() * size_of::<Rule>();
+            let built = Built { milliseconds: 0.0, bytes, hugepages: hugepages() };
             rows.push(self.row(case, linear.name(), built, &samples));
             all.extend(samples.ours);
         }
         if all.is_empty() {
             all = self.alone(&mut ours)?;
         }
-        let built = Built { milliseconds: field.build_ms, bytes: field.image.as_bytes().len() };
+        let bytes = field.image.as_bytes().len();
+        let built = Built { milliseconds: field.build_ms, bytes, hugepages: hugepages() };
         let samples = Samples { theirs: all.clone(), ours: all };
         rows.insert(0, self.row(case, ours.name(), built, &samples));
         Ok(rows)
@@ -183,6 +186,7 @@ impl Contest<'_> {
             ratio: ratio(&samples.theirs, &samples.ours),
             build_ms: built.milliseconds,
             bytes: built.bytes,
+            hugepages: built.hugepages,
             rounds: samples.theirs.len(),
             spread: spread(&samples.theirs),
             pace: self.guard.pace(),

@@ -29,6 +29,8 @@ pub struct Row {
     pub build_ms: f64,
     /// Bytes that are looked up in.
     pub bytes: usize,
+    /// They, or some of ours, are on large pages.
+    pub hugepages: bool,
     /// Rounds.
     pub rounds: usize,
     /// How far the upper and the lower tenth of the rounds are apart, as a part of the median.
@@ -39,6 +41,9 @@ pub struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
+
+/// What is smaller gains nothing by large pages.
+const LARGE_PAGE: usize = 2 << 20;
 
 /// A block for each set: a line for each implementation; across, traces and bursts, and what it takes to build and to hold.
 /// The last line says how many times ours the clocks of the fastest other are.
@@ -60,7 +65,15 @@ pub fn conditions(rows: &[Row], guard: &Guard) -> String {
         .filter_map(|row| Some(format!("{}: {} {}\n", row.set, row.implementation, row.note.as_ref()?)))
         .collect();
     let notes: String = notes.into_iter().collect();
-    format!("{notes}{} laps, {} of them disturbed by others", guard.laps, guard.disturbed)
+    let small: BTreeSet<String> = rows
+        .iter()
+        .filter(|row| row.bytes > LARGE_PAGE && !row.hugepages)
+        .map(|row| {
+            format!("{}: {} was on ordinary memory, where it is slower\n", row.set, row.implementation)
+        })
+        .collect();
+    let small: String = small.into_iter().collect();
+    format!("{notes}{small}{} laps, {} of them disturbed by others", guard.laps, guard.disturbed)
 }
 
 fn block_table(block: &[Row]) -> Table {
@@ -136,6 +149,7 @@ mod tests {
             ratio,
             build_ms: 1.0,
             bytes: 640,
+            hugepages: true,
             rounds: 9,
             spread: 0.1,
             pace: 2000,

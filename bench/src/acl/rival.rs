@@ -97,6 +97,8 @@ pub struct Built {
     pub milliseconds: f64,
     /// Bytes that are looked up in.
     pub bytes: usize,
+    /// They are on large pages.
+    pub hugepages: bool,
 }
 
 /// It, built, and standing still.
@@ -213,7 +215,7 @@ impl<'a> Rival<'a> {
             method,
             packets: task.packets,
             rate,
-            built: Built::default(),
+            built: Built { hugepages, ..Built::default() },
         })
     }
 
@@ -224,16 +226,21 @@ impl<'a> Rival<'a> {
         loop {
             let line = self.line(self.place.patience.saturating_sub(begun.elapsed()))?;
             if let Some((_, result)) = line.split_once(") finished with ") {
-                if result.trim() != "0" {
-                    return Err(self.failed(format!("it could not build: error {}", result.trim())));
+                match result.trim() {
+                    "0" => break,
+                    // ENOMEM.
+                    "-12" => {
+                        let why = format!("it could not build within {} MiB", self.place.memory >> 20);
+                        return Err(self.failed(why));
+                    }
+                    other => return Err(self.failed(format!("it could not build: error {other}"))),
                 }
-                break;
             }
         }
         let milliseconds = (self.thread_time()? - ran) as f64 / 1e6;
         let bytes = footprint(&std::fs::read_to_string(&self.log).unwrap_or_default());
         let bytes = bytes.ok_or_else(|| self.failed("it does not say what it takes of memory".to_owned()))?;
-        self.built = Built { milliseconds, bytes };
+        self.built = Built { milliseconds, bytes, ..self.built };
         Ok(())
     }
 

@@ -130,6 +130,7 @@ JSON fields:
   build_ms    from rules in memory to what is looked up in; of rte_acl what it ran, with reading their lines (about 1 us
               each). Ours with all cores that it may use, rte_acl with the one that it has
   bytes       of what is looked up in; of rte_acl as librte_acl logs it
+  hugepages   whether rte_acl has large pages, as it has for root where enough are free; whether we have any
   rounds      how many
   spread      how far the rounds' upper and lower tenth are apart, as a part of the median
   pace        clocks of a fixed loop when the case was done: cases can be held against each other where it is the same

@@ -3,6 +3,7 @@
 use super::case::Op;
 use crate::case::Size;
 use crate::guard::Guard;
+use crate::report::hugepages;
 use comfy_table::{CellAlignment, Table};
 use gcm::BackEnd;
 use serde::Serialize;
@@ -71,13 +72,6 @@ pub fn conditions(rows: &[Row], guard: &Guard) -> String {
         super::peers_built(),
         if hugepages() { "hugepages" } else { "no hugepages, so many keys cost more" },
     )
-}
-
-/// Whether the system gave us large pages for large things.
-fn hugepages() -> bool {
-    let pages = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let line = pages.lines().find_map(|line| line.strip_prefix("AnonHugePages:"));
-    line.is_some_and(|line| !line.trim().starts_with("0 "))
 }
 
 fn block_table(block: &[Row]) -> Table {
