@@ -220,8 +220,9 @@ impl<'a> Rival<'a> {
     }
 
     fn build(&mut self) -> Result<(), Error> {
-        // The last of its settings.
-        while !self.line(PATIENCE)?.starts_with("ipv6:") {}
+        // It tells its settings, of which two are left, and builds.
+        while !self.line(PATIENCE)?.starts_with("verbose:") {}
+        self.rest()?;
         let (begun, ran) = (Instant::now(), self.thread_time()?);
         loop {
             let line = self.line(self.place.patience.saturating_sub(begun.elapsed()))?;
@@ -237,6 +238,8 @@ impl<'a> Rival<'a> {
                 }
             }
         }
+        // It tells of the set then, by more lines than it gets rid of.
+        self.rest()?;
         let milliseconds = (self.thread_time()? - ran) as f64 / 1e6;
         let bytes = footprint(&std::fs::read_to_string(&self.log).unwrap_or_default());
         let bytes = bytes.ok_or_else(|| self.failed("it does not say what it takes of memory".to_owned()))?;
@@ -272,7 +275,7 @@ impl<'a> Rival<'a> {
         Err(self.failed("it does not get its core; what else runs there?".to_owned()))
     }
 
-    /// Nanoseconds that its one thread has run so far: exact while we ourselves have its core, or it stands still.
+    /// Nanoseconds that its one thread has run so far, exact while it stands still.
     fn thread_time(&self) -> Result<u64, Error> {
         let path = format!("/proc/{}/schedstat", self.child.id());
         let text = std::fs::read_to_string(&path).unwrap_or_default();
