@@ -6,8 +6,9 @@
 use super::case::{Case, LARGE};
 use super::contender::{Contender, Local, Turn};
 use super::field::Field;
+use super::method::Method;
 use super::report::Row;
-use super::rival::{Built, Method, Place};
+use super::rival::{Built, Place};
 use crate::Error;
 use crate::clock::Rate;
 use crate::guard::Guard;

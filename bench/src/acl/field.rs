@@ -3,7 +3,8 @@
 
 use super::case::{Case, Set};
 use super::files::{write_rules, write_trace};
-use super::rival::{Method, Place, Rival, Task};
+use super::method::Method;
+use super::rival::{Place, Rival, Task};
 use super::trace::Locality;
 use super::{rules, trace};
 use crate::Error;

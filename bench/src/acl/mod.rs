@@ -3,7 +3,8 @@
 //! - [`case`](mod@case): what is measured.
 //! - [`shape`]: the three families of rule sets; [`rules`]: sets of them; [`trace`]: packets for a set.
 //! - [`field`]: a set made ready, in [`files`] too, and proof that all classify alike.
-//! - [`contender`]: what one who takes part must do: our look-up, the linear scan; and [`rival`], which is another process.
+//! - [`contender`]: what one who takes part must do: our look-up, the linear scan; and [`rival`], which is another
+//!   process, by each [`method`].
 //! - [`contest`]: rounds, medians of paired ratios.
 //! - [`report`]: a table for people, rows for programs.
 
@@ -12,6 +13,7 @@ pub mod contender;
 pub mod contest;
 pub mod field;
 pub mod files;
+pub mod method;
 pub mod report;
 pub mod rival;
 pub mod rules;

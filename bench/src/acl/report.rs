@@ -123,7 +123,12 @@ fn clocks(clocks: f64) -> String {
 }
 
 fn milliseconds(time: f64) -> String {
-    if time < 10.0 { format!("{time:.2} ms") } else { format!("{time:.0} ms") }
+    match time {
+        0.0 => none(),
+        0.0..0.1 => format!("{:.1} us", time * 1e3),
+        0.1..10.0 => format!("{time:.2} ms"),
+        _ => format!("{time:.0} ms"),
+    }
 }
 
 fn size(bytes: usize) -> String {

@@ -6,13 +6,12 @@
 //! a minute to build takes turns with us as a library would.
 
 use super::contender::{Contender, TRIES, Turn};
+use super::method::Method;
 use crate::Error;
 use crate::clock::{Lap, Rate};
 use crate::guard::Guard;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use serde::Serialize;
-use std::fmt;
 use std::io::{PipeReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -29,38 +28,6 @@ const GLANCE: Duration = Duration::from_micros(50);
 const BYTES_PER_RULE: u64 = 8 << 10;
 /// The memory that DPDK takes whatever it does.
 const BYTES: u64 = 128 << 20;
-
-/// How `rte_acl` walks its tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Method(&'static str);
-
-impl Method {
-    /// Those that this processor has, the widest last.
-    pub fn available() -> Vec<Method> {
-        let mut all = vec![Method("scalar")];
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::is_x86_feature_detected as has;
-            let avx512 = has!("avx512f") && has!("avx512vl") && has!("avx512cd") && has!("avx512bw");
-            let more = [
-                ("sse", has!("sse4.1")),
-                ("avx2", has!("avx2")),
-                ("avx512x16", avx512),
-                ("avx512x32", avx512),
-            ];
-            all.extend(more.into_iter().filter_map(|(name, has)| has.then_some(Method(name))));
-        }
-        #[cfg(target_arch = "aarch64")]
-        all.push(Method("neon"));
-        all
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
 
 /// Where it runs, and how far it may go.
 #[derive(Clone, Debug)]
@@ -406,10 +373,5 @@ mod tests {
             assert!(writer.write(b"two\n").is_err(), "there is room for another");
             assert_eq!(reader.read(&mut line).unwrap(), 4);
         }
-    }
-
-    #[test]
-    fn each_processor_has_a_method() {
-        assert_eq!(Method::available().first(), Some(&Method("scalar")));
     }
 }
