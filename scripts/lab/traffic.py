@@ -18,13 +18,22 @@ _TRANSMITTED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 _ROUND_TRIP = re.compile(r"= ([\d.]+)/([\d.]+)/([\d.]+)/")
 
 
+# Pings that are sent at once, at most.
+AT_ONCE = 100
+
+
 def ping(lab, sender, receiver, family, size=56, count=10, patience=2):
     """Pings; returns what ping counted. `sender` and `receiver` are sites, `size` is the ICMP payload in bytes.
 
     All packets are sent at once, and the last answer may take `patience` seconds. Once one answer has come, ping waits
     for the others only for its interval (`-i`), or twice the longest round trip, and not for `-W`: were the
     interval short, an answer that came late would be called lost. With all sent ahead (`-l`), the interval costs
-    no time."""
+    no time.
+
+    No more than AT_ONCE, though: ping asks for a receive buffer that holds 146 small answers, and when these come before it
+    reads it loses the others, while Linux counts them as received."""
+    if not 0 < count <= AT_ONCE:
+        raise ValueError(f"{count} pings at once are not between 1 and {AT_ONCE}, as many as ping can hold the answers of")
     _, said = lab.complete(
         f"ping from {sender.host} to {receiver.host}",
         [
