@@ -1,6 +1,6 @@
 //! A burst, cut into classes of packets that make equally many vectors.
 //!
-//! A packet of few vectors goes over a line made for its class ([`short`](super::short)), all others over one that takes any
+//! A packet of few vectors goes over a line made for its class ([`short`](super::short)), all longer ones over another
 //! ([`kernel`](super::kernel)). Each line has the next packet under way before the last one's tag is there.
 
 use super::kernel::{Line, Packet};
@@ -66,20 +66,20 @@ unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u
         // SAFETY: the class says how many vectors the packets make; the caller has the vectors' instructions.
         failed |= unsafe {
             match class {
-                1 => short::<N, 1, SEAL>(jobs, mask),
-                2 => short::<N, 2, SEAL>(jobs, mask),
-                3 => short::<N, 3, SEAL>(jobs, mask),
-                4 => short::<N, 4, SEAL>(jobs, mask),
-                5 => short::<N, 5, SEAL>(jobs, mask),
-                WIDE_3 => short::<V, 3, SEAL>(jobs, mask),
-                WIDE_4 => short::<V, 4, SEAL>(jobs, mask),
-                WIDE_5 => short::<V, 5, SEAL>(jobs, mask),
-                WIDE_6 => short::<V, 6, SEAL>(jobs, mask),
-                WIDE_7 => short::<V, 7, SEAL>(jobs, mask),
-                WIDE_8 => short::<V, 8, SEAL>(jobs, mask),
-                WIDE_9 => short::<V, 9, SEAL>(jobs, mask),
-                WIDE_10 => short::<V, 10, SEAL>(jobs, mask),
-                _ => long::<V, SEAL>(jobs, mask),
+                1 => go::<Pending<N, 1>, SEAL>(jobs, mask),
+                2 => go::<Pending<N, 2>, SEAL>(jobs, mask),
+                3 => go::<Pending<N, 3>, SEAL>(jobs, mask),
+                4 => go::<Pending<N, 4>, SEAL>(jobs, mask),
+                5 => go::<Pending<N, 5>, SEAL>(jobs, mask),
+                WIDE_3 => go::<Pending<V, 3>, SEAL>(jobs, mask),
+                WIDE_4 => go::<Pending<V, 4>, SEAL>(jobs, mask),
+                WIDE_5 => go::<Pending<V, 5>, SEAL>(jobs, mask),
+                WIDE_6 => go::<Pending<V, 6>, SEAL>(jobs, mask),
+                WIDE_7 => go::<Pending<V, 7>, SEAL>(jobs, mask),
+                WIDE_8 => go::<Pending<V, 8>, SEAL>(jobs, mask),
+                WIDE_9 => go::<Pending<V, 9>, SEAL>(jobs, mask),
+                WIDE_10 => go::<Pending<V, 10>, SEAL>(jobs, mask),
+                _ => go::<Line<V>, SEAL>(jobs, mask),
             }
         };
     }
@@ -98,7 +98,7 @@ const WIDE_7: u8 = WIDE + 7;
 const WIDE_8: u8 = WIDE + 8;
 const WIDE_9: u8 = WIDE + 9;
 const WIDE_10: u8 = WIDE + 10;
-/// Packets of any length.
+/// All longer packets.
 const LONG: u8 = 31;
 
 /// By which code a text of that many bytes is done.
@@ -139,42 +139,52 @@ impl Classes {
     }
 }
 
-/// The jobs of `mask`, of few vectors and equally many.
-///
-/// # Safety
-/// Their texts make N vectors, with a block in front; the processor has the instructions of `V`.
-#[inline(always)]
-unsafe fn short<V: Vector, const N: usize, const SEAL: bool>(jobs: &mut [Job<'_>], mut mask: u64) -> u64 {
-    let mut failed = 0;
-    // SAFETY: packets are the jobs', as the keys are, and the caller has V's instructions.
-    unsafe {
-        let mut line = Pending::<V, N>::nothing();
-        let mut before = Outcome::NONE;
-        while mask != 0 {
-            let index = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            let Some((packet, outcome)) = jobs.get_mut(index).and_then(|job| packet(job, index)) else {
-                failed |= 1 << index;
-                continue;
-            };
-            let tag = line.packet::<SEAL>(&packet);
-            failed |= before.settle::<SEAL>(tag);
-            before = outcome;
-        }
-        failed | before.settle::<SEAL>(line.end())
-    }
+/// A way for the packets of a class, one after the other: each tag comes with the next packet.
+trait Way {
+    /// With nothing on it.
+    unsafe fn new() -> Self;
+    /// Seals or opens a packet of the class; the tag of the one before.
+    unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i;
+    /// The tag of the last packet.
+    unsafe fn end(self) -> __m128i;
 }
 
-/// The jobs of `mask`, of any length.
+macro_rules! way {
+    ($way:ty, $($generics:tt)*) => {
+        impl<$($generics)*> Way for $way {
+            #[inline(always)]
+            unsafe fn new() -> Self {
+                // SAFETY: as the caller says.
+                unsafe { <$way>::new() }
+            }
+
+            #[inline(always)]
+            unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
+                // SAFETY: as the caller says.
+                unsafe { <$way>::packet::<SEAL>(self, packet) }
+            }
+
+            #[inline(always)]
+            unsafe fn end(self) -> __m128i {
+                // SAFETY: as the caller says.
+                unsafe { <$way>::end(self) }
+            }
+        }
+    };
+}
+way!(Pending<V, N>, V: Vector, const N: usize);
+way!(Line<V>, V: Vector);
+
+/// The jobs of `mask`.
 ///
 /// # Safety
-/// The processor has the instructions of `V`.
+/// Their texts are as long as the way wants them; the processor has the instructions of its vectors.
 #[inline(always)]
-unsafe fn long<V: Vector, const SEAL: bool>(jobs: &mut [Job<'_>], mut mask: u64) -> u64 {
+unsafe fn go<W: Way, const SEAL: bool>(jobs: &mut [Job<'_>], mut mask: u64) -> u64 {
     let mut failed = 0;
-    // SAFETY: packets are the jobs', as the keys are, and the caller has V's instructions.
+    // SAFETY: packets are the jobs', as the keys are, and the rest is as the caller says.
     unsafe {
-        let mut line = Line::<V>::new();
+        let mut way = W::new();
         let mut before = Outcome::NONE;
         while mask != 0 {
             let index = mask.trailing_zeros() as usize;
@@ -183,11 +193,11 @@ unsafe fn long<V: Vector, const SEAL: bool>(jobs: &mut [Job<'_>], mut mask: u64)
                 failed |= 1 << index;
                 continue;
             };
-            let tag = line.packet::<SEAL>(&packet);
+            let tag = way.packet::<SEAL>(&packet);
             failed |= before.settle::<SEAL>(tag);
             before = outcome;
         }
-        failed | before.settle::<SEAL>(line.end())
+        failed | before.settle::<SEAL>(way.end())
     }
 }
 

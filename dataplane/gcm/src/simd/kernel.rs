@@ -85,7 +85,8 @@ impl<V: Vector> Line<V> {
     /// ciphertext; something, if there was none.
     ///
     /// # Safety
-    /// The text can be read and written, the schedules of this packet and the one before are there, and the processor has
+    /// The text can be read and written, and makes more than [`LONGEST`] vectors with a block in front, as the first unit is
+    /// whole; the schedules of this packet and the one before are there, and the processor has
     /// the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
@@ -123,14 +124,13 @@ impl<V: Vector> Line<V> {
     /// # Safety
     /// Its schedule is there, and the processor has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn end(&mut self) -> __m128i {
+    pub(super) unsafe fn end(self) -> __m128i {
         // SAFETY: as the caller says.
         unsafe {
             let mut hash = Hashing { place: self.count, sum: Sum::zero() };
             while hash.place > 0 {
                 self.hash(&mut hash);
             }
-            self.count = 0;
             self.tag(hash.sum)
         }
     }
@@ -149,7 +149,6 @@ impl<V: Vector> Line<V> {
         // SAFETY: as the caller says.
         unsafe {
             let tag = match V::UNIT {
-                4 => self.unit::<4, FIRST, SEAL>(run, at, 16 * blocks),
                 6 => self.unit::<6, FIRST, SEAL>(run, at, 16 * blocks),
                 _ => self.unit::<8, FIRST, SEAL>(run, at, 16 * blocks),
             };

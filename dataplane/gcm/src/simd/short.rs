@@ -36,7 +36,7 @@ impl<V: Vector, const N: usize> Pending<V, N> {
     /// # Safety
     /// The processor has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn nothing() -> Pending<V, N> {
+    pub(super) unsafe fn new() -> Pending<V, N> {
         // SAFETY: the caller has V's instructions.
         unsafe {
             Pending {

@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) trait Vector: Copy {
     /// Blocks.
     const LANES: usize;
-    /// Vectors that are encrypted side by side: 4, 6 or 8.
+    /// Vectors that are encrypted side by side: 6 or 8.
     const UNIT: usize;
     /// Three multiplications and some other work are less than four multiplications.
     const KARATSUBA: bool;
