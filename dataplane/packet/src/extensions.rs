@@ -69,8 +69,14 @@ pub struct Chain<'a> {
 /// Those of [`ipv6::Packet::new_checked`].
 #[inline]
 pub fn chain(l3: &[u8]) -> Result<Chain<'_>, Error> {
-    let packet = ipv6::Packet::new_checked(l3)?;
-    Ok(Chain {
+    ipv6::Packet::new_checked(l3).map(|packet| chain_unchecked(packet.into_inner()))
+}
+
+/// The chain of a packet whose fixed header was checked before; it ends where its bytes do, if its length says more.
+#[inline]
+pub fn chain_unchecked(l3: &[u8]) -> Chain<'_> {
+    let packet = ipv6::Packet::new_unchecked(l3);
+    Chain {
         packet: field::between(l3, 0, packet.total_len()),
         number: packet.next_header(),
         at: ipv6::HEADER_LEN,
@@ -78,13 +84,26 @@ pub fn chain(l3: &[u8]) -> Result<Chain<'_>, Error> {
         passed: 0,
         is_later_fragment: false,
         ended: false,
-    })
+    }
 }
 
 /// Where the fixed header names the next.
 const NEXT_HEADER: usize = 6;
 
 impl<'a> Chain<'a> {
+    /// The last of it.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`], [`Error::BadExtension`], [`Error::TooManyExtensions`].
+    #[inline]
+    pub fn end(self) -> Result<Header<'a>, Error> {
+        let mut last = Err(Error::Truncated);
+        for header in self {
+            last = Ok(header?);
+        }
+        last
+    }
+
     fn step(&mut self) -> Result<Header<'a>, Error> {
         let rest = field::tail(self.packet, self.at);
         let mut header = Header {
@@ -137,11 +156,7 @@ impl<'a> Iterator for Chain<'a> {
 /// [`Error::BadExtension`], [`Error::TooManyExtensions`].
 #[inline]
 pub fn upper_layer(l3: &[u8]) -> Result<Header<'_>, Error> {
-    let mut last = Err(Error::Truncated);
-    for header in chain(l3)? {
-        last = Ok(header?);
-    }
-    last
+    chain(l3)?.end()
 }
 
 #[cfg(test)]
