@@ -154,6 +154,7 @@ fn sa(tunnel: Tunnel, direction: Direction, case: &Case) -> Result<Command, Erro
         key,
         local: LOCAL.into(),
         remote: tunnel.remote().into(),
+        udp_port: None,
         extended_sequence: false,
         // The same packets come in over and over.
         replay_window: 0,

@@ -4,7 +4,7 @@ use crate::fib::Fibs;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
 use shm::Limits;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Ports that a gateway can have.
@@ -110,6 +110,8 @@ pub(crate) struct InboundSa {
     pub(crate) window_words: usize,
     /// Where its packets come to.
     pub(crate) local: IpAddr,
+    /// Where its packets come from, of an SA in UDP, whose peer may move.
+    pub(crate) peer: Option<SocketAddr>,
     /// What may come out of it.
     pub(crate) selectors: Vec<Selector>,
     pub(crate) limits: Limits,

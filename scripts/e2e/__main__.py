@@ -12,6 +12,7 @@ MODULES = (
     "test_oracles",
     "test_tunnel",
     "test_hostile",
+    "test_scenarios",
     "test_crashes",
     "test_refusals",
     "test_run_script",

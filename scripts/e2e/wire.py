@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import time
+from contextlib import contextmanager
 
 from lab.network import NAMESPACES
 
@@ -22,20 +23,27 @@ def _enter(namespace_file):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+@contextmanager
+def in_namespace_of(lab, role):
+    """The thread is in that namespace of the laboratory for a while; sockets stay where they are made."""
+    with open("/proc/self/ns/net", "rb") as home, open(NAMESPACES / lab.network.namespace(role), "rb") as there:
+        _enter(there)
+        try:
+            yield
+        finally:
+            _enter(home)
+
+
 class Cable:
     """One end of a cable in a namespace of the laboratory: sends whole Ethernet frames, and receives those that
     arrive. A socket stays in the namespace in which it was opened, so this works from our own."""
 
     def __init__(self, lab, role, link):
-        with open("/proc/self/ns/net", "rb") as home, open(NAMESPACES / lab.network.namespace(role), "rb") as there:
-            _enter(there)
-            try:
-                self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
-                self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-                self.socket.bind((link, ETH_P_ALL))
-            finally:
-                _enter(home)
+        with in_namespace_of(lab, role):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+            self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            self.socket.bind((link, ETH_P_ALL))
 
     def __enter__(self):
         return self

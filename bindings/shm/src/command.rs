@@ -96,6 +96,9 @@ pub struct InstallSa {
     pub local: IpAddr,
     /// Outer address of the peer, of the same family.
     pub remote: IpAddr,
+    /// ESP goes in UDP (RFC 3948), to this port of the peer until the peer is seen elsewhere; `None`: directly over IP.
+    /// Inbound, both are taken whatever it says, and with it the peer may move.
+    pub udp_port: Option<u16>,
     /// Extended (64-bit) sequence numbers, RFC 4303 section 2.2.1.
     pub extended_sequence: bool,
     /// Inbound: packets of the anti-replay window; 0 turns the check off.
@@ -501,6 +504,7 @@ impl InstallSa {
         w.u32(self.spi.get())?;
         w.address(self.local)?;
         w.address(self.remote)?;
+        w.u16(self.udp_port.unwrap_or_default())?;
         w.u32(self.replay_window)?;
         w.u64(self.first_sequence)?;
         w.u64(self.replay_floor)?;
@@ -509,7 +513,10 @@ impl InstallSa {
             w.u64(limit)?;
         }
         w.u32(self.entry.unwrap_or(NONE))?;
-        // A limit of zero or an entry that reads as "none" would come back as something else.
+        // A port or limit of zero, or an entry that reads as "none", would come back as something else.
+        if self.udp_port == Some(0) {
+            return Err(Malformed(Field::UdpPort));
+        }
         if self.limits != Limits::from_words(self.limits.words()).ok_or(Malformed(Field::Lifetime))? {
             return Err(Malformed(Field::Lifetime));
         }
@@ -533,6 +540,7 @@ impl InstallSa {
         if local.is_ipv4() != remote.is_ipv4() {
             return Err(Malformed(Field::RemoteAddress));
         }
+        let udp_port = Some(r.u16()?).filter(|&port| port != 0);
         let replay_window = r.u32()?;
         if replay_window > MAX_REPLAY_WINDOW {
             return Err(Malformed(Field::ReplayWindow));
@@ -563,6 +571,7 @@ impl InstallSa {
             key,
             local,
             remote,
+            udp_port,
             extended_sequence,
             replay_window,
             first_sequence,

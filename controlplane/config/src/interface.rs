@@ -4,6 +4,7 @@ use crate::Name;
 use model::{Ipv4Prefix, Ipv6Prefix};
 use serde::Serialize;
 use std::fmt;
+use std::net::IpAddr;
 
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +42,17 @@ impl Interface {
     /// Its primary IPv4 address with its prefix, where it has one.
     pub fn primary(&self) -> Option<Ipv4Prefix> {
         self.addresses.first().copied()
+    }
+
+    /// The address that a tunnel to this peer begins at: its first of the peer's family; of IPv6, that is not link-local.
+    pub fn address_towards(&self, peer: IpAddr) -> Option<IpAddr> {
+        match peer {
+            IpAddr::V4(_) => self.primary().map(|prefix| prefix.addr().into()),
+            IpAddr::V6(_) => {
+                let addresses = self.addresses6.iter().map(Ipv6Prefix::addr);
+                addresses.filter(|address| !address.is_unicast_link_local()).map(IpAddr::from).next()
+            }
+        }
     }
 
     /// The mirror TAP's name where the configuration gives none (`linux-name`): the name itself where Linux could take

@@ -13,6 +13,7 @@ pub(crate) mod classify;
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;
 pub(crate) mod exception;
+pub(crate) mod exempt;
 pub(crate) mod forward;
 pub(crate) mod inbound_policy;
 pub(crate) mod parse;

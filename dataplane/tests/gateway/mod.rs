@@ -33,6 +33,8 @@ pub(crate) struct Site {
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
     pub(crate) remote: &'static str,
+    /// ESP goes in UDP, to this port.
+    pub(crate) udp_port: Option<u16>,
     /// What is behind it, and what is behind the other gateway, in each family.
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
@@ -52,6 +54,7 @@ impl Site {
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
+            udp_port: None,
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
             outbound: (0x1001, [7; 20]),
@@ -97,6 +100,7 @@ impl Site {
             key: KeyMaterial::new(key).unwrap(),
             local: self.local.parse().unwrap(),
             remote: self.remote.parse().unwrap(),
+            udp_port: self.udp_port,
             extended_sequence: self.esn,
             replay_window: 4096,
             first_sequence: self.first_sequence,

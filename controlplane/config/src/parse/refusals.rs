@@ -66,7 +66,10 @@ pub(crate) const TOP: [Refusal; 105] = [
         &["crypto", "ipsec", "fragmentation"],
         "packets are fragmented before they are encrypted, or not at all",
     ),
-    no(&["crypto", "ipsec", "nat-transparency"], "ESP in UDP is not available yet"),
+    no(
+        &["crypto", "ipsec", "nat-transparency"],
+        "there is no IKE yet to find a translator; an entry says it by `set udp-encapsulation`",
+    ),
     no(&["crypto", "ipsec", "optional"], "what a crypto map permits is protected or dropped"),
     no_block(&["ip", "access-list", "standard"], "a standard list says no destination"),
     no(&["ip", "nat"], "it translates no addresses"),
