@@ -64,7 +64,8 @@ impl Alarm {
             Alarm::SequenceExhausted { index, .. } => hasher.hash_one((3, index)),
             Alarm::SoftExpired { index, .. } => hasher.hash_one((4, index)),
             Alarm::HardExpired { index, .. } => hasher.hash_one((5, index)),
-            Alarm::PeerMoved { index, .. } => hasher.hash_one((6, index)),
+            // A peer that moves on at once is another matter.
+            Alarm::PeerMoved { index, peer, .. } => hasher.hash_one((6, index, peer)),
         }
     }
 }
