@@ -39,6 +39,14 @@ class Sa:
         return struct.pack("!II", self.spi, low) + iv + AESGCM(self.key).encrypt(self.salt + iv, plaintext, aad)
 
 
+    def open(self, packet):
+        """What is in a whole packet with ESP in it, trailer and all; raises if the ICV does not verify."""
+        at = find(packet)
+        low = int.from_bytes(packet[at + 4 : at + 8], "big")
+        aad = struct.pack("!III", self.spi, 0, low) if self.esn else packet[at : at + 8]
+        return AESGCM(self.key).decrypt(self.salt + packet[at + 8 : at + 16], packet[at + 16 :], aad)
+
+
 def version(packet):
     return packet[0] >> 4
 

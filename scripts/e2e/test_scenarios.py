@@ -182,6 +182,20 @@ class Scenarios(ScenarioCase):
             tos = scenario.number * 4 % 256 | 1
             self.assert_sealed(scenario, [self.inner_out(scenario, size, tos) for size in SIZES])
 
+    def test_out_what_the_gateways_own_sockets_say(self):
+        """Linux's own datagrams, as it makes them, checksum and all."""
+        for scenario in only(mode="transport", bits=128):
+            family = socket.AF_INET if scenario.outer == 4 else socket.AF_INET6
+            with in_namespace_of(self.lab, SITE_A.gateway):
+                sender = socket.socket(family, socket.SOCK_DGRAM)
+            with sender:
+                sender.bind((scenario.local, 7009))
+                sender.sendto(b"our own", (scenario.peer, 9))
+            sa = scenario.sa("outbound")
+            ((outer, _, _),) = self.sealed_out(sa.spi, 1)
+            whole = datagram(scenario.local, scenario.peer, (7009, 9), b"our own")
+            self.assertEqual(sa.open(outer), esp.trailer(esp.divided(whole)[1], esp.UDP), scenario)
+
     def test_out_scapy_reads_it(self):
         """Another's reading of the same packets, where scapy knows the way: not in UDP."""
         for scenario in only(udp=False):
