@@ -97,6 +97,15 @@ class PeerCase(LabCase):
     def counters(self):
         return Counters(self.gateway.stats())
 
+    def settled(self, received):
+        """The counters when so many packets have come, and each has left by one door."""
+
+        def read():
+            now = self.counters()
+            return now if now.received >= received and not now.unaccounted() else None
+
+        return self.eventually(f"{received} packets to come, and to leave by a door", read)
+
     def station(self, port):
         """The MAC address of one of the gateway's ports."""
         if port not in self.stations:

@@ -164,15 +164,6 @@ class ScenarioCase(PeerCase):
         after = self.settled(before.received + len(outers))
         self.assertEqual(after.dropped_since(before), expected)
 
-    def settled(self, received):
-        """The counters when so many packets have come, and each has left by one door."""
-
-        def read():
-            now = self.counters()
-            return now if now.received >= received and not now.unaccounted() else None
-
-        return self.eventually("every packet to leave by a door", read)
-
 
 class Scenarios(ScenarioCase):
     """Honest packets."""
