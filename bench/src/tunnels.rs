@@ -132,6 +132,7 @@ fn attach(port: PortId, device: &str) -> Result<Command, Error> {
         name: PortName::EMPTY,
         mac: Some(MACS[port.index()]),
         mtu: MTU,
+        vlan: None,
         shutdown: false,
     }))
 }

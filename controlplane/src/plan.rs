@@ -181,6 +181,7 @@ fn attach(interface: &Interface, port: PortId) -> Result<AttachPort, PlanError> 
         name: PortName::new(interface.linux_name.as_str()).map_err(refuse("the name in Linux"))?,
         mac: interface.mac.map(config::MacAddress::bytes),
         mtu: interface.mtu,
+        vlan: interface.vlan,
         shutdown: interface.shutdown,
     })
 }

@@ -54,6 +54,8 @@ pub(crate) struct PortView {
     pub(crate) mac: [u8; 6],
     /// The longest IP packet that may leave, in bytes.
     pub(crate) mtu: u16,
+    /// All that it carries is tagged with this VLAN.
+    pub(crate) vlan: Option<u16>,
     /// The operator shut it down.
     pub(crate) shutdown: bool,
     /// The crypto map on it.

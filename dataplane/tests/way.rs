@@ -7,7 +7,7 @@ mod gateway;
 
 use esp::find::{Found, find};
 use esp::tunnel::Version;
-use gateway::frames::{datagram, frame};
+use gateway::frames::{datagram, frame, tagged};
 use gateway::{Outcome, Site, doors, received, run};
 use packet::{ethernet, ipv4, ipv6, protocol};
 use proptest::prelude::*;
@@ -106,6 +106,32 @@ fn also_over_ipv6_and_in_udp() {
     there_and_back(&Site { udp_port: Some(4500), ..Site::a() });
     there_and_back(&Site { udp_port: Some(4500), ..over_v6.clone() });
     there_and_back(&over_v6);
+}
+
+/// Both ports in VLANs: what is of another, or of none, is not theirs.
+#[test]
+fn frames_have_their_ports_vlan() {
+    let site = Site { vlans: [Some(7), Some(4094)], ..Site::a() };
+    let plain = conversation(&site);
+    // A priority is no matter.
+    let mut lan: Vec<Vec<u8>> = plain.iter().map(|frame| tagged(frame, 7 | 5 << 13)).collect();
+    lan.extend([
+        plain[0].clone(),
+        tagged(&plain[0], 8),
+        tagged(&plain[0], 0),
+        tagged(&tagged(&plain[0], 7), 9),
+    ]);
+    lan.push(plain[0][..13].to_vec());
+    let here = run(&site, &lan, &[]);
+    assert_eq!(here.wan.len(), plain.len(), "{:?}", here.counters.drops());
+    assert_eq!((drops(&here, DropReason::WrongVlan), drops(&here, DropReason::Runt)), (4, 1));
+    let untagged: Vec<Vec<u8>> = here.wan.iter().map(|frame| [&frame[..12], &frame[16..]].concat()).collect();
+    assert!(std::iter::zip(&here.wan, &untagged).all(|(frame, bare)| *frame == tagged(bare, 4094)));
+
+    let peer = site.peer();
+    let there = run(&peer, &[], &here.wan);
+    let expected: Vec<Vec<u8>> = arrived(&site, &peer).iter().map(|frame| tagged(frame, 7)).collect();
+    assert_eq!(there.lan, expected, "{:?}", there.counters.drops());
 }
 
 /// The low half of the sequence number passes zero on the way.

@@ -14,6 +14,8 @@ ETH_P_ALL = 0x0003
 # Python has no name for it.
 SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
+PACKET_AUXDATA = 8
+TP_STATUS_VLAN_VALID = 1 << 4
 PACKET_IGNORE_OUTGOING = 23
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +45,7 @@ class Cable:
             self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
             self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
             self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             self.socket.bind((link, ETH_P_ALL))
 
     def __enter__(self):
@@ -67,9 +70,10 @@ class Cable:
                 break
             self.socket.settimeout(left)
             try:
-                frame = self.socket.recv(65536)
+                frame, beside, _, _ = self.socket.recvmsg(65536, 256)
             except TimeoutError:
                 break
+            frame = _with_tag(frame, beside)
             if wanted(frame):
                 frames.append(frame)
         return frames
@@ -82,6 +86,16 @@ class Cable:
                 self.socket.recv(65536)
         except BlockingIOError:
             pass
+
+
+def _with_tag(frame, beside):
+    """The frame as it was on the cable: Linux takes a VLAN's tag out and tells it beside (packet(7), tpacket_auxdata)."""
+    for level, kind, data in beside:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, _, _, _, _, tci, tpid = struct.unpack_from("=IIIHHHH", data)
+            if status & TP_STATUS_VLAN_VALID:
+                return frame[:12] + struct.pack("!HH", tpid or 0x8100, tci) + frame[12:]
+    return frame
 
 
 def checksum(data):

@@ -60,6 +60,9 @@ pub struct AttachPort {
     pub mac: Option<MacAddress>,
     /// Largest IP packet in bytes, 68 (RFC 791) to 9600.
     pub mtu: u16,
+    /// All that it carries is of this VLAN (IEEE 802.1Q), 1 to [`AttachPort::MAX_VLAN`]; `None`: untagged. Its mirror TAP sees no
+    /// tags.
+    pub vlan: Option<u16>,
     /// Administratively down: attached, but it carries nothing.
     pub shutdown: bool,
 }
@@ -382,6 +385,8 @@ impl AttachPort {
     pub const MIN_MTU: u16 = 68;
     /// The largest MTU: what common NICs call jumbo frames.
     pub const MAX_MTU: u16 = 9600;
+    /// The largest VLAN; 4095 is reserved.
+    pub const MAX_VLAN: u16 = 4094;
 
     fn write(&self, w: &mut Writer<'_>) -> Result<(), Malformed> {
         if self.mac == Some([0; 6]) {
@@ -391,7 +396,11 @@ impl AttachPort {
         w.bytes(self.device.padded())?;
         w.bytes(self.name.padded())?;
         w.bytes(&self.mac.unwrap_or_default())?;
+        if self.vlan == Some(0) {
+            return Err(Malformed(Field::Vlan));
+        }
         w.u16(self.mtu)?;
+        w.u16(self.vlan.unwrap_or_default())?;
         w.u8(u8::from(self.shutdown))
     }
 
@@ -414,8 +423,13 @@ impl AttachPort {
         if !(AttachPort::MIN_MTU..=AttachPort::MAX_MTU).contains(&mtu) {
             return Err(Malformed(Field::Mtu));
         }
+        let vlan = r.u16()?;
+        if vlan > AttachPort::MAX_VLAN {
+            return Err(Malformed(Field::Vlan));
+        }
+        let vlan = (vlan != 0).then_some(vlan);
         let shutdown = read_flag(r, Field::Flags)?;
-        Ok(AttachPort { port, device, name, mac: (mac != [0; 6]).then_some(mac), mtu, shutdown })
+        Ok(AttachPort { port, device, name, mac: (mac != [0; 6]).then_some(mac), mtu, vlan, shutdown })
     }
 }
 

@@ -52,6 +52,7 @@ named_enum! {
         EspOtherEnds = 43, "esp_other_ends", "Transport mode is for packets between the SA's ends, and this one is not; use tunnel mode.";
         UdpKeepalive = 44, "udp_keepalive", "A keepalive of a peer behind a translator (RFC 3948, section 2.3); normal.";
         EspNested = 45, "esp_nested", "ESP in ESP in ESP: more layers than are opened; suspect a loop of tunnels.";
+        WrongVlan = 46, "wrong_vlan", "The frame is not of the port's VLAN; check the port's encapsulation and the switch's.";
     }
 }
 

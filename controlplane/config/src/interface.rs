@@ -25,6 +25,8 @@ pub struct Interface {
     pub addresses6: Vec<Ipv6Prefix>,
     /// Largest IP packet in bytes, 68 to 9600.
     pub mtu: u16,
+    /// `encapsulation dot1Q`: all that it carries is tagged with this VLAN, 1 to 4094. Linux sees no tag.
+    pub vlan: Option<u16>,
     /// The crypto map on it.
     pub crypto_map: Option<Name>,
     /// Administratively down.

@@ -205,6 +205,9 @@ fn write_interface(text: &mut String, interface: &Interface) -> std::fmt::Result
     if interface.mtu != Interface::DEFAULT_MTU {
         writeln!(text, " ip mtu {}", interface.mtu)?;
     }
+    if let Some(vlan) = interface.vlan {
+        writeln!(text, " encapsulation dot1Q {vlan}")?;
+    }
     if let Some(map) = &interface.crypto_map {
         writeln!(text, " crypto map {map}")?;
     }

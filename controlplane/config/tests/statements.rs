@@ -202,6 +202,21 @@ fn form_says_nothing() {
     assert_eq!(good(""), Config::default());
 }
 
+#[test]
+fn a_vlan_of_an_interface() {
+    let vlan = |line: &str| format!("interface lan\n device a\n {line}\n");
+    assert_eq!(good(&vlan("encapsulation dot1q 100")).interfaces()[0].vlan, Some(100));
+    assert_eq!(good(&vlan("shutdown")).interfaces()[0].vlan, None);
+    for bad in [
+        "encapsulation dot1Q 0",
+        "encapsulation dot1Q 4095",
+        "encapsulation dot1Q 5 native",
+        "encapsulation isl 5",
+    ] {
+        assert_eq!(errors(&vlan(bad)).len(), 1, "{bad}");
+    }
+}
+
 /// Entries of every mode and family, on an interface that has addresses of both.
 fn tunnels(
     peer: &str,

@@ -36,6 +36,8 @@ pub struct InterfaceFacts {
     pub description: Option<String>,
     /// With the lengths of their prefixes.
     pub addresses: Vec<String>,
+    /// The VLAN of all that it carries.
+    pub vlan: Option<u16>,
     /// The crypto map on it.
     pub crypto_map: Option<String>,
     /// Administratively down.
@@ -137,6 +139,7 @@ fn interface(interface: &Interface) -> InterfaceFacts {
         device: interface.device.clone(),
         description: interface.description.clone(),
         addresses: addresses.chain(interface.addresses6.iter().map(ToString::to_string)).collect(),
+        vlan: interface.vlan,
         crypto_map: interface.crypto_map.as_ref().map(ToString::to_string),
         shutdown: interface.shutdown,
     }

@@ -369,6 +369,7 @@ impl Manager {
             Some(PortView {
                 mac: open.mac,
                 mtu: attach.mtu,
+                vlan: attach.vlan,
                 shutdown: attach.shutdown,
                 policy: self.policies.get(port).cloned(),
             })

@@ -18,6 +18,7 @@ pub(crate) mod forward;
 pub(crate) mod inbound_policy;
 pub(crate) mod parse;
 pub(crate) mod route;
+pub(crate) mod tag;
 pub(crate) mod transmit;
 
 use crate::snapshot::Snapshot;

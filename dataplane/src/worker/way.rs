@@ -6,7 +6,7 @@ use super::stopwatch::Stopwatch;
 use crate::burst::{BURST, Burst, Mask};
 use crate::stages::exempt::{self, Ours};
 use crate::stages::{
-    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, transmit,
+    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, tag, transmit,
 };
 use crate::worker::alarms::Alarms;
 use shm::{DropReason, Stage};
@@ -32,6 +32,10 @@ pub(super) fn from_wire(
 ) {
     let Some(port) = ctx.snapshot.port(ingress).filter(|port| !port.shutdown) else {
         return burst.discard(mask, DropReason::PortDown, ctx.counters);
+    };
+    let mask = match port.vlan {
+        Some(vlan) => tag::untag(burst, mask, vlan, ctx.counters),
+        None => mask,
     };
     let parsed = parse::parse(burst, mask, port, ctx.counters);
     watch.lap(Stage::Parse, mask);

@@ -29,6 +29,8 @@ pub(crate) struct Site {
     pub(crate) name: &'static str,
     /// Station addresses of the LAN and the WAN port.
     pub(crate) macs: [[u8; 6]; 2],
+    /// VLANs of the two ports.
+    pub(crate) vlans: [Option<u16>; 2],
     /// Station addresses of the host behind it and of the other gateway.
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
@@ -51,6 +53,7 @@ impl Site {
         Site {
             name: "a",
             macs: [[2, 0, 0, 0, 0, 0xA0], [2, 0, 0, 0, 0, 0xA1]],
+            vlans: [None; 2],
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
@@ -127,6 +130,7 @@ impl Site {
                 name: shm::PortName::EMPTY,
                 mac: Some(self.macs[port.index()]),
                 mtu: 1600,
+                vlan: self.vlans[port.index()],
                 shutdown: false,
             })
         };

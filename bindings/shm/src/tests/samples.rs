@@ -144,13 +144,15 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
 
 fn attach_port() -> impl Strategy<Value = AttachPort> {
     let texts = ("[ -~]{1,160}", "[A-Za-z0-9_-]{0,15}");
-    let numbers = (prop::option::of(mac()), AttachPort::MIN_MTU..=AttachPort::MAX_MTU, any::<bool>());
-    (port(), texts, numbers).prop_map(|(port, (device, name), (mac, mtu, shutdown))| AttachPort {
+    let vlan = prop::option::of(1..=AttachPort::MAX_VLAN);
+    let numbers = (prop::option::of(mac()), AttachPort::MIN_MTU..=AttachPort::MAX_MTU, vlan, any::<bool>());
+    (port(), texts, numbers).prop_map(|(port, (device, name), (mac, mtu, vlan, shutdown))| AttachPort {
         port,
         device: Device::new(&device).unwrap(),
         name: PortName::new(&name).unwrap(),
         mac,
         mtu,
+        vlan,
         shutdown,
     })
 }

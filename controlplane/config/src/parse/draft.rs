@@ -78,6 +78,7 @@ pub(crate) struct InterfaceDraft {
     pub(crate) mtu: Setting<u16>,
     /// `ip mtu`.
     pub(crate) ip_mtu: Setting<u16>,
+    pub(crate) vlan: Setting<u16>,
     pub(crate) crypto_map: Setting<Name>,
     pub(crate) shutdown: Setting<bool>,
     /// A line of it was not understood, which may have been what is missing.
@@ -97,6 +98,7 @@ impl InterfaceDraft {
             addresses6: Vec::new(),
             mtu: Setting::Missing,
             ip_mtu: Setting::Missing,
+            vlan: Setting::Missing,
             crypto_map: Setting::Missing,
             shutdown: Setting::Missing,
             faulty: false,

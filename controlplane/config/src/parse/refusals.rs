@@ -152,7 +152,7 @@ pub(crate) const TOP: [Refusal; 105] = [
 ];
 
 /// Inside `interface`.
-pub(crate) const INTERFACE: [Refusal; 50] = [
+pub(crate) const INTERFACE: [Refusal; 49] = [
     no(&["ip", "nat"], "it translates no addresses"),
     no(&["ip", "access-group"], "packet filters are not available yet"),
     no(&["ip", "unnumbered"], "an interface has addresses of its own"),
@@ -181,7 +181,6 @@ pub(crate) const INTERFACE: [Refusal; 50] = [
     no(&["duplex"], LINUX),
     no(&["speed"], LINUX),
     no(&["negotiation"], LINUX),
-    no(&["encapsulation"], "VLAN interfaces are not available yet"),
     no(&["tunnel"], "tunnel interfaces are not available yet"),
     no(&["standby"], "redundancy is not available yet"),
     no(&["vrrp"], "redundancy is not available yet"),
