@@ -51,8 +51,8 @@ impl Interface {
         match peer {
             IpAddr::V4(_) => self.primary().map(|prefix| prefix.addr().into()),
             IpAddr::V6(_) => {
-                let addresses = self.addresses6.iter().map(Ipv6Prefix::addr);
-                addresses.filter(|address| !address.is_unicast_link_local()).map(IpAddr::from).next()
+                let mut addresses = self.addresses6.iter().map(Ipv6Prefix::addr);
+                addresses.find(|address| !address.is_unicast_link_local()).map(IpAddr::from)
             }
         }
     }

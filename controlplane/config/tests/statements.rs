@@ -217,12 +217,11 @@ fn a_vlan_of_an_interface() {
     }
 }
 
+/// Mode, where the tunnel begins, the port of ESP in UDP, and how many warnings there were.
+type Seen = (Mode, String, Option<u16>, usize);
+
 /// Entries of every mode and family, on an interface that has addresses of both.
-fn tunnels(
-    peer: &str,
-    list: &str,
-    extra: &str,
-) -> Result<(Mode, String, Option<u16>, usize), Vec<(usize, String)>> {
+fn tunnels(peer: &str, list: &str, extra: &str) -> Result<Seen, Vec<(usize, String)>> {
     let keys = "00".repeat(19);
     let text = format!(
         "interface wan\n device a\n ip address 192.0.2.1 255.255.255.0\n ipv6 address fe80::9/64\n \

@@ -67,7 +67,7 @@ fn packet_for(sa: &Sa, v6: bool, more: usize, tos: u8, df: bool, seed: u32, extr
     }
     // Hop-by-hop options first where there are an even number of others.
     let mut numbers: Vec<u8> =
-        (extras.len() % 2 == 0 && !extras.is_empty()).then_some(0).into_iter().collect();
+        (extras.len().is_multiple_of(2) && !extras.is_empty()).then_some(0).into_iter().collect();
     numbers.extend(extras);
     let nexts = numbers.iter().skip(1).chain([&17]);
     let chain: Vec<u8> = nexts.take(numbers.len()).flat_map(|&next| [next, 0, 0, 0, 0, 0, 0, 0]).collect();

@@ -47,8 +47,8 @@ fn local_address(draft: &Draft, name: &Name, map: &MapDraft, report: &mut Report
         })
         .collect();
     let lacks = |interface: &InterfaceDraft| {
-        let families = [Family::Ipv4, Family::Ipv6].into_iter();
-        families.filter(|family| wants(map, *family) && !has(interface, *family)).next()
+        let mut families = [Family::Ipv4, Family::Ipv6].into_iter();
+        families.find(|&family| wants(map, family) && !has(interface, family))
     };
     match (map.local_address.found(), on.as_slice()) {
         (Some(local), _) => match find(draft, &local.value).map(|interface| (interface, lacks(interface))) {

@@ -55,7 +55,7 @@ fn list6(place: usize) -> String {
 
 fn transform_set(place: usize, (long, esn): (bool, bool)) -> String {
     let bits = if long { 256 } else { 128 };
-    let mode = if place % 2 == 0 { "tunnel" } else { "transport" };
+    let mode = if place.is_multiple_of(2) { "tunnel" } else { "transport" };
     let esn = if esn { " esn\n" } else { "" };
     format!("crypto ipsec transform-set SET{place} esp-gcm {bits}\n mode {mode}\n{esn}")
 }
