@@ -15,6 +15,7 @@ pub use number::{AuthMethod, ExchangeType, NotifyType, PayloadType, ProtocolId, 
 pub use payload::{IdBody, Notify, Payload};
 pub use sa::{Proposal, Transform};
 
+use crate::selector::TrafficSelector;
 use reader::Reader;
 
 /// The most payloads that one message may have.
@@ -115,6 +116,35 @@ pub fn write_message(header: &Header, payloads: &[Payload<'_>]) -> Vec<u8> {
     let header = Header { next_payload, length: message.len() as u32, ..*header };
     message[..Header::LEN].copy_from_slice(&header.to_bytes());
     message
+}
+
+/// Reads the body of an SA payload by itself; `None` if it is none.
+pub(crate) fn parse_proposals(body: &[u8]) -> Option<Vec<Proposal>> {
+    sa::parse(body).ok()
+}
+
+/// The body of an SA payload by itself.
+pub(crate) fn write_proposals(proposals: &[Proposal]) -> Vec<u8> {
+    let mut body = Vec::new();
+    sa::write(proposals, &mut body);
+    body
+}
+
+/// Two bodies of TS payloads, one behind the other.
+pub(crate) fn parse_selectors(bodies: &[u8]) -> Option<(Vec<TrafficSelector>, Vec<TrafficSelector>)> {
+    let (length, rest) = bodies.split_first_chunk::<2>()?;
+    let (first, second) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    selector::parse(first).ok().zip(selector::parse(second).ok())
+}
+
+/// What [`parse_selectors`] reads: the length of the first body, and both.
+pub(crate) fn write_selectors(first: &[TrafficSelector], second: &[TrafficSelector]) -> Vec<u8> {
+    let mut bodies = vec![0; 2];
+    selector::write(first, &mut bodies);
+    let length = (bodies.len() - 2) as u16;
+    bodies[..2].copy_from_slice(&length.to_be_bytes());
+    selector::write(second, &mut bodies);
+    bodies
 }
 
 /// Writes at `place` how many bytes there are from `start` on.

@@ -1,0 +1,320 @@
+//! The endpoint: all IKE SAs of a gateway, driven by datagrams, time and requests.
+
+mod cookie;
+mod first;
+mod index;
+mod output;
+mod view;
+
+pub use output::{ChildUp, Counters, Down, Failed, IkeUp, Output};
+pub use view::{ChildView, IkeView, State};
+
+use crate::connection::Connection;
+use crate::crypto::{CryptoError, random};
+use crate::message::{ExchangeType, Header, IkeSpi};
+use crate::negotiate::{Cause, Explanation, Stage};
+use crate::sa::{Context, Effect, IkeSa, Task};
+use crate::settings::Settings;
+use cookie::Cookies;
+use index::Index;
+use model::Spi;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// All IKE SAs of a gateway.
+///
+/// Give it every datagram of the two IKE ports ([`Endpoint::handle_datagram`]), wake it when it wants to be
+/// ([`Endpoint::next_timeout`], [`Endpoint::handle_timeout`]), ask it for what you want, and after each of these do what
+/// [`Endpoint::poll`] gives until there is no more. It never blocks but for the arithmetic of Diffie-Hellman and of
+/// signatures. Time is what the caller says it is; it must not go backwards.
+pub struct Endpoint {
+    settings: Settings,
+    connections: Vec<Arc<Connection>>,
+    index: Index,
+    child_spis: HashMap<Spi, IkeSpi>,
+    cookies: Cookies,
+    outputs: VecDeque<Output>,
+    counters: Counters,
+}
+
+/// A request cannot be carried out. The caller's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// There is no such connection.
+    #[error("there is no connection {0}")]
+    NoConnection(String),
+    /// The connection has no such child policy.
+    #[error("connection {0} has no child policy {1}")]
+    NoPolicy(String, String),
+    /// There is no such IKE SA, or it does not stand.
+    #[error("there is no IKE SA {0} that stands")]
+    NoIkeSa(IkeSpi),
+    /// There is no such child SA.
+    #[error("there is no child SA with inbound SPI {0}")]
+    NoChild(Spi),
+    /// Too many requests wait already.
+    #[error("too many requests wait for their turn in IKE SA {0}")]
+    Busy(IkeSpi),
+    /// It came to nothing at once.
+    #[error("{0}")]
+    Failed(Explanation),
+}
+
+impl Endpoint {
+    /// An endpoint without connections.
+    ///
+    /// # Errors
+    /// [`CryptoError`] if OpenSSL has no chance to give.
+    pub fn new(settings: Settings, now: Instant) -> Result<Endpoint, CryptoError> {
+        Ok(Endpoint {
+            settings,
+            connections: Vec::new(),
+            index: Index::default(),
+            child_spis: HashMap::new(),
+            cookies: Cookies::new(now)?,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// What it is willing to agree on from now on; of several that fit a peer, the first is preferred. IKE SAs that stand go
+    /// on as they were agreed on; whoever wants them gone deletes them.
+    pub fn set_connections(&mut self, connections: Vec<Arc<Connection>>) {
+        self.connections = connections;
+    }
+
+    /// Keeps an SPI of ESP from being used, such as one of a manual key.
+    pub fn reserve(&mut self, spi: Spi) {
+        self.child_spis.entry(spi).or_insert(IkeSpi(0));
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// When [`Endpoint::handle_timeout`] is wanted; `None` for never.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.index.next_timer().map(|(at, _)| at)
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, spi)) = self.index.next_timer() {
+            if at > now {
+                return;
+            }
+            self.with(now, spi, IkeSa::tick);
+        }
+    }
+
+    /// Takes a datagram that came from `from` to our `to`. On the NAT port it begins with four zeros, unless it is a
+    /// keepalive; what is ESP there is not for us.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        self.counters.received += 1;
+        let datagram = if to.port() == self.settings.nat_port {
+            match bytes {
+                [0xFF] => return,
+                [0, 0, 0, 0, datagram @ ..] => datagram,
+                _ => return self.counters.malformed += 1,
+            }
+        } else {
+            bytes
+        };
+        let Ok(header) = Header::parse(datagram) else { return self.counters.malformed += 1 };
+        if header.major_version != 2 || header.initiator_spi == IkeSpi(0) {
+            return self.counters.malformed += 1;
+        }
+        let path = (to, from);
+        if header.exchange == ExchangeType::IKE_SA_INIT && !header.response {
+            return self.first_request(now, path, &header, datagram);
+        }
+        // Whoever initiated the IKE SA says so in every message: ours is the other SPI.
+        let ours = if header.from_initiator { header.responder_spi } else { header.initiator_spi };
+        let known = self.with(now, ours, |sa, ctx| {
+            let peer = sa.peer_spi();
+            let theirs = if sa.is_initiator { header.responder_spi } else { header.initiator_spi };
+            if sa.is_initiator != header.from_initiator && (peer == theirs || peer == IkeSpi(0)) {
+                sa.handle(ctx, path, &header, datagram);
+            } else {
+                ctx.counters.unexpected += 1;
+            }
+        });
+        if known.is_none() {
+            self.counters.unknown_spi += 1;
+        }
+    }
+
+    /// Begins an IKE SA from `local` to `remote`, with a child SA of that policy if one is named. Gives our SPI of it.
+    ///
+    /// # Errors
+    /// [`RequestError`] for names that lead nowhere.
+    pub fn initiate(
+        &mut self,
+        now: Instant,
+        connection: &str,
+        policy: Option<&str>,
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> Result<IkeSpi, RequestError> {
+        let none = || RequestError::NoConnection(connection.to_owned());
+        let found = self.connections.iter().find(|known| *known.name == *connection);
+        let connection = found.cloned().ok_or_else(none)?;
+        let child = policy.map(|policy| self.find_policy(&connection, policy)).transpose()?;
+        let failed =
+            |cause: Cause| RequestError::Failed(Explanation { stage: Stage::Init, by_peer: false, cause });
+        let spi = self.fresh_spi().map_err(|error| failed(Cause::Ours(error.to_string())))?;
+        let mut ctx = self.context(now, false);
+        let mut sa = IkeSa::initiate(&mut ctx, connection, spi, (local, remote)).map_err(failed)?;
+        sa.tasks.extend(child.map(Task::Child));
+        self.index.put(Box::new(sa), &self.settings);
+        Ok(spi)
+    }
+
+    /// Asks for another child SA of that policy.
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no such IKE SA or policy, or too much waits already.
+    pub fn create_child(&mut self, now: Instant, ike: IkeSpi, policy: &str) -> Result<(), RequestError> {
+        let connection = self.index.get(ike).and_then(IkeSa::connection).cloned();
+        let connection = connection.ok_or(RequestError::NoIkeSa(ike))?;
+        let policy = self.find_policy(&connection, policy)?;
+        self.ask(now, ike, Task::Child(policy))
+    }
+
+    /// Asks for another pair in the place of that child SA.
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no such child SA, or too much waits already.
+    pub fn rekey_child(&mut self, now: Instant, inbound: Spi) -> Result<(), RequestError> {
+        let ike = self.ike_of(inbound)?;
+        self.ask(now, ike, Task::RekeyChild(inbound))
+    }
+
+    /// Deletes that child SA.
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no such child SA, or too much waits already.
+    pub fn delete_child(&mut self, now: Instant, inbound: Spi) -> Result<(), RequestError> {
+        let ike = self.ike_of(inbound)?;
+        self.ask(now, ike, Task::DeleteChild(inbound, Down::Asked))
+    }
+
+    /// Asks for another IKE SA in the place of that one.
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no such IKE SA, or too much waits already.
+    pub fn rekey(&mut self, now: Instant, ike: IkeSpi) -> Result<(), RequestError> {
+        self.ask(now, ike, Task::RekeyIke)
+    }
+
+    /// Deletes that IKE SA and its children, wherever it stands.
+    ///
+    /// # Errors
+    /// [`RequestError`] if there is no such IKE SA.
+    pub fn delete(&mut self, now: Instant, ike: IkeSpi) -> Result<(), RequestError> {
+        let done = self.with(now, ike, |sa, ctx| sa.delete(ctx, Down::Asked));
+        done.ok_or(RequestError::NoIkeSa(ike))
+    }
+
+    fn ask(&mut self, now: Instant, ike: IkeSpi, task: Task) -> Result<(), RequestError> {
+        if !self.index.get(ike).is_some_and(|sa| sa.is_established() || matches!(task, Task::Child(_))) {
+            return Err(RequestError::NoIkeSa(ike));
+        }
+        match self.with(now, ike, |sa, ctx| sa.ask(ctx, task)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(RequestError::Busy(ike)),
+            None => Err(RequestError::NoIkeSa(ike)),
+        }
+    }
+
+    fn ike_of(&self, inbound: Spi) -> Result<IkeSpi, RequestError> {
+        self.child_spis.get(&inbound).copied().ok_or(RequestError::NoChild(inbound))
+    }
+
+    fn find_policy(
+        &self,
+        connection: &Connection,
+        policy: &str,
+    ) -> Result<Arc<crate::ChildPolicy>, RequestError> {
+        let found = connection.children.iter().find(|known| *known.name == *policy);
+        let none = || RequestError::NoPolicy(connection.name.to_string(), policy.to_owned());
+        found.cloned().ok_or_else(none)
+    }
+
+    fn fresh_spi(&self) -> Result<IkeSpi, CryptoError> {
+        loop {
+            let spi = IkeSpi(u64::from_be_bytes(random()?));
+            if spi != IkeSpi(0) && !self.index.contains(spi) {
+                return Ok(spi);
+            }
+        }
+    }
+
+    fn context(&mut self, now: Instant, known_peer: bool) -> Context<'_> {
+        Context {
+            now,
+            settings: &self.settings,
+            outputs: &mut self.outputs,
+            counters: &mut self.counters,
+            child_spis: &mut self.child_spis,
+            effects: Vec::new(),
+            known_peer,
+        }
+    }
+
+    /// Lets one IKE SA do something, and does what that means for others. `None` if it is not there.
+    fn with<T>(
+        &mut self,
+        now: Instant,
+        spi: IkeSpi,
+        action: impl FnOnce(&mut IkeSa, &mut Context<'_>) -> T,
+    ) -> Option<T> {
+        let mut sa = self.index.take(spi)?;
+        let known_peer = sa.connection().is_some_and(|one| self.index.has_standing(&one.name));
+        let mut ctx = self.context(now, known_peer);
+        let result = action(&mut sa, &mut ctx);
+        let effects = ctx.effects;
+        let peer = sa.connection().map(|one| one.name.clone()).zip(sa.peer_identity.clone());
+        self.index.put(sa, &self.settings);
+        for effect in effects {
+            self.carry_out(now, spi, peer.as_ref(), effect);
+        }
+        Some(result)
+    }
+
+    fn carry_out(
+        &mut self,
+        now: Instant,
+        by: IkeSpi,
+        peer: Option<&(Arc<str>, crate::Identity)>,
+        effect: Effect,
+    ) {
+        match effect {
+            Effect::Add(sa) => self.index.put(sa, &self.settings),
+            Effect::Inherit { to, children, tasks } => {
+                let child_spis = &mut self.child_spis;
+                children.iter().for_each(|child| {
+                    child_spis.insert(child.inbound, to);
+                });
+                self.with(now, to, |sa, ctx| sa.take_over(ctx, children, tasks));
+            }
+            Effect::Delete(spi) => {
+                self.with(now, spi, |sa, ctx| sa.delete(ctx, Down::Replaced));
+            }
+            Effect::InitialContact => {
+                let others = peer.map(|(connection, peer)| self.index.with_peer(connection, peer));
+                for spi in others.into_iter().flatten().filter(|spi| *spi != by) {
+                    self.with(now, spi, |sa, ctx| sa.delete(ctx, Down::PeerRestarted));
+                }
+            }
+        }
+    }
+}

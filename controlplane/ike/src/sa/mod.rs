@@ -1,0 +1,379 @@
+//! One IKE SA: where it stands, what it waits for, and what happens to it next.
+//!
+//! [`exchange`] carries messages in and out; each other file is one exchange or one part of it.
+
+mod auth;
+mod auth_respond;
+mod child;
+mod child_answer;
+mod create_child;
+mod create_child_respond;
+mod exchange;
+mod informational;
+mod init;
+mod init_respond;
+pub(crate) mod nat;
+mod protect;
+mod rekey;
+mod window;
+
+pub(crate) use child::{Child, Offering};
+pub(crate) use exchange::NON_ESP_MARKER;
+pub(crate) use init_respond::{Answer, answer as answer_first, respond as respond_to_first};
+
+use crate::connection::{ChildPolicy, Connection};
+use crate::endpoint::{Counters, Down, Failed, Output};
+use crate::identity::Identity;
+use crate::keys::IkeKeys;
+use crate::message::IkeSpi;
+use crate::negotiate::{Cause, Explanation, Stage};
+use crate::settings::Settings;
+use model::Spi;
+use nat::Nat;
+use protect::Protection;
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+use window::Window;
+
+/// What an IKE SA may use of its endpoint while it handles something.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) settings: &'a Settings,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+    pub(crate) counters: &'a mut Counters,
+    /// Which IKE SA has which inbound SPI of ESP.
+    pub(crate) child_spis: &'a mut HashMap<Spi, IkeSpi>,
+    pub(crate) effects: Vec<Effect>,
+    /// Whether the connection has another IKE SA that stands.
+    pub(crate) known_peer: bool,
+}
+
+/// What an IKE SA wants done to others.
+pub(crate) enum Effect {
+    /// One that takes its own place.
+    Add(Box<IkeSa>),
+    /// Its children and waiting requests go there.
+    Inherit { to: IkeSpi, children: Vec<Child>, tasks: VecDeque<Task> },
+    /// Delete it, as one of two that a collision made.
+    Delete(IkeSpi),
+    /// The peer knows of no other.
+    InitialContact,
+}
+
+/// What is to be asked of the peer when the window is free.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    Child(Arc<ChildPolicy>),
+    RekeyChild(Spi),
+    DeleteChild(Spi, Down),
+    RekeyIke,
+    DeleteIke(Down),
+    Liveness,
+}
+
+/// What the outstanding request was about.
+pub(crate) enum Pending {
+    Init(Box<init::Initiating>),
+    Auth(Box<auth::Authenticating>),
+    Child(Box<Offering>),
+    Rekey(Box<rekey::Rekeying>),
+    DeleteChild(Vec<Spi>),
+    DeleteIke,
+    Liveness,
+}
+
+/// Where an IKE SA stands.
+pub(crate) enum Phase {
+    /// We asked, in IKE_SA_INIT or IKE_AUTH; [`Pending`] knows what.
+    Initiating,
+    /// We answered IKE_SA_INIT.
+    HalfOpen(Box<auth::Proofs>),
+    Established,
+    /// Another stands in its place; the peer is about to delete it.
+    Replaced,
+    /// It is over and only answers what it has answered before, or waits for the answer to its deletion.
+    Closing,
+    /// To be forgotten.
+    Dead,
+}
+
+/// What the peer said that it can.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Abilities {
+    pub(crate) fragmentation: bool,
+    pub(crate) childless: bool,
+    pub(crate) espalier: bool,
+}
+
+/// A second SA that the peer made in the place of an old one while we were about to (RFC 7296, section 2.8.1).
+pub(crate) struct Rival<S> {
+    pub(crate) spi: S,
+    pub(crate) lowest_nonce: Vec<u8>,
+}
+
+/// One IKE SA.
+pub(crate) struct IkeSa {
+    pub(crate) initiator_spi: IkeSpi,
+    pub(crate) responder_spi: IkeSpi,
+    pub(crate) is_initiator: bool,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    /// Where the peer was when it began.
+    pub(crate) begun_from: SocketAddr,
+    pub(crate) nat: Nat,
+    pub(crate) phase: Phase,
+    /// Those that could be meant; one, once the peer is proved.
+    pub(crate) connections: Vec<Arc<Connection>>,
+    pub(crate) peer_identity: Option<Identity>,
+    pub(crate) abilities: Abilities,
+    /// Whether anybody outside knows of it, and is to hear of its end.
+    pub(crate) announced: bool,
+    pub(crate) protection: Option<Protection>,
+    pub(crate) keys: Option<IkeKeys>,
+    pub(crate) window: Window,
+    pub(crate) tasks: VecDeque<Task>,
+    pub(crate) children: Vec<Child>,
+    /// When it is forgotten, whatever it waits for.
+    pub(crate) expires: Option<Instant>,
+    pub(crate) rekey_at: Option<Instant>,
+    /// Tasks wait until then.
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) last_heard: Instant,
+    pub(crate) last_sent: Instant,
+    pub(crate) since: Instant,
+}
+
+impl IkeSa {
+    pub(crate) fn new(
+        now: Instant,
+        is_initiator: bool,
+        spis: (IkeSpi, IkeSpi),
+        (local, remote): (SocketAddr, SocketAddr),
+        phase: Phase,
+    ) -> IkeSa {
+        IkeSa {
+            initiator_spi: spis.0,
+            responder_spi: spis.1,
+            is_initiator,
+            local,
+            remote,
+            begun_from: remote,
+            nat: Nat::default(),
+            phase,
+            connections: Vec::new(),
+            peer_identity: None,
+            abilities: Abilities::default(),
+            announced: false,
+            protection: None,
+            keys: None,
+            window: Window::new(),
+            tasks: VecDeque::new(),
+            children: Vec::new(),
+            expires: None,
+            rekey_at: None,
+            retry_at: None,
+            last_heard: now,
+            last_sent: now,
+            since: now,
+        }
+    }
+
+    /// Ours: its name in the endpoint.
+    pub(crate) fn spi(&self) -> IkeSpi {
+        if self.is_initiator { self.initiator_spi } else { self.responder_spi }
+    }
+
+    pub(crate) fn peer_spi(&self) -> IkeSpi {
+        if self.is_initiator { self.responder_spi } else { self.initiator_spi }
+    }
+
+    /// The one that it is for; `None` while several could be meant.
+    pub(crate) fn connection(&self) -> Option<&Arc<Connection>> {
+        match self.connections.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
+    fn connection_name(&self) -> Option<Arc<str>> {
+        self.connection().map(|connection| connection.name.clone())
+    }
+
+    pub(crate) fn is_half_open(&self) -> bool {
+        matches!(self.phase, Phase::HalfOpen(_))
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        matches!(self.phase, Phase::Established)
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        matches!(self.phase, Phase::Dead)
+    }
+
+    /// Tells of something that came to nothing.
+    pub(crate) fn report(
+        &self,
+        ctx: &mut Context<'_>,
+        policy: Option<&ChildPolicy>,
+        stage: Stage,
+        by_peer: bool,
+        cause: Cause,
+    ) {
+        ctx.counters.failed += 1;
+        ctx.outputs.push_back(Output::Failed(Box::new(Failed {
+            ike: Some(self.spi()),
+            connection: self.connection_name(),
+            policy: policy.map(|policy| policy.name.clone()),
+            local: self.local,
+            remote: self.remote,
+            explanation: Explanation { stage, by_peer, cause },
+        })));
+    }
+
+    /// The end: children down, and nothing more to be asked. What was answered is answered again for a while.
+    pub(crate) fn close(&mut self, ctx: &mut Context<'_>, reason: Down) {
+        if matches!(self.phase, Phase::Closing | Phase::Dead) {
+            return;
+        }
+        self.lose_children(ctx, Down::IkeGone);
+        self.phase = Phase::Closing;
+        self.tasks.clear();
+        self.expires = Some(ctx.now + ctx.settings.linger);
+        if std::mem::take(&mut self.announced) {
+            let connection = self.connection_name();
+            ctx.outputs.push_back(Output::IkeDown { ike: self.spi(), connection, reason });
+        }
+    }
+
+    fn lose_children(&mut self, ctx: &mut Context<'_>, reason: Down) {
+        for child in std::mem::take(&mut self.children) {
+            child.lost(ctx, reason);
+        }
+        if let Some(outstanding) = self.window.outstanding.take() {
+            outstanding.pending.abandon(ctx);
+        }
+    }
+
+    /// Comes to stand: timers run from here.
+    fn establish(&mut self, ctx: &mut Context<'_>) {
+        self.phase = Phase::Established;
+        self.expires = None;
+        self.since = ctx.now;
+        self.last_heard = ctx.now;
+        let lifetime = self.connection().and_then(|connection| connection.lifetime);
+        self.rekey_at = lifetime.map(|lifetime| ctx.now + child::a_little_less(lifetime));
+    }
+
+    /// When it wants to be woken.
+    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        let outstanding = self.window.outstanding.as_ref();
+        let established = self.is_established();
+        let idle = outstanding.is_none();
+        let dpd = self.connection().and_then(|connection| connection.dpd);
+        let waiting = |at: Instant| self.retry_at.map_or(at, |retry| retry.max(at));
+        [
+            self.expires,
+            outstanding.map(|request| request.again_at),
+            self.protection.as_ref().and_then(Protection::deadline),
+            self.rekey_at.filter(|_| established),
+            dpd.filter(|_| established && idle).map(|dpd| waiting(self.last_heard + dpd)),
+            self.retry_at.filter(|_| idle && !self.tasks.is_empty()),
+            (self.nat.ours && established).then(|| self.last_sent + settings.keepalive),
+        ]
+        .into_iter()
+        .chain(self.children.iter().map(|child| child.rekey_at.filter(|_| established)))
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn tick(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.now;
+        if self.expires.is_some_and(|at| at <= now) {
+            return self.expire(ctx);
+        }
+        if let Some(protection) = &mut self.protection {
+            protection.tick(now);
+        }
+        self.retransmit(ctx);
+        if !self.is_established() {
+            return;
+        }
+        if self.rekey_at.is_some_and(|at| at <= now) {
+            self.rekey_at = None;
+            self.tasks.push_back(Task::RekeyIke);
+        }
+        for child in &mut self.children {
+            if child.rekey_at.is_some_and(|at| at <= now) {
+                child.rekey_at = None;
+                self.tasks.push_back(Task::RekeyChild(child.inbound));
+            }
+        }
+        let dpd = self.connection().and_then(|connection| connection.dpd);
+        let silent = dpd.is_some_and(|dpd| self.last_heard + dpd <= now);
+        if silent && self.window.outstanding.is_none() && self.tasks.is_empty() {
+            self.tasks.push_back(Task::Liveness);
+        }
+        if self.nat.ours && self.last_sent + ctx.settings.keepalive <= now {
+            self.transmit(ctx, &[vec![0xFF]], false);
+        }
+        self.pump(ctx);
+    }
+
+    fn expire(&mut self, ctx: &mut Context<'_>) {
+        if let Phase::HalfOpen(_) = self.phase {
+            self.report(ctx, None, Stage::Auth, false, Cause::Timeout { tries: 0 });
+            self.close(ctx, Down::Failed);
+        }
+        self.lose_children(ctx, Down::IkeGone);
+        self.phase = Phase::Dead;
+    }
+
+    /// Asks for what waits, if nothing is asked already.
+    pub(crate) fn pump(&mut self, ctx: &mut Context<'_>) {
+        while self.window.outstanding.is_none() && !self.is_dead() {
+            if self.retry_at.is_some_and(|at| at > ctx.now) {
+                return;
+            }
+            self.retry_at = None;
+            let Some(task) = self.tasks.pop_front() else { return };
+            self.start(ctx, task);
+        }
+    }
+
+    /// Puts a request in the queue, if there is room.
+    pub(crate) fn ask(&mut self, ctx: &mut Context<'_>, task: Task) -> bool {
+        let room = self.tasks.len() < ctx.settings.most_tasks;
+        if room {
+            self.tasks.push_back(task);
+            self.pump(ctx);
+        }
+        room
+    }
+
+    /// Deletes it, wherever it stands.
+    pub(crate) fn delete(&mut self, ctx: &mut Context<'_>, reason: Down) {
+        match self.phase {
+            Phase::Established | Phase::Replaced => {
+                self.close(ctx, reason);
+                self.ask_delete(ctx, reason);
+            }
+            Phase::Initiating | Phase::HalfOpen(_) => {
+                self.close(ctx, reason);
+                self.phase = Phase::Dead;
+            }
+            Phase::Closing | Phase::Dead => {}
+        }
+    }
+
+    /// Goes on with what another had.
+    pub(crate) fn take_over(&mut self, ctx: &mut Context<'_>, children: Vec<Child>, tasks: VecDeque<Task>) {
+        self.announced = true;
+        self.children.extend(children);
+        self.tasks.extend(tasks);
+        self.pump(ctx);
+    }
+}
