@@ -2,11 +2,11 @@
 
 use super::reader::Reader;
 use super::{ExchangeType, ParseError, PayloadType};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// SPI of one end of an IKE SA: 64 bits, never 0 but where it is not known yet.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IkeSpi(pub u64);
 
 impl fmt::Display for IkeSpi {
@@ -18,6 +18,13 @@ impl fmt::Display for IkeSpi {
 impl fmt::Debug for IkeSpi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IkeSpi({self})")
+    }
+}
+
+/// As text: JSON's numbers are not long enough.
+impl Serialize for IkeSpi {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
