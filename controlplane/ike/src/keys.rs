@@ -47,7 +47,7 @@ pub(crate) fn ike_keys(
     seed: &Seed<'_>,
 ) -> Result<(IkeKeys, Ciphers), CryptoError> {
     let (prf, encryption, integrity) = (suite.prf, suite.encryption, suite.integrity);
-    let (prf_len, key_len) = (prf.len(), encryption.key_len());
+    let (prf_len, key_len) = (prf.output_len(), encryption.key_len());
     let integrity_len = integrity.map_or(0, Integrity::key_len);
     let spis = [seed.initiator_spi.0.to_be_bytes(), seed.responder_spi.0.to_be_bytes()].concat();
     let total = 3 * prf_len + 2 * integrity_len + 2 * key_len;

@@ -40,7 +40,7 @@ impl Prf {
     }
 
     /// Bytes that it gives, which are also the bytes of key that it wants.
-    pub fn len(self) -> usize {
+    pub(crate) fn output_len(self) -> usize {
         self.digest().size()
     }
 
@@ -51,7 +51,7 @@ impl Prf {
 
     /// prf+(key, seed), `len` bytes of it; at most 255 times what the function gives at once.
     pub(crate) fn plus(self, key: &Secret, seed: &[&[u8]], len: usize) -> Result<Secret, CryptoError> {
-        let mut stream = Vec::with_capacity(len + self.len());
+        let mut stream = Vec::with_capacity(len + self.output_len());
         let mut last = Secret::new(Vec::new());
         for counter in 1..=u8::MAX {
             let counter = [counter];

@@ -54,7 +54,7 @@ impl IkeSa {
                 answers.push(Payload::notify(*kind, data));
                 answers.extend(more.as_ref().map(|(kind, data)| Payload::notify(*kind, data)));
                 self.respond(ctx, header, &answers);
-                let (policy, cause) = (refused.policy.clone(), refused.cause.clone());
+                let (policy, cause) = (refused.policy.clone(), refused.cause.as_ref().clone());
                 self.report(ctx, policy.as_deref(), Stage::Child, false, cause);
             }
         }

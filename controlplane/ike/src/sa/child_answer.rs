@@ -22,12 +22,12 @@ pub(super) struct Refused {
     /// To another Espalier also what would have done.
     pub(super) more: Option<(NotifyType, Vec<u8>)>,
     pub(super) policy: Option<Arc<ChildPolicy>>,
-    pub(super) cause: Cause,
+    pub(super) cause: Box<Cause>,
 }
 
 impl Refused {
     fn new(kind: NotifyType, cause: Cause) -> Refused {
-        Refused { kind, data: Vec::new(), more: None, policy: None, cause }
+        Refused { kind, data: Vec::new(), more: None, policy: None, cause: Box::new(cause) }
     }
 }
 
@@ -62,6 +62,13 @@ impl<'p, 'a> Said<'p, 'a> {
     }
 }
 
+/// A policy, and what of it the peer wants, too.
+struct Narrowed {
+    policy: Arc<ChildPolicy>,
+    local: Vec<TrafficSelector>,
+    remote: Vec<TrafficSelector>,
+}
+
 fn spi_of(proposal: &Proposal) -> Option<Spi> {
     let bytes = <[u8; 4]>::try_from(proposal.spi.as_slice()).ok()?;
     Spi::new(u32::from_be_bytes(bytes)).ok()
@@ -89,7 +96,7 @@ impl IkeSa {
                 Cause::Ours("this IKE SA has as many child SAs as it may".to_owned()),
             ));
         }
-        let (policy, local, remote) = self.choose_policy(&said, replaces)?;
+        let Narrowed { policy, local, remote } = self.choose_policy(&said, replaces)?;
         let with_policy = |refused: Refused| Refused { policy: Some(policy.clone()), ..refused };
         let (chosen, suite) = self.choose_suite(&policy, &said, with_groups).map_err(with_policy)?;
         let wanted = if said.transport { Mode::Transport } else { Mode::Tunnel };
@@ -155,11 +162,7 @@ impl IkeSa {
 
     /// The policy that the selectors fit: the one of the pair that it replaces; else one that covers the first selectors,
     /// which may be those of the packet that made the peer ask (section 2.9); else the first with anything in common.
-    fn choose_policy(
-        &self,
-        said: &Said<'_, '_>,
-        replaces: Option<Spi>,
-    ) -> Result<(Arc<ChildPolicy>, Vec<TrafficSelector>, Vec<TrafficSelector>), Refused> {
+    fn choose_policy(&self, said: &Said<'_, '_>, replaces: Option<Spi>) -> Result<Narrowed, Refused> {
         let old = self.children.iter().find(|child| Some(child.inbound) == replaces);
         let policies: Vec<Arc<ChildPolicy>> = match old {
             Some(child) => vec![child.policy.clone()],
@@ -178,9 +181,9 @@ impl IkeSa {
                 selectors.first().is_some_and(|first| within(std::slice::from_ref(first), narrowed))
             };
             if first(said.responder, &local) && first(said.initiator, &remote) {
-                return Ok((policy, local, remote));
+                return Ok(Narrowed { policy, local, remote });
             }
-            best = best.or(Some((policy, local, remote)));
+            best = best.or(Some(Narrowed { policy, local, remote }));
         }
         best.ok_or_else(|| {
             let mut refused = Refused::new(NotifyType::TS_UNACCEPTABLE, Cause::NoConnection);
@@ -189,7 +192,7 @@ impl IkeSa {
                 refused.more = Some((NotifyType::ESPALIER_SELECTORS, body));
             }
             let theirs = SelectorOffer { local: said.responder.to_vec(), remote: said.initiator.to_vec() };
-            refused.cause = Cause::Selectors { ours: asked, theirs: Some(theirs) };
+            *refused.cause = Cause::Selectors { ours: asked, theirs: Some(theirs) };
             refused
         })
     }

@@ -70,7 +70,7 @@ impl IkeSa {
                 self.respond(ctx, header, &answers);
                 // That the peer guessed another group is nothing to report: it asks again.
                 if kind != NotifyType::INVALID_KE_PAYLOAD {
-                    self.report(ctx, policy.as_deref(), Stage::Child, false, cause);
+                    self.report(ctx, policy.as_deref(), Stage::Child, false, *cause);
                 }
             }
         }

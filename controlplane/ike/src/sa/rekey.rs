@@ -25,7 +25,7 @@ fn spi_of(proposal: &Proposal) -> Option<IkeSpi> {
 }
 
 /// Why an offer of a new IKE SA is not taken: what the peer hears, and what our people do.
-type Refused = (NotifyType, Vec<u8>, Option<Cause>);
+type Refused = (NotifyType, Vec<u8>, Option<Box<Cause>>);
 
 impl IkeSa {
     pub(super) fn ask_rekey(&mut self, ctx: &mut Context<'_>, again: Option<Rekeying>) {
@@ -208,7 +208,7 @@ impl IkeSa {
             Err((kind, data, cause)) => {
                 self.refuse(ctx, header, kind, &data);
                 if let Some(cause) = cause {
-                    self.report(ctx, None, Stage::Rekey, false, cause);
+                    self.report(ctx, None, Stage::Rekey, false, *cause);
                 }
             }
         }
@@ -221,10 +221,12 @@ impl IkeSa {
         ctx: &mut Context<'_>,
         payloads: &[Payload<'_>],
     ) -> Result<(Box<IkeSa>, Proposal, Vec<u8>, (Vec<u8>, Vec<u8>)), Refused> {
-        let syntax =
-            |what: &str| (NotifyType::INVALID_SYNTAX, Vec::new(), Some(Cause::Protocol(what.to_owned())));
-        let ours = |what: String| (NotifyType::TEMPORARY_FAILURE, Vec::new(), Some(Cause::Ours(what)));
-        let none = |cause: Cause| (NotifyType::NO_PROPOSAL_CHOSEN, Vec::new(), Some(cause));
+        let syntax = |what: &str| {
+            (NotifyType::INVALID_SYNTAX, Vec::new(), Some(Box::new(Cause::Protocol(what.to_owned()))))
+        };
+        let ours =
+            |what: String| (NotifyType::TEMPORARY_FAILURE, Vec::new(), Some(Box::new(Cause::Ours(what))));
+        let none = |cause: Cause| (NotifyType::NO_PROPOSAL_CHOSEN, Vec::new(), Some(Box::new(cause)));
         let exchange = Exchange::read(payloads).ok_or_else(|| syntax("a request without SA, KE or nonce"))?;
         let Some(connection) = self.connection() else { return Err(none(Cause::NoConnection)) };
         let offer = ike_offer(&connection.proposals, &[]);
