@@ -225,7 +225,7 @@ impl Endpoint {
     }
 
     fn ask(&mut self, now: Instant, ike: IkeSpi, task: Task) -> Result<(), RequestError> {
-        if !self.index.get(ike).is_some_and(|sa| sa.is_established() || matches!(task, Task::Child(_))) {
+        if !self.index.get(ike).is_some_and(|sa| sa.is_settled() || matches!(task, Task::Child(_))) {
             return Err(RequestError::NoIkeSa(ike));
         }
         match self.with(now, ike, |sa, ctx| sa.ask(ctx, task)) {
@@ -300,10 +300,13 @@ impl Endpoint {
         match effect {
             Effect::Add(sa) => self.index.put(sa, &self.settings),
             Effect::Inherit { to, children, tasks } => {
-                let child_spis = &mut self.child_spis;
-                children.iter().for_each(|child| {
-                    child_spis.insert(child.inbound, to);
-                });
+                if !self.index.contains(to) {
+                    let mut ctx = self.context(now, false);
+                    return children.into_iter().for_each(|child| child.lost(&mut ctx, Down::IkeGone));
+                }
+                for child in &children {
+                    self.child_spis.insert(child.inbound, to);
+                }
                 self.with(now, to, |sa, ctx| sa.take_over(ctx, children, tasks));
             }
             Effect::Delete(spi) => {

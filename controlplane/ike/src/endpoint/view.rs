@@ -22,7 +22,7 @@ pub enum State {
     HalfOpen,
     /// It stands.
     Established,
-    /// Another stands in its place.
+    /// Another stands in its place, or may come to.
     Replaced,
     /// It is over.
     Closing,
@@ -103,7 +103,8 @@ fn view(sa: &IkeSa, now: Instant) -> IkeView {
         state: match sa.phase {
             Phase::Initiating => State::Initiating,
             Phase::HalfOpen(_) => State::HalfOpen,
-            Phase::Established => State::Established,
+            Phase::Established if sa.announced => State::Established,
+            Phase::Established => State::Replaced,
             Phase::Replaced => State::Replaced,
             Phase::Closing | Phase::Dead => State::Closing,
         },

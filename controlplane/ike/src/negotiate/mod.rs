@@ -2,6 +2,7 @@
 
 mod choose;
 mod explain;
+mod explain_text;
 mod proposal;
 
 pub(crate) use choose::{accept, choose, esp_suite, ike_suite};

@@ -57,6 +57,8 @@ pub(crate) struct Offering {
     /// Inbound SPI of the pair whose place it is to take.
     pub(super) replaces: Option<Spi>,
     pub(super) rival: Option<Rival<Spi>>,
+    /// Outbound SPIs that the peer has deleted meanwhile.
+    pub(super) gone: Vec<u32>,
     pub(super) restarts: u32,
 }
 
@@ -141,6 +143,13 @@ pub(super) fn a_little_less(lifetime: Duration) -> Duration {
 }
 
 impl Context<'_> {
+    /// When to ask again for what the peer had no time for: not when it does the same, or both would hinder each other
+    /// for ever.
+    pub(super) fn retry_at(&self) -> Instant {
+        let chance = random::<1>().map_or(0, |[byte]| u32::from(byte));
+        self.now + self.settings.retry_after * (128 + chance) / 256
+    }
+
     /// An SPI of ESP that none of our pairs has.
     pub(super) fn allocate(&mut self, ike: IkeSpi) -> Result<Spi, CryptoError> {
         loop {
@@ -185,6 +194,7 @@ impl IkeSa {
             remote,
             replaces,
             rival: None,
+            gone: Vec::new(),
             restarts: 0,
         };
         if !with_groups {
@@ -252,6 +262,9 @@ impl IkeSa {
     pub(super) fn lose_child(&mut self, ctx: &mut Context<'_>, inbound: Spi, reason: Down) {
         if let Some(place) = self.children.iter().position(|child| child.inbound == inbound) {
             self.children.remove(place).lost(ctx, reason);
+        }
+        for child in self.children.iter_mut().filter(|child| child.replaced_by == Some(inbound)) {
+            child.replaced_by = None;
         }
     }
 }

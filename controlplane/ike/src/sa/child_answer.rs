@@ -233,6 +233,12 @@ impl IkeSa {
             .as_ref()
             .is_some_and(|rival| nonces.0.min(nonces.1) < rival.lowest_nonce.as_slice());
         match self.check_child(&offering, payloads, nonces) {
+            Ok(agreed) if offering.gone.contains(&agreed.outbound.0.get()) => {
+                // The peer has deleted it already; the old pair goes as if the new one had stood for a while.
+                offering.abandon(ctx);
+                self.tasks.extend(offering.replaces.map(|old| Task::DeleteChild(old, Down::Replaced)));
+                false
+            }
             Ok(agreed) => {
                 let inbound = agreed.inbound.0;
                 // Of two that a collision made, the one with the lowest nonce goes, by whoever made it (section 2.8.1).

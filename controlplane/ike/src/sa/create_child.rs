@@ -86,7 +86,7 @@ impl IkeSa {
                 // It is busy with something that excludes this one (section 2.25).
                 NotifyType::TEMPORARY_FAILURE => {
                     offering.abandon(ctx);
-                    self.retry_at = Some(ctx.now + ctx.settings.retry_after);
+                    self.retry_at = Some(ctx.retry_at());
                     self.tasks.push_front(match offering.replaces {
                         Some(old) => Task::RekeyChild(old),
                         None => Task::Child(offering.policy.clone()),

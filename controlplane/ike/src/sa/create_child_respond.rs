@@ -83,7 +83,14 @@ impl IkeSa {
         }
         let outbound = rekeyed(payloads);
         let child = self.children.iter().find(|child| Some(child.outbound) == outbound);
-        let child = child.ok_or(NotifyType::CHILD_SA_NOT_FOUND)?;
+        let Some(child) = child else {
+            // It may be the one that we have asked for, whose answer is still on its way.
+            let asking = matches!(
+                self.window.outstanding.as_ref().map(|request| &request.pending),
+                Some(Pending::Child(_))
+            );
+            return Err(if asking { NotifyType::TEMPORARY_FAILURE } else { NotifyType::CHILD_SA_NOT_FOUND });
+        };
         // Ours has its place already, or it is about to go (section 2.25.1).
         if child.leaving.is_some() || child.replaced_by.is_some() {
             return Err(NotifyType::TEMPORARY_FAILURE);

@@ -1,5 +1,6 @@
 //! Messages in and out: sealing, opening, sending again, and the way of each to the exchange that it belongs to.
 
+use super::informational::deletes_children;
 use super::window::{Place, back_off};
 use super::{Context, IkeSa, Pending, Phase, Task};
 use crate::endpoint::{Down, Output};
@@ -219,6 +220,14 @@ impl IkeSa {
         header: &Header,
         payloads: Result<Vec<Payload<'_>>, ParseError>,
     ) {
+        let children = payloads.as_ref().is_ok_and(|payloads| deletes_children(payloads));
+        let early = self.is_established() && !self.is_settled() && children;
+        if early || matches!(self.phase, Phase::Initiating) {
+            // For the peer, this IKE SA stands already, with all children; what makes it stand for us is still on its way.
+            // What it asks will come again.
+            ctx.counters.unexpected += 1;
+            return;
+        }
         let payloads = match payloads {
             Ok(payloads) => payloads,
             Err(error) => {
@@ -237,10 +246,10 @@ impl IkeSa {
         };
         match (&self.phase, header.exchange) {
             (Phase::HalfOpen(_), ExchangeType::IKE_AUTH) => self.auth_came(ctx, header, &payloads),
-            (Phase::Established, ExchangeType::CREATE_CHILD_SA) => {
+            (Phase::Established, ExchangeType::CREATE_CHILD_SA) if self.is_settled() => {
                 self.create_child_came(ctx, header, &payloads)
             }
-            (Phase::Replaced | Phase::Closing, ExchangeType::CREATE_CHILD_SA) => {
+            (Phase::Established | Phase::Replaced | Phase::Closing, ExchangeType::CREATE_CHILD_SA) => {
                 self.refuse(ctx, header, NotifyType::TEMPORARY_FAILURE, &[]);
             }
             (Phase::Established | Phase::Replaced | Phase::Closing, ExchangeType::INFORMATIONAL) => {

@@ -1,11 +1,14 @@
 //! INFORMATIONAL: deletion and liveness, on both sides (RFC 7296, sections 1.4 and 2.25).
 
 use super::init::error_notify;
-use super::{Context, IkeSa, Pending, Phase};
+use super::{Context, Effect, IkeSa, Pending, Phase};
 use crate::endpoint::Down;
 use crate::message::{ExchangeType, Header, NotifyType, Payload, ProtocolId};
 use crate::negotiate::{Cause, Refusal, Stage};
 use model::Spi;
+
+/// How many SPIs we remember that the peer deleted before we knew of them.
+const MOST_GONE: usize = 8;
 
 /// The SPIs of ESP that a message says are gone.
 fn deleted<'p>(payloads: &'p [Payload<'_>]) -> impl Iterator<Item = u32> + 'p {
@@ -17,6 +20,11 @@ fn deleted<'p>(payloads: &'p [Payload<'_>]) -> impl Iterator<Item = u32> + 'p {
         })
         .flatten()
         .copied()
+}
+
+/// Whether a message says that any are.
+pub(super) fn deletes_children(payloads: &[Payload<'_>]) -> bool {
+    deleted(payloads).next().is_some()
 }
 
 impl IkeSa {
@@ -99,7 +107,11 @@ impl IkeSa {
             && let Some(rival) = rekeying.rival
         {
             // The peer replaced it while we were about to, and has heard nothing of that: its own stands.
-            self.inherit(ctx, rival.spi);
+            if self.is_established() {
+                self.inherit(ctx, rival.spi);
+            } else {
+                ctx.effects.push(Effect::Delete(rival.spi));
+            }
         }
         if matches!(self.phase, Phase::Replaced) {
             self.phase = Phase::Closing;
@@ -118,6 +130,13 @@ impl IkeSa {
         let mut ours = Vec::new();
         for outbound in deleted(payloads) {
             let Some(child) = self.children.iter().find(|child| child.outbound.get() == outbound) else {
+                // It may be the one that we have asked for, whose answer is still on its way.
+                if let Some(Pending::Child(offering)) =
+                    self.window.outstanding.as_mut().map(|request| &mut request.pending)
+                {
+                    offering.gone.truncate(MOST_GONE - 1);
+                    offering.gone.insert(0, outbound);
+                }
                 continue;
             };
             let inbound = child.inbound;

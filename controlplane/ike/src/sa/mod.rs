@@ -34,7 +34,7 @@ use protect::Protection;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use window::Window;
 
 /// What an IKE SA may use of its endpoint while it handles something.
@@ -48,6 +48,13 @@ pub(crate) struct Context<'a> {
     pub(crate) effects: Vec<Effect>,
     /// Whether the connection has another IKE SA that stands.
     pub(crate) known_peer: bool,
+}
+
+impl Context<'_> {
+    /// How long a peer may try to reach us before it gives up.
+    fn patience(&self) -> Duration {
+        self.settings.retransmit_after.saturating_mul(1 << self.settings.tries.min(10))
+    }
 }
 
 /// What an IKE SA wants done to others.
@@ -128,7 +135,8 @@ pub(crate) struct IkeSa {
     pub(crate) connections: Vec<Arc<Connection>>,
     pub(crate) peer_identity: Option<Identity>,
     pub(crate) abilities: Abilities,
-    /// Whether anybody outside knows of it, and is to hear of its end.
+    /// Whether anybody outside knows of it, and is to hear of its end. One that was made to take another's place is not
+    /// known before it has taken over.
     pub(crate) announced: bool,
     pub(crate) protection: Option<Protection>,
     pub(crate) keys: Option<IkeKeys>,
@@ -209,6 +217,11 @@ impl IkeSa {
         matches!(self.phase, Phase::Established)
     }
 
+    /// Whether it stands, and no other of two that a collision made may do so in its stead.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_established() && self.announced
+    }
+
     pub(crate) fn is_dead(&self) -> bool {
         matches!(self.phase, Phase::Dead)
     }
@@ -242,6 +255,10 @@ impl IkeSa {
         self.phase = Phase::Closing;
         self.tasks.clear();
         self.expires = Some(ctx.now + ctx.settings.linger);
+        self.say_down(ctx, reason);
+    }
+
+    fn say_down(&mut self, ctx: &mut Context<'_>, reason: Down) {
         if std::mem::take(&mut self.announced) {
             let connection = self.connection_name();
             ctx.outputs.push_back(Output::IkeDown { ike: self.spi(), connection, reason });
@@ -278,7 +295,7 @@ impl IkeSa {
             self.expires,
             outstanding.map(|request| request.again_at),
             self.protection.as_ref().and_then(Protection::deadline),
-            self.rekey_at.filter(|_| established),
+            self.rekey_at.filter(|_| self.is_settled()),
             dpd.filter(|_| established && idle).map(|dpd| waiting(self.last_heard + dpd)),
             self.retry_at.filter(|_| idle && !self.tasks.is_empty()),
             (self.nat.ours && established).then(|| self.last_sent + settings.keepalive),
@@ -302,7 +319,7 @@ impl IkeSa {
         if !self.is_established() {
             return;
         }
-        if self.rekey_at.is_some_and(|at| at <= now) {
+        if self.is_settled() && self.rekey_at.is_some_and(|at| at <= now) {
             self.rekey_at = None;
             self.tasks.push_back(Task::RekeyIke);
         }
@@ -354,12 +371,23 @@ impl IkeSa {
         room
     }
 
-    /// Deletes it, wherever it stands.
+    /// Deletes it, wherever it stands. What it has asked already must be answered before, or the peer might never take the
+    /// request to delete it.
     pub(crate) fn delete(&mut self, ctx: &mut Context<'_>, reason: Down) {
         match self.phase {
             Phase::Established | Phase::Replaced => {
+                let mut outstanding = self.window.outstanding.take();
                 self.close(ctx, reason);
-                self.ask_delete(ctx, reason);
+                if let Some(request) = &mut outstanding
+                    && !matches!(request.pending, Pending::Rekey(_))
+                {
+                    std::mem::replace(&mut request.pending, Pending::Liveness).abandon(ctx);
+                }
+                self.window.outstanding = outstanding;
+                self.retry_at = None;
+                self.expires = None;
+                self.tasks.push_back(Task::DeleteIke(reason));
+                self.pump(ctx);
             }
             Phase::Initiating | Phase::HalfOpen(_) => {
                 self.close(ctx, reason);
@@ -373,6 +401,12 @@ impl IkeSa {
     pub(crate) fn take_over(&mut self, ctx: &mut Context<'_>, children: Vec<Child>, tasks: VecDeque<Task>) {
         self.announced = true;
         self.children.extend(children);
+        if !self.is_established() {
+            // The peer has deleted it before it could take over.
+            self.lose_children(ctx, Down::IkeGone);
+            return self.say_down(ctx, Down::Peer);
+        }
+        self.expires = None;
         self.tasks.extend(tasks);
         self.pump(ctx);
     }

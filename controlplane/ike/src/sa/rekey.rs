@@ -62,7 +62,7 @@ impl IkeSa {
         payloads: &[Payload<'_>],
     ) {
         match error_notify(payloads) {
-            Some(NotifyType::INVALID_KE_PAYLOAD) if !rekeying.restarted => {
+            Some(NotifyType::INVALID_KE_PAYLOAD) if !rekeying.restarted && self.is_established() => {
                 let number = notify(payloads, NotifyType::INVALID_KE_PAYLOAD).map_or(0, wanted_group);
                 if let Some(group) = offered_group(&rekeying.offer, number)
                     && let Ok(pair) = group.generate()
@@ -71,13 +71,14 @@ impl IkeSa {
                     return self.ask_rekey(ctx, Some(rekeying));
                 }
             }
-            Some(_) if rekeying.rival.is_some() => {
+            Some(_) if rekeying.rival.is_some() && self.is_established() => {
                 // The peer's own stands.
                 let rival = rekeying.rival.map(|rival| rival.spi);
                 return rival.into_iter().for_each(|spi| self.inherit(ctx, spi));
             }
+            Some(_) if !self.is_established() => return,
             Some(NotifyType::TEMPORARY_FAILURE) => {
-                self.retry_at = Some(ctx.now + ctx.settings.retry_after);
+                self.retry_at = Some(ctx.retry_at());
                 self.tasks.push_back(Task::RekeyIke);
                 return;
             }
@@ -94,6 +95,10 @@ impl IkeSa {
         let (new, lowest) = new;
         let spi = new.spi();
         ctx.effects.push(Effect::Add(new));
+        if !self.is_established() {
+            // We were told to delete it meanwhile: its successor goes along.
+            return ctx.effects.push(Effect::Delete(spi));
+        }
         match rekeying.rival {
             // Of two that a collision made, the one with the lowest nonce goes, by whoever made it (section 2.8.2).
             Some(rival) if lowest < rival.lowest_nonce => {
@@ -162,6 +167,8 @@ impl IkeSa {
         new.peer_identity = self.peer_identity.clone();
         new.abilities = self.abilities;
         new.establish(ctx);
+        // Until it has taken over, it may be one of two that a collision made: whoever made the lesser deletes it.
+        new.expires = Some(ctx.now + ctx.patience());
         Ok(Box::new(new))
     }
 
@@ -175,8 +182,7 @@ impl IkeSa {
         self.phase = Phase::Replaced;
         self.announced = false;
         // The peer deletes it at once; if it is gone, this one goes by itself.
-        let patience = ctx.settings.retransmit_after.saturating_mul(1 << ctx.settings.tries.min(10));
-        self.expires = Some(ctx.now + patience);
+        self.expires = Some(ctx.now + ctx.patience());
     }
 
     pub(super) fn rekey_came(&mut self, ctx: &mut Context<'_>, header: &Header, payloads: &[Payload<'_>]) {

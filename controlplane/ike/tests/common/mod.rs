@@ -128,6 +128,8 @@ pub struct World {
     count: u64,
     pub delivered: u64,
     pub largest: usize,
+    /// What was sent since it was set.
+    pub record: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
 }
 
 pub fn a_address() -> SocketAddr {
@@ -157,6 +159,7 @@ impl World {
             count: 0,
             delivered: 0,
             largest: 0,
+            record: None,
         }
     }
 
@@ -187,6 +190,9 @@ impl World {
 
     fn put_on_wire(&mut self, mut datagram: Datagram) {
         self.largest = self.largest.max(datagram.bytes.len());
+        if let Some(record) = &mut self.record {
+            record.push((datagram.from, datagram.to, datagram.bytes.clone()));
+        }
         if let Some(outside) = self.nat {
             // Two ports outside for the two inside.
             if datagram.from.ip() == a_address().ip() {
