@@ -7,7 +7,7 @@
 //! A suite is named by its algorithms with `/` between: `aes-gcm-256/prf-hmac-sha256/group31` for IKE,
 //! `aes-cbc-128/hmac-sha256-128/group14` for ESP.
 
-use ike::connection::{ChildPolicy, Connection, Proof};
+use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Integrity, Prf, Secret};
 use ike::endpoint::State;
 use ike::negotiate::{EspProposal, IkeProposal};
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -103,8 +103,8 @@ fn connection(arguments: &Arguments) -> Result<Connection, Failure> {
         proposals: arguments.get("ike")?.split(',').map(ike_proposal).collect(),
         local_identity: Identity::Fqdn(arguments.get("id")?.to_owned()),
         remote_identity: IdentityMatch::Exactly(Identity::Fqdn(arguments.get("peer-id")?.to_owned())),
-        local_proof: Proof::SharedKey(key.clone()),
-        remote_proof: Proof::SharedKey(key),
+        local_proof: LocalProof::SharedKey(key.clone()),
+        remote_proof: RemoteProof::SharedKey(key),
         children: vec![Arc::new(ChildPolicy {
             name: "net".into(),
             proposals: arguments.get("esp")?.split(',').map(esp_proposal).collect(),
@@ -137,7 +137,8 @@ impl Peer {
         for socket in &sockets {
             socket.set_nonblocking(true)?;
         }
-        let mut endpoint = Endpoint::new(settings, Instant::now())?;
+        let mut endpoint =
+            Endpoint::new(settings, Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?)?;
         endpoint.set_connections(vec![Arc::new(connection(arguments)?)]);
         Ok(Peer { endpoint, sockets, local: (local, 500).into(), remote: (remote, 500).into() })
     }

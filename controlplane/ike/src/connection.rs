@@ -1,5 +1,6 @@
 //! What we are willing to agree on with a peer: the model that a configuration becomes.
 
+use crate::auth::{Credential, Trust};
 use crate::crypto::Secret;
 use crate::identity::{Identity, IdentityMatch};
 use crate::negotiate::{EspProposal, IkeProposal};
@@ -25,9 +26,9 @@ pub struct Connection {
     /// Who the peer may say it is.
     pub remote_identity: IdentityMatch,
     /// How we prove it.
-    pub local_proof: Proof,
+    pub local_proof: LocalProof,
     /// How the peer has to.
-    pub remote_proof: Proof,
+    pub remote_proof: RemoteProof,
     /// Its child SAs.
     pub children: Vec<Arc<ChildPolicy>>,
     /// After how long to rekey the IKE SA; a little earlier, by chance, so that peers do not do so at once.
@@ -36,18 +37,37 @@ pub struct Connection {
     pub dpd: Option<Duration>,
 }
 
-/// How an identity is proved.
+/// How we prove who we are.
 #[derive(Clone, Debug)]
-pub enum Proof {
+pub enum LocalProof {
     /// By a key that both know.
     SharedKey(Secret),
+    /// By a signature, with certificates.
+    Certificate(Arc<Credential>),
 }
 
-impl Proof {
+/// How a peer has to prove who it is.
+#[derive(Clone, Debug)]
+pub enum RemoteProof {
+    /// By a key that both know.
+    SharedKey(Secret),
+    /// By a signature, with certificates that lead to one of these authorities.
+    Certificate(Arc<Trust>),
+}
+
+impl RemoteProof {
     /// What people call it.
     pub const fn name(&self) -> &'static str {
         match self {
-            Proof::SharedKey(_) => "pre-shared key",
+            RemoteProof::SharedKey(_) => "pre-shared key",
+            RemoteProof::Certificate(_) => "certificate",
+        }
+    }
+
+    pub(crate) fn trust(&self) -> Option<&Trust> {
+        match self {
+            RemoteProof::SharedKey(_) => None,
+            RemoteProof::Certificate(trust) => Some(trust),
         }
     }
 }

@@ -117,7 +117,7 @@ mod tests {
         let (keys, _) = ike_keys(&suite, &skeyseed, &seed).unwrap();
         let fixed =
             [vec![1; 16], vec![2; 32], 3u64.to_be_bytes().to_vec(), 4u64.to_be_bytes().to_vec()].concat();
-        let mut stream = Vec::new();
+        let mut stream: Vec<u8> = Vec::new();
         let mut last = Vec::new();
         for counter in 1..=8u8 {
             let input = [last, fixed.clone(), vec![counter]].concat();

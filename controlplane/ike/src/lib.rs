@@ -5,12 +5,12 @@
 //! what it says.
 //!
 //! Read in this order: [`message`] is what goes over the wire; [`crypto`] and `keys` what protects it; `identity` and
-//! `auth` who is there; [`negotiate`] what is agreed on, and why not; [`connection`] what we are willing to; `sa` one IKE
+//! [`auth`] who is there; [`negotiate`] what is agreed on, and why not; [`connection`] what we are willing to; `sa` one IKE
 //! SA through all its exchanges; [`endpoint`] all of them.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod auth;
+pub mod auth;
 pub mod connection;
 pub mod crypto;
 pub mod endpoint;
@@ -22,7 +22,7 @@ mod sa;
 mod selector;
 mod settings;
 
-pub use connection::{ChildPolicy, Connection, Proof};
+pub use connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 pub use endpoint::{Endpoint, Output, RequestError};
 pub use identity::{Identity, IdentityMatch};
 pub use selector::{TrafficSelector, outbound_selectors};

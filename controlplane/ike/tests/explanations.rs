@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use ike::connection::Proof;
+use ike::connection::{LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Integrity, Prf, Secret};
 use ike::endpoint::{Down, Failed};
 use ike::negotiate::{Cause, Field, IkeProposal, Stage};
@@ -152,7 +152,7 @@ fn modes() {
 #[test]
 fn keys_and_identities_are_explained_at_home_only() {
     let other = Secret::new(b"another key".to_vec());
-    let wrong_key = Connection { local_proof: Proof::SharedKey(other), ..connection("a") };
+    let wrong_key = Connection { local_proof: LocalProof::SharedKey(other), ..connection("a") };
     let gw = |side: &str| Identity::Fqdn(format!("gw-{side}.example.net"));
     let wrong_name = Connection { local_identity: gw("x"), ..connection("a") };
     let wrong_peer = Connection { remote_identity: IdentityMatch::Exactly(gw("y")), ..connection("a") };
@@ -175,7 +175,7 @@ fn keys_and_identities_are_explained_at_home_only() {
 #[test]
 fn a_responder_with_another_key_is_not_believed() {
     let other = Secret::new(b"another key".to_vec());
-    let a = Connection { remote_proof: Proof::SharedKey(other), ..connection("a") };
+    let a = Connection { remote_proof: RemoteProof::SharedKey(other), ..connection("a") };
     let mut world = World::new(vec![a], vec![connection("b")]);
     world.a_initiates();
     world.run_seconds(30);

@@ -21,7 +21,7 @@ use model::Spi;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// All IKE SAs of a gateway.
 ///
@@ -35,6 +35,7 @@ pub struct Endpoint {
     index: Index,
     child_spis: HashMap<Spi, IkeSpi>,
     cookies: Cookies,
+    clock: (Instant, Duration),
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -63,17 +64,18 @@ pub enum RequestError {
 }
 
 impl Endpoint {
-    /// An endpoint without connections.
+    /// An endpoint without connections. `since_1970` is what time it is in the world at `now`: certificates end by that.
     ///
     /// # Errors
     /// [`CryptoError`] if OpenSSL has no chance to give.
-    pub fn new(settings: Settings, now: Instant) -> Result<Endpoint, CryptoError> {
+    pub fn new(settings: Settings, now: Instant, since_1970: Duration) -> Result<Endpoint, CryptoError> {
         Ok(Endpoint {
             settings,
             connections: Vec::new(),
             index: Index::default(),
             child_spis: HashMap::new(),
             cookies: Cookies::new(now)?,
+            clock: (now, since_1970),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         })
@@ -83,6 +85,11 @@ impl Endpoint {
     /// on as they were agreed on; whoever wants them gone deletes them.
     pub fn set_connections(&mut self, connections: Vec<Arc<Connection>>) {
         self.connections = connections;
+    }
+
+    /// Sets the world's time, where it was found to be another than what [`Endpoint::new`] was told.
+    pub fn set_clock(&mut self, now: Instant, since_1970: Duration) {
+        self.clock = (now, since_1970);
     }
 
     /// Keeps an SPI of ESP from being used, such as one of a manual key.
@@ -261,6 +268,7 @@ impl Endpoint {
     fn context(&mut self, now: Instant, known_peer: bool) -> Context<'_> {
         Context {
             now,
+            since_1970: self.clock.1 + now.saturating_duration_since(self.clock.0),
             settings: &self.settings,
             outputs: &mut self.outputs,
             counters: &mut self.counters,

@@ -3,9 +3,9 @@
 use super::child_answer::refused_child;
 use super::init::{error_notify, notify};
 use super::{Context, IkeSa, Offering, Pending, Task};
-use crate::auth::{SignedOctets, shared_key_auth};
-use crate::connection::{Connection, Proof};
-use crate::crypto::Secret;
+use crate::auth::{SignedOctets, Trust, shared_key_auth, sign, verify};
+use crate::connection::{Connection, LocalProof, RemoteProof};
+use crate::crypto::{CryptoError, Secret};
 use crate::endpoint::{Down, IkeUp, Output};
 use crate::identity::{Identity, IdentityMatch};
 use crate::message::{AuthMethod, ExchangeType, IdBody, NotifyType, Payload};
@@ -51,38 +51,50 @@ impl IkeSa {
             return Err(Cause::Ours("no keys".to_owned()));
         };
         let octets = SignedOctets { message: &proofs.our_message, nonce: &proofs.their_nonce, key, identity };
+        let ours = |error: CryptoError| Cause::Ours(error.to_string());
         match &connection.local_proof {
-            Proof::SharedKey(secret) => shared_key_auth(keys.prf, secret, &octets)
+            LocalProof::SharedKey(secret) => shared_key_auth(keys.prf, secret, &octets)
                 .map(|auth| (AuthMethod::SHARED_KEY, auth.expose().to_vec()))
-                .map_err(|error| Cause::Ours(error.to_string())),
+                .map_err(ours),
+            LocalProof::Certificate(credential) => octets
+                .to_bytes(keys.prf)
+                .and_then(|octets| sign(credential, self.abilities.hashes, &octets))
+                .map_err(ours),
         }
     }
 
     /// Whether the peer's proof is right.
     pub(super) fn verify(
         &self,
+        ctx: &Context<'_>,
         connection: &Connection,
         proofs: &Proofs,
         IdBody(identity): IdBody<'_>,
-        method: AuthMethod,
-        data: &[u8],
+        payloads: &[Payload<'_>],
     ) -> Result<(), Cause> {
         let (Some(keys), Some(key)) = (&self.keys, self.prove_key(!self.is_initiator)) else {
             return Err(Cause::Ours("no keys".to_owned()));
         };
-        let octets = SignedOctets { message: &proofs.their_message, nonce: &proofs.our_nonce, key, identity };
+        let ours = |error: CryptoError| Cause::Ours(error.to_string());
         let wanted = connection.remote_proof.name();
-        match &connection.remote_proof {
-            Proof::SharedKey(secret) if method == AuthMethod::SHARED_KEY => {
-                let right = shared_key_auth(keys.prf, secret, &octets)
-                    .map_err(|error| Cause::Ours(error.to_string()))?;
-                if right == Secret::new(data.to_vec()) {
-                    Ok(())
-                } else {
-                    Err(Cause::SharedKey { identity: Identity::parse(IdBody(identity)) })
-                }
+        let Some((method, data)) = auth_payload(payloads) else {
+            return Err(Cause::Method { wanted, presented: "EAP".to_owned() });
+        };
+        let octets = SignedOctets { message: &proofs.their_message, nonce: &proofs.our_nonce, key, identity };
+        let identity = Identity::parse(IdBody(identity));
+        match (&connection.remote_proof, method) {
+            (RemoteProof::SharedKey(secret), AuthMethod::SHARED_KEY) => {
+                let right = shared_key_auth(keys.prf, secret, &octets).map_err(ours)?;
+                let is_right = right == Secret::new(data.to_vec());
+                if is_right { Ok(()) } else { Err(Cause::SharedKey { identity }) }
             }
-            Proof::SharedKey(_) => Err(Cause::Method { wanted, presented: method.to_string() }),
+            (RemoteProof::Certificate(trust), method) if method != AuthMethod::SHARED_KEY => {
+                let octets = octets.to_bytes(keys.prf).map_err(ours)?;
+                let key = trust.check(&certificates(payloads), &identity, ctx.since_1970);
+                let checked = key.and_then(|key| verify(&key, method, data, &octets).map_err(str::to_owned));
+                checked.map_err(|reason| Cause::Certificate { identity, reason })
+            }
+            _ => Err(Cause::Method { wanted, presented: method.to_string() }),
         }
     }
 
@@ -105,6 +117,8 @@ impl IkeSa {
         };
         let parts = offering.as_deref().map(Offering::parts);
         let mut payloads = vec![Payload::IdI(IdBody(&identity))];
+        payloads.extend(certificate_payloads(&connection));
+        payloads.extend(connection.remote_proof.trust().map(certificate_request));
         if !ctx.known_peer {
             payloads.push(Payload::notify(NotifyType::INITIAL_CONTACT, &[]));
         }
@@ -131,7 +145,7 @@ impl IkeSa {
         payloads: &[Payload<'_>],
     ) {
         let Authenticating { proofs, offering } = authenticating;
-        let identity = match self.check_responder(&proofs, payloads) {
+        let identity = match self.check_responder(ctx, &proofs, payloads) {
             Ok(identity) => identity,
             Err((by_peer, cause)) => {
                 offering.into_iter().for_each(|offering| offering.abandon(ctx));
@@ -154,12 +168,17 @@ impl IkeSa {
         }
     }
 
-    fn check_responder(&self, proofs: &Proofs, payloads: &[Payload<'_>]) -> Result<Identity, (bool, Cause)> {
+    fn check_responder(
+        &self,
+        ctx: &Context<'_>,
+        proofs: &Proofs,
+        payloads: &[Payload<'_>],
+    ) -> Result<Identity, (bool, Cause)> {
         let id = payloads.iter().find_map(|payload| match payload {
             Payload::IdR(id) => Some(*id),
             _ => None,
         });
-        let (Some(id), Some((method, data))) = (id, auth_payload(payloads)) else {
+        let (Some(id), Some(_)) = (id, auth_payload(payloads)) else {
             let kind = error_notify(payloads);
             return Err(match kind {
                 Some(kind) => (true, Cause::Refused(Refusal(kind))),
@@ -172,7 +191,7 @@ impl IkeSa {
             let wanted = connection.remote_identity.to_string();
             return Err((false, Cause::Identity { wanted, presented: identity }));
         }
-        self.verify(connection, proofs, id, method, data).map_err(|cause| (false, cause))?;
+        self.verify(ctx, connection, proofs, id, payloads).map_err(|cause| (false, cause))?;
         Ok(identity)
     }
 
@@ -214,6 +233,31 @@ pub(super) fn auth_payload<'a>(payloads: &[Payload<'a>]) -> Option<(AuthMethod, 
         Payload::Auth { method, data } => Some((*method, *data)),
         _ => None,
     })
+}
+
+/// X.509, for signatures (section 3.6).
+const X509_SIGNATURE: u8 = 4;
+
+/// Our certificates, our own first.
+pub(super) fn certificate_payloads(connection: &Connection) -> impl Iterator<Item = Payload<'_>> {
+    let chain = match &connection.local_proof {
+        LocalProof::SharedKey(_) => &[][..],
+        LocalProof::Certificate(credential) => credential.chain(),
+    };
+    chain.iter().map(|der| Payload::Cert { encoding: X509_SIGNATURE, data: der })
+}
+
+/// Whom we trust: peers send certificates where they are asked for.
+pub(super) fn certificate_request(trust: &Trust) -> Payload<'_> {
+    Payload::CertReq { encoding: X509_SIGNATURE, data: trust.hashes() }
+}
+
+fn certificates<'a>(payloads: &[Payload<'a>]) -> Vec<&'a [u8]> {
+    let certificate = |payload: &Payload<'a>| match payload {
+        Payload::Cert { encoding: X509_SIGNATURE, data } => Some(*data),
+        _ => None,
+    };
+    payloads.iter().filter_map(certificate).collect()
 }
 
 /// Whether a peer says that it knows of no other IKE SA with us.

@@ -1,6 +1,6 @@
 //! IKE_AUTH, from the side that answers.
 
-use super::auth::{Proofs, auth_payload, expecting, is_initial_contact};
+use super::auth::{Proofs, certificate_payloads, expecting, is_initial_contact};
 use super::child_answer::Refused;
 use super::{Context, Effect, IkeSa, Phase};
 use crate::connection::Connection;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl IkeSa {
     pub(super) fn auth_came(&mut self, ctx: &mut Context<'_>, header: &Header, payloads: &[Payload<'_>]) {
         let Phase::HalfOpen(proofs) = std::mem::replace(&mut self.phase, Phase::Initiating) else { return };
-        let (identity, connection) = match self.check_initiator(&proofs, payloads) {
+        let (identity, connection) = match self.check_initiator(ctx, &proofs, payloads) {
             Ok(found) => found,
             Err(cause) => {
                 // The peer hears that it failed, and nothing of why.
@@ -37,7 +37,9 @@ impl IkeSa {
         if is_initial_contact(payloads) {
             ctx.effects.push(Effect::InitialContact);
         }
-        let mut answers = vec![Payload::IdR(IdBody(&body)), Payload::Auth { method, data: &data }];
+        let mut answers = vec![Payload::IdR(IdBody(&body))];
+        answers.extend(certificate_payloads(&connection));
+        answers.push(Payload::Auth { method, data: &data });
         // Without an SA payload it is an IKE SA without a child (RFC 6023).
         let wants_child = payloads.iter().any(|payload| matches!(payload, Payload::Sa(_)));
         if !wants_child {
@@ -63,6 +65,7 @@ impl IkeSa {
     /// Who the peer is, and which connection it is for.
     fn check_initiator(
         &self,
+        ctx: &Context<'_>,
         proofs: &Proofs,
         payloads: &[Payload<'_>],
     ) -> Result<(Identity, Arc<Connection>), Cause> {
@@ -77,11 +80,7 @@ impl IkeSa {
         let peer = peer.ok_or_else(|| Cause::Protocol("a request without an identity".to_owned()))?;
         let identity = Identity::parse(peer);
         let connection = expecting(&self.connections, &identity, us.as_ref())?;
-        let Some((method, data)) = auth_payload(payloads) else {
-            let wanted = connection.remote_proof.name();
-            return Err(Cause::Method { wanted, presented: "EAP".to_owned() });
-        };
-        self.verify(&connection, proofs, peer, method, data)?;
+        self.verify(ctx, &connection, proofs, peer, payloads)?;
         Ok((identity, connection))
     }
 }

@@ -3,6 +3,7 @@
 use super::auth::Proofs;
 use super::nat::{self, Nat};
 use super::{Abilities, Context, IkeSa, Pending, Phase};
+use crate::auth::{HASHES, PeerHashes};
 use crate::connection::Connection;
 use crate::crypto::{CryptoError, Group, KeyPair, random};
 use crate::endpoint::Down;
@@ -43,11 +44,12 @@ impl Extras {
         }
     }
 
-    pub(super) fn payloads(&self) -> [Payload<'_>; 4] {
+    pub(super) fn payloads(&self) -> [Payload<'_>; 5] {
         [
             Payload::notify(NotifyType::NAT_DETECTION_SOURCE_IP, &self.source),
             Payload::notify(NotifyType::NAT_DETECTION_DESTINATION_IP, &self.destination),
             Payload::notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED, &[]),
+            Payload::notify(NotifyType::SIGNATURE_HASH_ALGORITHMS, &HASHES),
             Payload::VendorId(VENDOR_ID),
         ]
     }
@@ -59,6 +61,9 @@ impl Abilities {
         Abilities {
             fragmentation: said(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED),
             childless: said(NotifyType::CHILDLESS_IKEV2_SUPPORTED),
+            hashes: notify(payloads, NotifyType::SIGNATURE_HASH_ALGORITHMS)
+                .map(PeerHashes::read)
+                .unwrap_or_default(),
             espalier: payloads.contains(&Payload::VendorId(VENDOR_ID)),
         }
     }

@@ -1,6 +1,6 @@
 //! IKE_SA_INIT, from the side that answers. What the endpoint has let through (cookies, half-open SAs) comes here.
 
-use super::auth::Proofs;
+use super::auth::{Proofs, certificate_request};
 use super::init::{Exchange, Extras, NONCE};
 use super::{Abilities, Context, IkeSa, Phase, nat};
 use crate::connection::Connection;
@@ -104,7 +104,9 @@ pub(crate) fn respond(
     if exchange.group != suite.group.id() {
         return refuse(header, NotifyType::INVALID_KE_PAYLOAD, &suite.group.id().to_be_bytes(), None);
     }
-    let opened = open(ctx, suite, spi, path, header, &exchange, payloads, &chosen, datagram);
+    let request = connections.iter().find_map(|connection| connection.remote_proof.trust());
+    let request = request.map(certificate_request);
+    let opened = open(ctx, suite, spi, path, header, &exchange, payloads, &chosen, datagram, request);
     match opened {
         Ok(mut sa) => {
             sa.connections = connections;
@@ -140,6 +142,7 @@ fn open(
     payloads: &[Payload<'_>],
     chosen: &Proposal,
     datagram: &[u8],
+    certificate_request: Option<Payload<'_>>,
 ) -> Result<Box<IkeSa>, DhError> {
     let pair = suite.group.generate()?;
     let shared = pair.agree(exchange.public)?;
@@ -161,6 +164,7 @@ fn open(
     ];
     answers.extend(extras.payloads());
     answers.push(Payload::notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED, &[]));
+    answers.extend(certificate_request);
     let message = answer(header, spi, &answers);
     let proofs = Proofs {
         our_message: message.clone(),

@@ -21,6 +21,7 @@ pub(crate) use child::{Child, Offering};
 pub(crate) use exchange::NON_ESP_MARKER;
 pub(crate) use init_respond::{Answer, answer as answer_first, respond as respond_to_first};
 
+use crate::auth::PeerHashes;
 use crate::connection::{ChildPolicy, Connection};
 use crate::endpoint::{Counters, Down, Failed, Output};
 use crate::identity::Identity;
@@ -40,6 +41,8 @@ use window::Window;
 /// What an IKE SA may use of its endpoint while it handles something.
 pub(crate) struct Context<'a> {
     pub(crate) now: Instant,
+    /// The same in the world's time, for certificates.
+    pub(crate) since_1970: Duration,
     pub(crate) settings: &'a Settings,
     pub(crate) outputs: &'a mut VecDeque<Output>,
     pub(crate) counters: &'a mut Counters,
@@ -112,6 +115,8 @@ pub(crate) struct Abilities {
     pub(crate) fragmentation: bool,
     pub(crate) childless: bool,
     pub(crate) espalier: bool,
+    /// For signatures (RFC 7427); none if it does not know of that.
+    pub(crate) hashes: PeerHashes,
 }
 
 /// A second SA that the peer made in the place of an old one while we were about to (RFC 7296, section 2.8.1).

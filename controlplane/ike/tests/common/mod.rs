@@ -1,7 +1,9 @@
 //! Two endpoints in virtual time, the wire between them, and what their data planes would hold.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
-use ike::connection::{ChildPolicy, Connection, Proof};
+pub mod certificates;
+
+use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Integrity, Prf, Secret};
 use ike::endpoint::{ChildUp, Down, Failed, IkeView, State};
 use ike::negotiate::{EspProposal, IkeProposal};
@@ -13,6 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub const GCM: Encryption = Encryption::AesGcm(KeyLen::Aes256, IcvLen::Bytes16);
+
+/// What time it is in the world when a test begins: 1 January 2026, or what a test's certificates were made for.
+pub const TODAY: Duration = Duration::from_secs(1_767_225_600);
 
 /// A xorshift generator: the same numbers for the same seed.
 pub struct Chance(pub u64);
@@ -62,7 +67,7 @@ pub struct Gateway {
 
 impl Gateway {
     fn new(settings: Settings, connections: Vec<Connection>, now: Instant) -> Gateway {
-        let mut endpoint = Endpoint::new(settings, now).expect("OpenSSL works");
+        let mut endpoint = Endpoint::new(settings, now, TODAY).expect("OpenSSL works");
         endpoint.set_connections(connections.into_iter().map(Arc::new).collect());
         Gateway {
             endpoint,
@@ -331,8 +336,8 @@ pub fn connection(us: &str) -> Connection {
         proposals: vec![ike_proposal()],
         local_identity: name(us),
         remote_identity: IdentityMatch::Exactly(name(them)),
-        local_proof: Proof::SharedKey(key.clone()),
-        remote_proof: Proof::SharedKey(key),
+        local_proof: LocalProof::SharedKey(key.clone()),
+        remote_proof: RemoteProof::SharedKey(key),
         children: vec![Arc::new(ChildPolicy {
             name: "net".into(),
             proposals: vec![esp_proposal()],
