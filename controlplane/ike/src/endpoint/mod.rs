@@ -329,3 +329,14 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(fuzzing)]
+impl Endpoint {
+    /// For the fuzzer alone: sends whatever it likes as a request of an IKE SA that stands.
+    pub fn send_raw(&mut self, now: Instant, ike: IkeSpi, exchange: u8, first: u8, chain: &[u8]) {
+        let exchange = ExchangeType(ExchangeType::IKE_AUTH.0 + exchange % 3);
+        self.with(now, ike, |sa, ctx| {
+            sa.request_raw(ctx, exchange, crate::message::PayloadType(first), chain);
+        });
+    }
+}

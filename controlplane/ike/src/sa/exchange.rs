@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 pub(crate) const NON_ESP_MARKER: [u8; 4] = [0; 4];
 
 impl IkeSa {
-    fn header(&self, exchange: ExchangeType, response: bool, message_id: u32) -> Header {
+    pub(super) fn header(&self, exchange: ExchangeType, response: bool, message_id: u32) -> Header {
         Header {
             initiator_spi: self.initiator_spi,
             responder_spi: self.responder_spi,

@@ -9,6 +9,8 @@ mod child_answer;
 mod create_child;
 mod create_child_respond;
 mod exchange;
+#[cfg(fuzzing)]
+mod fuzzing;
 mod informational;
 mod init;
 mod init_respond;

@@ -54,10 +54,20 @@ impl Protection {
     ) -> Result<Vec<Vec<u8>>, CryptoError> {
         let mut inside = Vec::new();
         let first = write_chain(payloads, &mut inside);
-        let inside = Secret::new(inside);
+        self.seal_chain(header, first, &Secret::new(inside), limit)
+    }
+
+    /// The same of a chain that is written already, and of the type of its first payload.
+    pub(super) fn seal_chain(
+        &mut self,
+        header: &Header,
+        first: PayloadType,
+        inside: &Secret,
+        limit: Option<usize>,
+    ) -> Result<Vec<Vec<u8>>, CryptoError> {
         let whole = Header::LEN + 4 + self.send.sealed_len(inside.expose().len());
         let Some(limit) = limit.filter(|limit| whole > *limit) else {
-            return Ok(vec![self.seal_one(header, PayloadType::SK, first, &[], &inside)?]);
+            return Ok(vec![self.seal_one(header, PayloadType::SK, first, &[], inside)?]);
         };
         let overhead = Header::LEN + 8 + self.send.sealed_len(0) + self.send.block_len();
         let room = limit.saturating_sub(overhead).max(64);

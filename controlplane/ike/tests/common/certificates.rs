@@ -1,5 +1,7 @@
 //! Authorities and certificates, made for a test.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use super::TODAY;
 use openssl::asn1::{Asn1Object, Asn1OctetString, Asn1Time};
 use openssl::bn::BigNum;
