@@ -57,6 +57,9 @@ class StrongSwan:
         self.lab, self.role = lab, role
         self.folder = lab.folder / f"strongswan-{role}"
         (self.folder / "run").mkdir(parents=True)
+        # Where swanctl looks for private keys, beside its configuration.
+        self.private = self.folder / "private"
+        self.private.mkdir()
         self.uri = f"unix://{self.folder}/vici"
         settings = self.folder / "strongswan.conf"
         settings.write_text(SETTINGS.format(folder=self.folder))

@@ -1,10 +1,17 @@
 """Our IKE endpoint and strongSwan's agree: with a pre-shared key, in both roles, on every algorithm that both have."""
 
+import shutil
+import time
+
 from lab.names import SITE_A, SITE_B, WAN_LINK
+from scapy.layers.inet import ICMP, IP, UDP
+from scapy.layers.ipsec import ESP, SecurityAssociation
 
 from .case import LabCase
+from .certificates import Authority
 from .ikepeer import IkePeer
 from .strongswan import StrongSwan
+from .wire import Cable
 
 # Ours, and what swanctl calls it.
 IKE_SUITES = (
@@ -30,6 +37,10 @@ ESP_SUITES = (
     ("chacha20-poly1305/group20", "chacha20poly1305-ecp384"),
 )
 
+# What strongSwan is not offered in these tests.
+OTHER_IKE = "aes-cbc-128/hmac-sha1-96/prf-hmac-sha1/group14"
+OTHER_ESP = "aes-cbc-128/hmac-sha1-96"
+
 CONFIG = """
 connections {{
     peer {{
@@ -39,12 +50,14 @@ connections {{
         proposals = {ike}
         {more}
         local {{
-            auth = psk
+            auth = {auth}
             id = gw-b.example.net
+            {local}
         }}
         remote {{
-            auth = psk
+            auth = {remote_auth}
             id = gw-a.example.net
+            {remote}
         }}
         children {{
             net {{
@@ -92,17 +105,23 @@ class StrongSwanAgrees(LabCase):
             print(f"--- charon said last:\n{self.swan.log(60)}", flush=True)
         return outcome
 
-    def pair(self, ike=IKE_SUITES[0], esp=ESP_SUITES[0], psk="a key that both know", more="", child="", **ours):
-        """Both ends, of these suites, not yet connected."""
+    def pair(self, ike=IKE_SUITES[0], esp=ESP_SUITES[0], theirs=None, **ours):
+        """Both ends, of these suites, not yet connected. `theirs`: more for the template of strongSwan's side."""
         # Whatever came before this, and may have failed.
         if self.peer is not None:
             self.peer.stop()
         self.swan.swanctl("--terminate", "--ike", "peer", "--force", check=False)
-        self.swan.load(
-            CONFIG.format(
-                here=SITE_A.wan_v4, there=SITE_B.wan_v4, ike=ike[1], esp=esp[1], psk=psk, more=more, child=child
-            )
-        )
+        fields = {
+            "here": SITE_A.wan_v4,
+            "there": SITE_B.wan_v4,
+            "ike": ike[1],
+            "esp": esp[1],
+            "psk": "a key that both know",
+            "auth": "psk",
+            "remote_auth": "psk",
+        }
+        empty = dict.fromkeys(("more", "child", "local", "remote"), "")
+        self.swan.load(CONFIG.format(**(empty | fields | (theirs or {}))))
         options = {
             "local": SITE_A.wan_v4,
             "remote": SITE_B.wan_v4,
@@ -188,3 +207,114 @@ class StrongSwanAgrees(LabCase):
             self.assert_agreed(peer)
         self.assertEqual(peer.events("failed"), [])
         self.assertEqual(peer.events("ike-down"), [])
+
+    def test_certificates(self):
+        authority = Authority(self.lab.folder)
+        for kind, auth, pss in (
+            ("rsa", "pubkey", "no"),
+            ("rsa", "rsa/pss-sha256", "yes"),
+            ("p256", "pubkey", "no"),
+            ("p384", "pubkey", "no"),
+            ("p521", "pubkey", "no"),
+            ("ed25519", "pubkey", "no"),
+        ):
+            ours, our_key = authority.issue("gw-a.example.net", kind)
+            theirs, their_key = authority.issue("gw-b.example.net", kind)
+            shutil.copy(their_key, self.swan.private / "gw-b.key")
+            template = {
+                "auth": auth,
+                # What it wants of our signature it would want of our authority's, too.
+                "remote_auth": "pubkey",
+                "local": f"certs = {theirs}",
+                "remote": f"cacerts = {authority.path}",
+            }
+            options = {"certificates": ours, "key": our_key, "authorities": authority.path, "pss": pss}
+            for we_initiate in (True, False):
+                with self.subTest(kind=kind, auth=auth, we_initiate=we_initiate):
+                    # Certificates make IKE_AUTH long: it goes in fragments, both ways.
+                    peer = self.pair(theirs=template, fragment_above=576, **options)
+                    if we_initiate:
+                        peer.say("initiate")
+                    else:
+                        self.swan.swanctl("--initiate", "--child", "net")
+                    self.assert_agreed(peer)
+                    self.assertEqual(peer.events("failed"), [])
+        self.assertIn("generating IKE_AUTH response 1 [ EF(", self.swan.log(100_000))
+
+    def test_scapy_reads_what_strongswan_writes_with_our_keys(self):
+        """What neither end's word proves: that both have derived the same keys, and cut them in the same order."""
+        wire = Cable(self.lab, "gw-a", WAN_LINK)
+        self.addCleanup(wire.close)
+        for esp, cipher, salt, integrity, length in (
+            (ESP_SUITES[0], "AES-GCM", 4, None, 0),
+            (("aes-cbc-128/hmac-sha256-128", "aes128-sha256"), "AES-CBC", 0, "SHA2-256-128", 32),
+            (("aes-cbc-256/hmac-sha512-256/group19", "aes256-sha512-ecp256"), "AES-CBC", 0, "SHA2-512-256", 64),
+            (("3des/hmac-sha1-96", "3des-sha1"), "3DES", 0, "HMAC-SHA1-96", 20),
+            (("aes-ctr-256/hmac-sha384-192", "aes256ctr-sha384"), "AES-CTR", 4, "SHA2-384-192", 48),
+            (("chacha20-poly1305", "chacha20poly1305"), "CHACHA20-POLY1305", 4, None, 0),
+        ):
+            with self.subTest(esp=esp[0]):
+                peer = self.pair(esp=esp, show_keys="yes")
+                peer.say("initiate")
+                peer.wait("child-up")
+                # The second pair has a key exchange of its own where the suite has one.
+                peer.say("rekey-child")
+                child = peer.wait("child-up", 2)
+                peer.wait("child-down")
+                self.assert_agreed(peer)
+                material = bytes.fromhex(child["keys"][0])
+                crypt, auth = material[: len(material) - length], material[len(material) - length :]
+                association = SecurityAssociation(
+                    ESP,
+                    spi=child["inbound"],
+                    crypt_algo=cipher,
+                    crypt_key=crypt,
+                    auth_algo=integrity,
+                    auth_key=auth if integrity else None,
+                    tunnel_header=IP(src=SITE_B.wan_v4, dst=SITE_A.wan_v4),
+                    nat_t_header=UDP(sport=4500, dport=4500),
+                )
+                wire.drain()
+                self.lab.start(
+                    "ping", ["ping", "-c", "1", "-W", "1", "-I", SITE_B.lan_v4, SITE_A.host_v4], "ping.log", "gw-b"
+                )
+                spi = child["inbound"].to_bytes(4, "big")
+                frames = wire.receive(5, lambda frame, spi=spi: frame[42:46] == spi, count=1)
+                self.assertEqual(len(frames), 1, "no ESP came")
+                inner = association.decrypt(IP(frames[0][14:]))
+                self.assertEqual((inner[ICMP].type, inner.src, inner.dst), (8, SITE_B.lan_v4, SITE_A.host_v4))
+
+    def test_failures_are_explained(self):
+        for we_initiate in (True, False):
+            for what, options, theirs, said in (
+                ("key", {"psk": "another key"}, {}, "the pre-shared key of fqdn gw-b.example.net"),
+                ("ike", {"ike": (OTHER_IKE, IKE_SUITES[0][1])}, {}, "first difference in encryption"),
+                ("esp", {"esp": (OTHER_ESP, ESP_SUITES[0][1])}, {}, "first difference in encryption"),
+                ("selectors", {"remote_net": "172.16.0.0/12"}, {}, "no traffic selectors in common"),
+                ("identity", {"peer_id": "gw-x.example.net"}, {}, "identity differs"),
+            ):
+                with self.subTest(what, we_initiate=we_initiate):
+                    peer = self.pair(theirs=theirs, **options)
+                    if we_initiate:
+                        peer.say("initiate")
+                    else:
+                        self.swan.swanctl("--initiate", "--child", "net", "--timeout", "3", check=False)
+                    failed = peer.wait("failed")
+                    if we_initiate:
+                        # strongSwan says no more than that it refuses.
+                        self.assertTrue(failed["explanation"]["by_peer"], failed)
+                    else:
+                        self.assertIn(said, failed["text"])
+
+    def test_liveness(self):
+        peer = self.pair(theirs={"more": "dpd_delay = 1s"}, dpd=1)
+        peer.say("initiate")
+        peer.wait("child-up")
+        time.sleep(4)
+        # Both asked, and both answered.
+        self.assert_agreed(peer)
+        self.assertIn("INFORMATIONAL request", self.swan.log(100_000))
+        self.assertEqual(peer.events("ike-down"), [])
+        # Ours falls silent.
+        peer.process.kill()
+        self.eventually("strongSwan to give up", lambda: not self.swan.sas(), 30)

@@ -4,19 +4,22 @@
 //!
 //!     initiate | child | rekey | rekey-child | delete-child | delete | show | quit
 //!
+//! With `--show-keys yes` it also says the keys of child SAs, which only a test may want.
+//!
 //! A suite is named by its algorithms with `/` between: `aes-gcm-256/prf-hmac-sha256/group31` for IKE,
 //! `aes-cbc-128/hmac-sha256-128/group14` for ESP.
 
+use ike::auth::{Credential, Trust};
 use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Integrity, Prf, Secret};
 use ike::endpoint::State;
 use ike::negotiate::{EspProposal, IkeProposal};
 use ike::{Endpoint, Identity, IdentityMatch, Output, Settings, TrafficSelector};
-use model::{IcvLen, KeyLen, Lifetime, Mode, PortRange, Protocol};
+use model::{IcvLen, KeyLen, KeyMaterial, Lifetime, Mode, PortRange, Protocol};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -92,8 +95,21 @@ fn subnets(text: &str) -> Result<Vec<TrafficSelector>, Failure> {
     text.split(',').map(subnet).collect()
 }
 
-fn connection(arguments: &Arguments) -> Result<Connection, Failure> {
+/// By certificates where they are given, else by the key.
+fn proofs(arguments: &Arguments) -> Result<(LocalProof, RemoteProof), Failure> {
     let key = Secret::new(arguments.get("psk")?.as_bytes().to_vec());
+    let Ok(certificates) = arguments.get("certificates") else {
+        return Ok((LocalProof::SharedKey(key.clone()), RemoteProof::SharedKey(key)));
+    };
+    let read = std::fs::read;
+    let pss = arguments.or("pss", "no") == "yes";
+    let credential = Credential::from_pem(&read(certificates)?, &read(arguments.get("key")?)?, pss)?;
+    let trust = Trust::from_pem(&read(arguments.get("authorities")?)?, &[])?;
+    Ok((LocalProof::Certificate(Arc::new(credential)), RemoteProof::Certificate(Arc::new(trust))))
+}
+
+fn connection(arguments: &Arguments) -> Result<Connection, Failure> {
+    let (local_proof, remote_proof) = proofs(arguments)?;
     let remote: IpAddr = arguments.get("remote")?.parse()?;
     let mode = if arguments.or("mode", "tunnel") == "transport" { Mode::Transport } else { Mode::Tunnel };
     Ok(Connection {
@@ -103,8 +119,8 @@ fn connection(arguments: &Arguments) -> Result<Connection, Failure> {
         proposals: arguments.get("ike")?.split(',').map(ike_proposal).collect(),
         local_identity: Identity::Fqdn(arguments.get("id")?.to_owned()),
         remote_identity: IdentityMatch::Exactly(Identity::Fqdn(arguments.get("peer-id")?.to_owned())),
-        local_proof: LocalProof::SharedKey(key.clone()),
-        remote_proof: RemoteProof::SharedKey(key),
+        local_proof,
+        remote_proof,
         children: vec![Arc::new(ChildPolicy {
             name: "net".into(),
             proposals: arguments.get("esp")?.split(',').map(esp_proposal).collect(),
@@ -118,11 +134,16 @@ fn connection(arguments: &Arguments) -> Result<Connection, Failure> {
     })
 }
 
+fn hex(key: &KeyMaterial) -> String {
+    key.expose().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 struct Peer {
     endpoint: Endpoint,
     sockets: [UdpSocket; 2],
     local: SocketAddr,
     remote: SocketAddr,
+    show_keys: bool,
 }
 
 impl Peer {
@@ -140,7 +161,13 @@ impl Peer {
         let mut endpoint =
             Endpoint::new(settings, Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH)?)?;
         endpoint.set_connections(vec![Arc::new(connection(arguments)?)]);
-        Ok(Peer { endpoint, sockets, local: (local, 500).into(), remote: (remote, 500).into() })
+        Ok(Peer {
+            endpoint,
+            sockets,
+            local: (local, 500).into(),
+            remote: (remote, 500).into(),
+            show_keys: arguments.or("show-keys", "no") == "yes",
+        })
     }
 
     /// Does what the endpoint wants done, and tells.
@@ -167,6 +194,7 @@ impl Peer {
                     "local": up.local_selectors,
                     "remote": up.remote_selectors,
                     "replaces": up.replaces,
+                    "keys": self.show_keys.then(|| [hex(&up.inbound.1), hex(&up.outbound.1)]),
                 }),
                 Output::ChildSend { inbound } => json!({"event": "child-send", "inbound": inbound}),
                 Output::ChildDown { inbound, reason, .. } => {
@@ -227,7 +255,8 @@ impl Peer {
     }
 
     fn run(&mut self) -> Result<(), Failure> {
-        let input = std::io::stdin();
+        // Not by `Stdin`, which would keep lines from `poll`.
+        let input = std::fs::File::open("/dev/stdin")?;
         say(&json!({"event": "ready"}))?;
         loop {
             self.drain()?;
@@ -247,9 +276,15 @@ impl Peer {
             self.endpoint.handle_timeout(Instant::now());
             self.drain()?;
             if commanded {
-                let mut line = String::new();
-                if input.read_line(&mut line)? == 0 || !self.command(line.trim())? {
+                let mut bytes = [0; 4096];
+                let len = (&input).read(&mut bytes)?;
+                if len == 0 {
                     return self.drain();
+                }
+                for line in String::from_utf8_lossy(&bytes[..len]).lines() {
+                    if !self.command(line.trim())? {
+                        return self.drain();
+                    }
                 }
             }
         }

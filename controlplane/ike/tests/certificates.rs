@@ -1,5 +1,7 @@
 //! Proof by certificates: every kind of key, and all that can be wrong with them.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 mod common;
 
 use common::certificates::{Authority, Key, key};
