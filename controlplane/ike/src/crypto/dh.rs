@@ -32,13 +32,8 @@ impl From<ErrorStack> for DhError {
 /// Our half of a key exchange.
 pub struct KeyPair {
     group: Group,
-    private: PrivateValue,
+    private: PKey<Private>,
     public: Vec<u8>,
-}
-
-enum PrivateValue {
-    Modp(Dh<Private>),
-    Curve(PKey<Private>),
 }
 
 impl std::fmt::Debug for KeyPair {
@@ -103,7 +98,7 @@ impl Group {
 
     fn modp_pair(self, key: Dh<Private>) -> Result<KeyPair, CryptoError> {
         let public = key.public_key().to_vec_padded(self.public_len() as i32)?;
-        Ok(KeyPair { group: self, private: PrivateValue::Modp(key), public })
+        Ok(KeyPair { group: self, private: PKey::from_dh(key)?, public })
     }
 
     fn nist_pair(self, key: EcKey<Private>) -> Result<KeyPair, CryptoError> {
@@ -112,12 +107,12 @@ impl Group {
         let mut public = key.public_key().to_bytes(key.group(), form, &mut context)?;
         // On the wire are the two coordinates alone (RFC 5903, section 7).
         public.remove(0);
-        Ok(KeyPair { group: self, private: PrivateValue::Curve(PKey::from_ec_key(key)?), public })
+        Ok(KeyPair { group: self, private: PKey::from_ec_key(key)?, public })
     }
 
     fn x25519_pair(self, key: PKey<Private>) -> Result<KeyPair, CryptoError> {
         let public = key.raw_public_key()?;
-        Ok(KeyPair { group: self, private: PrivateValue::Curve(key), public })
+        Ok(KeyPair { group: self, private: key, public })
     }
 }
 
@@ -141,20 +136,22 @@ impl KeyPair {
         if peer.len() != self.group.public_len() {
             return Err(DhError::PublicValue(self.group));
         }
-        match (&self.private, self.group.kind()?) {
-            (PrivateValue::Modp(key), _) => {
+        match self.group.kind()? {
+            Kind::Modp(prime) => {
                 let public = BigNum::from_slice(peer)?;
-                if !is_between(&public, key.prime_p())? {
+                if !is_between(&public, &prime)? {
                     return Err(DhError::PublicValue(self.group));
                 }
-                let shared = Secret::new(key.compute_key(&public).map_err(refuse)?);
-                // OpenSSL leaves leading zeros out; section 2.14 wants them.
-                let mut padded = vec![0; self.group.public_len().saturating_sub(shared.expose().len())];
-                padded.reserve_exact(shared.expose().len());
+                let peer = Dh::from_pqg(prime, None, BigNum::from_u32(2)?)?.set_public_key(public)?;
+                let shared = derive(&self.private, &PKey::from_dh(peer)?).map_err(refuse)?;
+                // OpenSSL leaves leading zeros out; section 2.14 wants them. (`Dh::compute_key` leaves as many behind it, and
+                // does not say how many.)
+                let mut padded = Vec::with_capacity(self.group.public_len());
+                padded.resize(self.group.public_len().saturating_sub(shared.expose().len()), 0);
                 padded.extend(shared.expose());
                 Ok(Secret::new(padded))
             }
-            (PrivateValue::Curve(key), Kind::Nist(curve)) => {
+            Kind::Nist(curve) => {
                 let curve = EcGroup::from_curve_name(curve)?;
                 let mut context = BigNumContext::new()?;
                 let point = [&[4], peer].concat();
@@ -162,12 +159,12 @@ impl KeyPair {
                 let point = EcPoint::from_bytes(&curve, &point, &mut context).map_err(refuse)?;
                 let peer = EcKey::from_public_key(&curve, &point).map_err(refuse)?;
                 peer.check_key().map_err(refuse)?;
-                derive(key, &PKey::from_ec_key(peer)?).map_err(refuse)
+                derive(&self.private, &PKey::from_ec_key(peer)?).map_err(refuse)
             }
-            (PrivateValue::Curve(key), _) => {
+            Kind::X25519 => {
                 let peer = PKey::public_key_from_raw_bytes(peer, Id::X25519).map_err(refuse)?;
                 // A public value of small order would give zeros (RFC 8031, section 3): OpenSSL refuses it.
-                derive(key, &peer).map_err(refuse)
+                derive(&self.private, &peer).map_err(refuse)
             }
         }
     }
@@ -257,6 +254,30 @@ mod tests {
             assert_eq!(a.public().len(), group.public_len(), "{group}");
             assert_eq!(a.agree(b.public()).unwrap(), b.agree(a.public()).unwrap(), "{group}");
         }
+    }
+
+    /// Section 2.14: as long as the modulus. Some would leave zeros out, and then one exchange in 256 fails.
+    #[test]
+    fn leading_zeros_of_the_secret_stay() {
+        let prime = BigNum::get_rfc2409_prime_1024().unwrap();
+        let (mut short, mut context) = (0, BigNumContext::new().unwrap());
+        let ours = Group::Modp1024.generate().unwrap();
+        let key = ours.private.dh().unwrap();
+        // Other public values: powers of two, which are as good as any.
+        for exponent in 2..4000 {
+            let (mut public, mut right) = (BigNum::new().unwrap(), BigNum::new().unwrap());
+            let (two, exponent) = (BigNum::from_u32(2).unwrap(), BigNum::from_u32(exponent).unwrap());
+            public.mod_exp(&two, &exponent, &prime, &mut context).unwrap();
+            right.mod_exp(&public, key.private_key(), &prime, &mut context).unwrap();
+            if right.num_bytes() == 128 {
+                continue;
+            }
+            short += 1;
+            let shared = ours.agree(&public.to_vec_padded(128).unwrap()).unwrap();
+            assert_eq!(shared.expose(), right.to_vec_padded(128).unwrap());
+            assert_eq!(shared.expose()[0], 0);
+        }
+        assert!(short > 0);
     }
 
     #[test]
