@@ -96,6 +96,17 @@ impl Group {
         }
     }
 
+    /// The answering side's whole share of an exchange: a fresh pair's public value, and what it shares with `peer`. Nothing
+    /// of it depends on anything else, so that it can be done elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`KeyPair::agree`].
+    pub fn answer(self, peer: &[u8]) -> Result<(Vec<u8>, Shared), DhError> {
+        let pair = self.generate()?;
+        let shared = pair.agree(peer)?;
+        Ok((pair.public, shared))
+    }
+
     fn modp_pair(self, key: Dh<Private>) -> Result<KeyPair, CryptoError> {
         let public = key.public_key().to_vec_padded(self.public_len() as i32)?;
         Ok(KeyPair { group: self, private: PKey::from_dh(key)?, public })

@@ -5,11 +5,13 @@ mod cipher;
 mod dh;
 mod prf;
 mod secret;
+mod suite;
 
-pub use algorithm::{Encryption, EspSuite, Group, IkeSuite, Integrity, Prf};
+pub use algorithm::{Encryption, Group, Integrity, Prf};
 pub(crate) use cipher::Cipher;
 pub use dh::{DhError, KeyPair, Shared};
 pub use secret::Secret;
+pub use suite::{EspSuite, IkeSuite};
 
 use openssl::error::ErrorStack;
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 pub(crate) struct Index {
     all: HashMap<IkeSpi, Entry>,
     timers: BTreeSet<(Instant, IkeSpi)>,
-    /// Those that wait for their peer's proof, by where and under which SPI it began.
+    /// Those that have no proof of their peer, by where and under which SPI it began.
     half_open: HashMap<(SocketAddr, IkeSpi), IkeSpi>,
     /// Those that stand, by connection and peer.
     peers: HashMap<(Arc<str>, Identity), BTreeSet<IkeSpi>>,
@@ -98,7 +98,7 @@ impl Index {
         if let Some(at) = timer {
             self.timers.insert((at, spi));
         }
-        let half_open = sa.is_half_open().then_some((sa.begun_from, sa.initiator_spi));
+        let half_open = sa.is_unproved().then_some((sa.begun_from, sa.initiator_spi));
         if let Some(begun) = half_open {
             self.half_open.insert(begun, spi);
         }

@@ -90,7 +90,7 @@ impl Endpoint {
         self.index.iter().map(move |sa| view(sa, now))
     }
 
-    /// How many wait for their peer's proof.
+    /// How many peers have begun that have not proved anything, those that failed a moment ago included.
     pub fn half_open(&self) -> usize {
         self.index.half_open()
     }

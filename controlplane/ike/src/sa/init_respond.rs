@@ -144,8 +144,7 @@ fn open(
     datagram: &[u8],
     certificate_request: Option<Payload<'_>>,
 ) -> Result<Box<IkeSa>, DhError> {
-    let pair = suite.group.generate()?;
-    let shared = pair.agree(exchange.public)?;
+    let (public, shared) = suite.group.answer(exchange.public)?;
     let nonce = random::<NONCE>()?;
     let seed = Seed {
         initiator_nonce: exchange.nonce,
@@ -159,7 +158,7 @@ fn open(
     let extras = Extras::new(header.initiator_spi, spi, local, remote);
     let mut answers = vec![
         Payload::Sa(vec![chosen.clone()]),
-        Payload::KeyExchange { group: suite.group.id(), data: pair.public() },
+        Payload::KeyExchange { group: suite.group.id(), data: &public },
         Payload::Nonce(&nonce),
     ];
     answers.extend(extras.payloads());

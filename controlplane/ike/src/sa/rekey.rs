@@ -245,9 +245,8 @@ impl IkeSa {
         if exchange.group != suite.group.id() {
             return Err((NotifyType::INVALID_KE_PAYLOAD, suite.group.id().to_be_bytes().to_vec(), None));
         }
-        let pair = suite.group.generate().map_err(|error| ours(error.to_string()))?;
-        let shared = match pair.agree(exchange.public) {
-            Ok(shared) => shared,
+        let (public, shared) = match suite.group.answer(exchange.public) {
+            Ok(answer) => answer,
             Err(error @ DhError::PublicValue(_)) => return Err(syntax(&error.to_string())),
             Err(error) => return Err(ours(error.to_string())),
         };
@@ -262,6 +261,6 @@ impl IkeSa {
         let new = self.successor(ctx, false, suite, &shared, &seed);
         let new = new.map_err(|error| ours(error.to_string()))?;
         let chosen = Proposal { spi: spi.0.to_be_bytes().to_vec(), ..chosen };
-        Ok((new, chosen, pair.public().to_vec(), (exchange.nonce.to_vec(), nonce.to_vec())))
+        Ok((new, chosen, public, (exchange.nonce.to_vec(), nonce.to_vec())))
     }
 }
