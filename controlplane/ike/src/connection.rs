@@ -31,7 +31,7 @@ pub struct Connection {
     pub remote_proof: RemoteProof,
     /// Its child SAs.
     pub children: Vec<Arc<ChildPolicy>>,
-    /// After how long to rekey the IKE SA; a little earlier, by chance, so that peers do not do so at once.
+    /// How long the IKE SA may serve. It is rekeyed a little earlier, by chance, so that peers do not do so at once.
     pub lifetime: Option<Duration>,
     /// After how much silence to ask whether the peer is alive.
     pub dpd: Option<Duration>,

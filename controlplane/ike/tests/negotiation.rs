@@ -188,6 +188,20 @@ fn lifetimes_rekey_by_themselves() {
 }
 
 #[test]
+fn what_cannot_be_rekeyed_ends_with_its_lifetime() {
+    let short = ike::Connection { lifetime: Some(Duration::from_secs(20)), ..connection("a") };
+    let mut world = up(World::new(vec![short], vec![connection("b")]));
+    world.faults.lost = 100;
+    world.run_seconds(14);
+    assert!(world.a.ike_down.is_empty());
+    world.run_seconds(2);
+    assert_eq!(world.a.ike_down, [Down::Lifetime]);
+    assert!(world.a.installed.is_empty());
+    world.run_seconds(300);
+    assert_eq!(world.a.endpoint.next_timeout(), None);
+}
+
+#[test]
 fn both_rekey_a_child_at_once_and_one_pair_stays() {
     for _ in 0..16 {
         let mut world = up(World::new(vec![connection("a")], vec![connection("b")]));

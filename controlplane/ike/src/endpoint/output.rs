@@ -142,6 +142,8 @@ pub enum Down {
     Replaced,
     /// The peer does not answer.
     Timeout,
+    /// It was not rekeyed before its lifetime was over.
+    Lifetime,
     /// Its IKE SA is no more.
     IkeGone,
     /// The peer came anew, and knows of no earlier SA (INITIAL_CONTACT).

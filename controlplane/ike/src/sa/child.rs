@@ -139,7 +139,7 @@ pub(super) struct Agreed {
 /// 90 to 97 percent of it, by chance.
 pub(super) fn a_little_less(lifetime: Duration) -> Duration {
     let chance = random::<1>().map_or(0, |[byte]| u32::from(byte) % 71);
-    lifetime * (900 + chance) / 1000
+    lifetime.saturating_mul(900 + chance) / 1000
 }
 
 impl Context<'_> {
@@ -228,7 +228,7 @@ impl IkeSa {
             mode,
             local_selectors: local.clone(),
             remote_selectors: remote.clone(),
-            rekey_at: policy.lifetime.time.map(|time| ctx.now + a_little_less(time)),
+            rekey_at: policy.lifetime.time.and_then(|time| ctx.now.checked_add(a_little_less(time))),
             replaced_by: None,
             leaving: None,
             since: ctx.now,

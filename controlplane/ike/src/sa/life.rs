@@ -45,7 +45,8 @@ impl IkeSa {
         self.since = ctx.now;
         self.last_heard = ctx.now;
         let lifetime = self.connection().and_then(|connection| connection.lifetime);
-        self.rekey_at = lifetime.map(|lifetime| ctx.now + child::a_little_less(lifetime));
+        self.rekey_at = lifetime.and_then(|time| ctx.now.checked_add(child::a_little_less(time)));
+        self.ends_at = lifetime.and_then(|time| ctx.now.checked_add(time));
     }
 
     /// When it wants to be woken.
@@ -60,7 +61,8 @@ impl IkeSa {
             outstanding.map(|request| request.again_at),
             self.protection.as_ref().and_then(Protection::deadline),
             self.rekey_at.filter(|_| self.is_settled()),
-            dpd.filter(|_| established && idle).map(|dpd| waiting(self.last_heard + dpd)),
+            self.ends_at.filter(|_| self.is_settled()),
+            dpd.filter(|_| established && idle).and_then(|dpd| self.last_heard.checked_add(dpd)).map(waiting),
             self.retry_at.filter(|_| idle && !self.tasks.is_empty()),
             (self.nat.ours && established).then(|| self.last_sent + settings.keepalive),
         ]
@@ -83,6 +85,10 @@ impl IkeSa {
         if !self.is_established() {
             return;
         }
+        if self.is_settled() && self.ends_at.is_some_and(|at| at <= now) {
+            // Nothing came of rekeying it in time.
+            return self.delete(ctx, Down::Lifetime);
+        }
         if self.is_settled() && self.rekey_at.is_some_and(|at| at <= now) {
             self.rekey_at = None;
             self.tasks.push_back(Task::RekeyIke);
@@ -94,7 +100,7 @@ impl IkeSa {
             }
         }
         let dpd = self.connection().and_then(|connection| connection.dpd);
-        let silent = dpd.is_some_and(|dpd| self.last_heard + dpd <= now);
+        let silent = dpd.is_some_and(|dpd| now.saturating_duration_since(self.last_heard) >= dpd);
         if silent && self.window.outstanding.is_none() && self.tasks.is_empty() {
             self.tasks.push_back(Task::Liveness);
         }

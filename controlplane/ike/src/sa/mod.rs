@@ -156,6 +156,8 @@ pub(crate) struct IkeSa {
     /// When it is forgotten, whatever it waits for.
     pub(crate) expires: Option<Instant>,
     pub(crate) rekey_at: Option<Instant>,
+    /// When its lifetime is over, if it could not be rekeyed.
+    pub(crate) ends_at: Option<Instant>,
     /// Tasks wait until then.
     pub(crate) retry_at: Option<Instant>,
     pub(crate) last_heard: Instant,
@@ -191,6 +193,7 @@ impl IkeSa {
             children: Vec::new(),
             expires: None,
             rekey_at: None,
+            ends_at: None,
             retry_at: None,
             last_heard: now,
             last_sent: now,

@@ -45,7 +45,7 @@ impl Window {
     /// Notes a request that goes out now.
     pub(crate) fn sent(&mut self, datagrams: Vec<Vec<u8>>, pending: Pending, again_at: Instant) {
         let message_id = self.next_request;
-        self.next_request += 1;
+        self.next_request = self.next_request.saturating_add(1);
         self.outstanding = Some(Outstanding { message_id, datagrams, pending, tries: 1, again_at });
     }
 
@@ -77,7 +77,7 @@ impl Window {
 
     /// Notes the answer to the request that was next.
     pub(crate) fn answer(&mut self, datagrams: Vec<Vec<u8>>) {
-        self.expected += 1;
+        self.expected = self.expected.saturating_add(1);
         self.response = datagrams;
     }
 }
