@@ -180,6 +180,10 @@ impl Peer {
                     let _ = socket.send_to(&bytes, to);
                     continue;
                 }
+                Output::Compute(job) => {
+                    self.endpoint.handle_done(Instant::now(), job.run());
+                    continue;
+                }
                 Output::IkeUp(up) => json!({"event": "ike-up", "sa": up}),
                 Output::IkeRekeyed { old, new } => json!({"event": "ike-rekeyed", "old": old, "new": new}),
                 Output::IkeDown { ike, reason, .. } => {

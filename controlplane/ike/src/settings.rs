@@ -27,6 +27,8 @@ pub struct Settings {
     pub retry_after: Duration,
     /// The longest datagram that is not cut into fragments (RFC 7383), in bytes of UDP payload.
     pub fragment_above: usize,
+    /// Whether the arithmetic of first exchanges is the caller's to do ([`crate::Output::Compute`]); else it is done at once.
+    pub jobs: bool,
     /// How many requests may wait for their turn in one IKE SA.
     pub most_tasks: usize,
     /// How many child SAs one IKE SA may have.
@@ -47,6 +49,7 @@ impl Default for Settings {
             keepalive: Duration::from_secs(20),
             retry_after: Duration::from_secs(3),
             fragment_above: 1232,
+            jobs: false,
             most_tasks: 256,
             most_children: 256,
         }

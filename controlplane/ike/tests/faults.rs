@@ -104,9 +104,12 @@ proptest! {
         changed in 0..10u64,
         wishes in vec(wish(), 0..16),
         pfs in any::<bool>(),
+        jobs in any::<bool>(),
     ) {
         let groups: &[Group] = if pfs { &[Group::X25519] } else { &[] };
-        let mut world = World::new(vec![with_dpd("a", groups)], vec![with_dpd("b", groups)]);
+        let settings = Settings { jobs, ..Settings::default() };
+        let (a, b) = (vec![with_dpd("a", groups)], vec![with_dpd("b", groups)]);
+        let mut world = World::with_settings(settings, a, b);
         world.chance = Chance(seed);
         world.faults = Faults { lost, doubled, late, changed };
         world.a_initiates();

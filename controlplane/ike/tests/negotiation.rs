@@ -6,8 +6,10 @@ use common::*;
 use ike::crypto::{Encryption, Group, Integrity, Prf};
 use ike::endpoint::Down;
 use ike::negotiate::IkeProposal;
+use ike::{Endpoint, Output, Settings};
 use model::{IcvLen, KeyLen, Lifetime, Mode};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 fn up(mut world: World) -> World {
     world.a_initiates();
@@ -23,6 +25,34 @@ fn a_pre_shared_key_raises_a_tunnel_in_two_exchanges() {
     let world = up(World::new(vec![connection("a")], vec![connection("b")]));
     assert_eq!(world.delivered, 4);
     assert!(world.a.installed.values().all(|up| up.suite.esn && !up.udp && up.mode == Mode::Tunnel));
+}
+
+#[test]
+fn somebody_else_may_do_the_arithmetic() {
+    let settings = Settings { jobs: true, most_half_open: 1, ..Settings::default() };
+    let mut a = connection("a");
+    a.proposals[0].groups = vec![Group::P256, Group::X25519];
+    let mut b = Endpoint::new(settings.clone(), Instant::now(), TODAY).unwrap();
+    b.set_connections(vec![Arc::new(connection("b"))]);
+    let world = up(World::with_settings(settings, vec![a], vec![connection("b")]));
+    assert_eq!(world.delivered, 6);
+    // While it is being done, the same request again does nothing, and another has no room.
+    let now = Instant::now();
+    let mut stranger = World::new(vec![connection("a")], vec![]);
+    stranger.record = Some(Vec::new());
+    stranger.a_initiates();
+    stranger.a_initiates();
+    let sent: Vec<_> = stranger.record.unwrap().into_iter().map(|(_, _, bytes)| bytes).collect();
+    for bytes in [&sent[0], &sent[0], &sent[1]] {
+        b.handle_datagram(now, a_address(), b_address(), bytes);
+    }
+    let mut outputs: Vec<Output> = std::iter::from_fn(|| b.poll()).collect();
+    assert_eq!((outputs.len(), b.half_open(), b.counters().half_open_full), (1, 1, 1));
+    let Some(Output::Compute(job)) = outputs.pop() else { panic!("{outputs:?}") };
+    b.handle_done(now, job.run());
+    assert!(matches!(b.poll(), Some(Output::Transmit { .. })));
+    assert!(b.poll().is_none());
+    assert_eq!(b.half_open(), 1);
 }
 
 #[test]

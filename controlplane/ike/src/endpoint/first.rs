@@ -1,6 +1,6 @@
 //! First requests, from anybody: what may cost us memory or arithmetic, and what may not (RFC 7296, section 2.6).
 
-use super::Endpoint;
+use super::{Endpoint, Ready};
 use crate::connection::Connection;
 use crate::endpoint::{Failed, Output};
 use crate::message::{Body, Header, IkeSpi, NotifyType, ParseError, Payload};
@@ -25,6 +25,10 @@ impl Endpoint {
             self.with(now, spi, |sa, ctx| sa.answer_init_again(ctx, datagram));
             return;
         }
+        if self.parked.has_first(path.1, header.initiator_spi) {
+            // The same again, or what only looks so; the one that waits is answered.
+            return;
+        }
         let payloads = match Body::parse(header, datagram) {
             Ok(Body::Clear(payloads)) => payloads,
             Ok(Body::Sealed(_)) => return self.counters.unexpected += 1,
@@ -39,15 +43,28 @@ impl Endpoint {
                 return;
             }
         };
-        if self.index.half_open() >= self.settings.cookie_threshold
-            && !self.has_cookie(now, path, header, &payloads)
-        {
+        let begun = self.half_open();
+        if begun >= self.settings.cookie_threshold && !self.has_cookie(now, path, header, &payloads) {
             return;
         }
-        if self.index.half_open() >= self.settings.most_half_open {
+        if begun >= self.settings.most_half_open {
             return self.counters.half_open_full += 1;
         }
-        self.answer(now, path, header, datagram, &payloads);
+        self.answer(now, path, header, datagram, &payloads, None);
+    }
+
+    /// Answers a first request that was let through before, now that its arithmetic is done.
+    pub(super) fn answer_again(
+        &mut self,
+        now: Instant,
+        path: (SocketAddr, SocketAddr),
+        header: &Header,
+        datagram: &[u8],
+        ready: Ready,
+    ) {
+        if let Ok(Body::Clear(payloads)) = Body::parse(header, datagram) {
+            self.answer(now, path, header, datagram, &payloads, Some(ready));
+        }
     }
 
     fn answer(
@@ -57,17 +74,24 @@ impl Endpoint {
         header: &Header,
         datagram: &[u8],
         payloads: &[Payload<'_>],
+        ready: Option<Ready>,
     ) {
         let fits = |one: &&Arc<Connection>| one.fits(path.0.ip(), path.1.ip());
         let connections: Vec<Arc<Connection>> = self.connections.iter().filter(fits).cloned().collect();
         let Ok(spi) = self.fresh_spi() else { return };
         let mut ctx = self.context(now, false);
+        ctx.ready = ready;
         let answer = respond_to_first(&mut ctx, &connections, spi, path, header, datagram, payloads);
+        let wanted = ctx.wanted;
         let cause = match answer {
             Answer::Open(sa) => return self.index.put(sa, &self.settings),
             Answer::Refuse(bytes, cause) => {
                 self.send_first(path, bytes);
                 cause
+            }
+            Answer::Wait => {
+                let begun = (path.1, header.initiator_spi);
+                return wanted.into_iter().for_each(|work| self.park(now, path, Err(begun), datagram, work));
             }
             Answer::Ignore(cause) => Some(cause),
         };

@@ -3,10 +3,13 @@
 mod cookie;
 mod first;
 mod index;
+mod job;
 mod output;
 mod request;
 mod view;
 
+pub use job::{Done, Job};
+pub(crate) use job::{Ready, Work};
 pub use output::{ChildUp, Counters, Down, Failed, IkeUp, Output};
 pub use request::RequestError;
 pub use view::{ChildView, IkeView, State};
@@ -18,6 +21,7 @@ use crate::sa::{Context, Effect, IkeSa};
 use crate::settings::Settings;
 use cookie::Cookies;
 use index::Index;
+use job::Parked;
 use model::Spi;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -37,6 +41,7 @@ pub struct Endpoint {
     child_spis: HashMap<Spi, IkeSpi>,
     cookies: Cookies,
     clock: (Instant, Duration),
+    parked: Parked,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -54,6 +59,7 @@ impl Endpoint {
             child_spis: HashMap::new(),
             cookies: Cookies::new(now)?,
             clock: (now, since_1970),
+            parked: Parked::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         })
@@ -131,9 +137,12 @@ impl Endpoint {
             } else {
                 ctx.counters.unexpected += 1;
             }
+            ctx.wanted.take()
         });
-        if known.is_none() {
-            self.counters.unknown_spi += 1;
+        match known {
+            Some(Some(work)) => self.park(now, path, Ok(ours), datagram, work),
+            Some(None) => {}
+            None => self.counters.unknown_spi += 1,
         }
     }
 
@@ -155,6 +164,8 @@ impl Endpoint {
             counters: &mut self.counters,
             child_spis: &mut self.child_spis,
             effects: Vec::new(),
+            ready: None,
+            wanted: None,
             known_peer,
         }
     }

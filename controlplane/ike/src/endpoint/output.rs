@@ -1,5 +1,6 @@
 //! What an endpoint wants done, and what it has to tell.
 
+use super::Job;
 use crate::crypto::{EspSuite, IkeSuite};
 use crate::identity::Identity;
 use crate::message::IkeSpi;
@@ -22,6 +23,8 @@ pub enum Output {
         /// The UDP payload.
         bytes: Vec<u8>,
     },
+    /// Compute this, on any thread, and give it back; comes only where [`crate::Settings::jobs`] says so.
+    Compute(Job),
     /// An IKE SA stands, its peer proved.
     IkeUp(Box<IkeUp>),
     /// An IKE SA took the place of another, and its children along.

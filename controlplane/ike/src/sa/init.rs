@@ -5,7 +5,7 @@ use super::nat::{self, Nat};
 use super::{Abilities, Context, IkeSa, Pending, Phase};
 use crate::auth::{HASHES, PeerHashes};
 use crate::connection::Connection;
-use crate::crypto::{CryptoError, Group, KeyPair, random};
+use crate::crypto::{CryptoError, DhError, Group, KeyPair, Shared, random};
 use crate::endpoint::Down;
 use crate::keys::{Seed, first_seed, ike_keys};
 use crate::message::{ExchangeType, Header, IkeSpi, NotifyType, Payload, Proposal};
@@ -23,7 +23,7 @@ const RESTARTS: u32 = 4;
 
 /// What we remember until the answer comes.
 pub(crate) struct Initiating {
-    pair: KeyPair,
+    pair: Arc<KeyPair>,
     nonce: Vec<u8>,
     offer: Vec<Proposal>,
     cookie: Option<Vec<u8>>,
@@ -133,7 +133,7 @@ impl IkeSa {
         let Some(&group) = group else { return Err(Cause::Ours("no DH group is configured".to_owned())) };
         let ours = |error: CryptoError| Cause::Ours(error.to_string());
         let initiating = Initiating {
-            pair: group.generate().map_err(ours)?,
+            pair: Arc::new(group.generate().map_err(ours)?),
             nonce: random::<NONCE>().map_err(ours)?.to_vec(),
             offer,
             cookie: None,
@@ -177,6 +177,11 @@ impl IkeSa {
                 return;
             }
         };
+        if std::mem::take(&mut self.waits) && ctx.ready.is_none() {
+            // An answer is here already, and its arithmetic is being done.
+            self.waits = true;
+            return;
+        }
         let restart = notify(payloads, NotifyType::COOKIE).map(|cookie| (Some(cookie), None)).or_else(|| {
             notify(payloads, NotifyType::INVALID_KE_PAYLOAD).map(|data| (None, Some(wanted_group(data))))
         });
@@ -185,6 +190,13 @@ impl IkeSa {
             ctx.counters.unexpected += 1;
             return;
         }
+        let shared = match self.init_shared(ctx, payloads) {
+            Some(shared) => shared,
+            None => {
+                self.waits = true;
+                return;
+            }
+        };
         let Some(Pending::Init(mut initiating)) = self.window.restart() else { return };
         if let Some((cookie, group)) = restart {
             match self.change(&mut initiating, cookie, group) {
@@ -193,7 +205,7 @@ impl IkeSa {
             }
             return;
         }
-        match self.init_agreed(ctx, &initiating, header, payloads) {
+        match self.init_agreed(ctx, &initiating, header, payloads, shared) {
             Ok(nonce) => {
                 self.window.skip_first();
                 let proofs = Proofs {
@@ -205,6 +217,24 @@ impl IkeSa {
                 self.send_auth(ctx, proofs);
             }
             Err((by_peer, cause)) => self.init_failed(ctx, by_peer, cause),
+        }
+    }
+
+    /// What the two share, if the answer is of the group that was asked in. The outer `None`: it is still being computed.
+    fn init_shared(
+        &self,
+        ctx: &mut Context<'_>,
+        payloads: &[Payload<'_>],
+    ) -> Option<Option<Result<Shared, DhError>>> {
+        let pair = match self.window.outstanding.as_ref().map(|request| &request.pending) {
+            Some(Pending::Init(initiating)) => &initiating.pair,
+            _ => return Some(None),
+        };
+        match Exchange::read(payloads) {
+            Some(exchange) if exchange.group == pair.group().id() => {
+                ctx.agree(pair, exchange.public).map(Some)
+            }
+            _ => Some(None),
         }
     }
 
@@ -235,7 +265,8 @@ impl IkeSa {
             let current = initiating.pair.group().id();
             match offered_group(&initiating.offer, number) {
                 Some(group) if number != current => {
-                    initiating.pair = group.generate().map_err(|error| Cause::Ours(error.to_string()))?;
+                    let pair = group.generate().map_err(|error| Cause::Ours(error.to_string()))?;
+                    initiating.pair = Arc::new(pair);
                 }
                 _ => {
                     let ours = self.connections.iter().flat_map(|connection| &connection.proposals);
@@ -254,6 +285,7 @@ impl IkeSa {
         initiating: &Initiating,
         header: &Header,
         payloads: &[Payload<'_>],
+        shared: Option<Result<Shared, DhError>>,
     ) -> Result<Vec<u8>, (bool, Cause)> {
         let ours = |error: CryptoError| (false, Cause::Ours(error.to_string()));
         let theirs = |what: &str| (false, Cause::Protocol(what.to_owned()));
@@ -267,13 +299,10 @@ impl IkeSa {
         let chosen = accept(&initiating.offer, exchange.proposals).map_err(|cause| (false, cause))?;
         let suite =
             ike_suite(&chosen).ok_or_else(|| theirs("it chose algorithms that do not go together"))?;
-        if suite.group != initiating.pair.group() || exchange.group != suite.group.id() {
-            return Err(theirs("its key is of another group than the one that it chose"));
-        }
-        let shared = initiating
-            .pair
-            .agree(exchange.public)
-            .map_err(|error| (false, Cause::Protocol(error.to_string())))?;
+        let shared = shared.filter(|_| suite.group == initiating.pair.group());
+        let shared =
+            shared.ok_or_else(|| theirs("its key is of another group than the one that it chose"))?;
+        let shared = shared.map_err(|error| (false, Cause::Protocol(error.to_string())))?;
         self.responder_spi = header.responder_spi;
         let seed = Seed {
             initiator_nonce: &initiating.nonce,

@@ -4,7 +4,7 @@ use super::auth::{Proofs, certificate_request};
 use super::init::{Exchange, Extras, NONCE};
 use super::{Abilities, Context, IkeSa, Phase, nat};
 use crate::connection::Connection;
-use crate::crypto::{DhError, random};
+use crate::crypto::{DhError, IkeSuite, Shared, random};
 use crate::keys::{Seed, first_seed, ike_keys};
 use crate::message::{
     ExchangeType, Header, IkeSpi, NotifyType, Payload, PayloadType, Proposal, write_message, write_proposals,
@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     Open(Box<IkeSa>),
     /// An answer that leaves nothing behind, and why, if it is for people to know.
     Refuse(Vec<u8>, Option<Cause>),
+    /// None yet: its arithmetic is still being done.
+    Wait,
     /// No answer.
     Ignore(Cause),
 }
@@ -104,9 +106,12 @@ pub(crate) fn respond(
     if exchange.group != suite.group.id() {
         return refuse(header, NotifyType::INVALID_KE_PAYLOAD, &suite.group.id().to_be_bytes(), None);
     }
+    let Some(share) = ctx.answer(suite.group, exchange.public) else { return Answer::Wait };
     let request = connections.iter().find_map(|connection| connection.remote_proof.trust());
     let request = request.map(certificate_request);
-    let opened = open(ctx, suite, spi, path, header, &exchange, payloads, &chosen, datagram, request);
+    let opened = share.and_then(|share| {
+        open(ctx, suite, share, spi, path, header, &exchange, payloads, &chosen, datagram, request)
+    });
     match opened {
         Ok(mut sa) => {
             sa.connections = connections;
@@ -134,7 +139,8 @@ fn no_proposal(header: &Header, abilities: Abilities, ours: &[Proposal], cause: 
 #[expect(clippy::too_many_arguments, reason = "all that a first exchange is made of, once")]
 fn open(
     ctx: &mut Context<'_>,
-    suite: crate::crypto::IkeSuite,
+    suite: IkeSuite,
+    (public, shared): (Vec<u8>, Shared),
     spi: IkeSpi,
     path: (SocketAddr, SocketAddr),
     header: &Header,
@@ -144,7 +150,6 @@ fn open(
     datagram: &[u8],
     certificate_request: Option<Payload<'_>>,
 ) -> Result<Box<IkeSa>, DhError> {
-    let (public, shared) = suite.group.answer(exchange.public)?;
     let nonce = random::<NONCE>()?;
     let seed = Seed {
         initiator_nonce: exchange.nonce,

@@ -28,7 +28,7 @@ pub(crate) use init_respond::{Answer, answer as answer_first, respond as respond
 
 use crate::auth::PeerHashes;
 use crate::connection::{ChildPolicy, Connection};
-use crate::endpoint::{Counters, Down, Failed, Output};
+use crate::endpoint::{Counters, Down, Failed, Output, Ready, Work};
 use crate::identity::Identity;
 use crate::keys::IkeKeys;
 use crate::message::IkeSpi;
@@ -54,6 +54,10 @@ pub(crate) struct Context<'a> {
     /// Which IKE SA has which inbound SPI of ESP.
     pub(crate) child_spis: &'a mut HashMap<Spi, IkeSpi>,
     pub(crate) effects: Vec<Effect>,
+    /// Arithmetic that somebody has done for this message.
+    pub(crate) ready: Option<Ready>,
+    /// Arithmetic that is to be done before this message can be handled; it then comes again.
+    pub(crate) wanted: Option<Work>,
     /// Whether the connection has another IKE SA that stands.
     pub(crate) known_peer: bool,
 }
@@ -151,6 +155,8 @@ pub(crate) struct IkeSa {
     pub(crate) protection: Option<Protection>,
     pub(crate) keys: Option<IkeKeys>,
     pub(crate) window: Window,
+    /// Whether a message for it is set aside until its arithmetic is done.
+    pub(crate) waits: bool,
     pub(crate) tasks: VecDeque<Task>,
     pub(crate) children: Vec<Child>,
     /// When it is forgotten, whatever it waits for.
@@ -189,6 +195,7 @@ impl IkeSa {
             protection: None,
             keys: None,
             window: Window::new(),
+            waits: false,
             tasks: VecDeque::new(),
             children: Vec::new(),
             expires: None,

@@ -81,8 +81,9 @@ impl Gateway {
         }
     }
 
-    fn note(&mut self, output: Output) -> Option<Datagram> {
+    fn note(&mut self, output: Output, now: Instant) -> Option<Datagram> {
         match output {
+            Output::Compute(job) => self.endpoint.handle_done(now, job.run()),
             Output::Transmit { from, to, bytes } => return Some(Datagram { from, to, bytes }),
             Output::IkeUp(_) => self.ike_up += 1,
             Output::IkeRekeyed { .. } => {}
@@ -186,7 +187,7 @@ impl World {
             loop {
                 let gateway = if of_a { &mut self.a } else { &mut self.b };
                 let Some(output) = gateway.endpoint.poll() else { break };
-                if let Some(datagram) = gateway.note(output) {
+                if let Some(datagram) = gateway.note(output, self.now) {
                     self.put_on_wire(datagram);
                 }
             }
