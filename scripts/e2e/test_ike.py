@@ -93,6 +93,8 @@ class StrongSwanAgrees(LabCase):
         for site in (SITE_A, SITE_B):
             network.ip(site.gateway, "link", "set", WAN_LINK, "arp", "on", "promisc", "off")
             network.ip(site.gateway, "address", "add", f"{site.wan_v4}/24", "dev", WAN_LINK)
+            network.sysctl(site.gateway, f"net.ipv6.conf.{WAN_LINK}.disable_ipv6=0")
+            network.ip(site.gateway, "-6", "address", "add", f"{site.wan_v6}/64", "dev", WAN_LINK, "nodad")
         # charon routes what it protects by an address of its own on that side.
         network.ip(SITE_B.gateway, "address", "add", f"{SITE_B.lan_v4}/16", "dev", "lo")
         network.ip(SITE_B.gateway, "route", "add", "default", "via", SITE_A.wan_v4)
@@ -283,6 +285,22 @@ class StrongSwanAgrees(LabCase):
                 self.assertEqual(len(frames), 1, "no ESP came")
                 inner = association.decrypt(IP(frames[0][14:]))
                 self.assertEqual((inner[ICMP].type, inner.src, inner.dst), (8, SITE_B.lan_v4, SITE_A.host_v4))
+
+    def test_over_ipv6(self):
+        there = {"here": SITE_A.wan_v6, "there": SITE_B.wan_v6}
+        for we_initiate in (True, False):
+            with self.subTest(we_initiate=we_initiate):
+                peer = self.pair(theirs=there, local=SITE_A.wan_v6, remote=SITE_B.wan_v6)
+                if we_initiate:
+                    peer.say("initiate")
+                else:
+                    self.swan.swanctl("--initiate", "--child", "net")
+                self.assert_agreed(peer)
+                peer.say("rekey-child")
+                peer.wait("child-up", 2)
+                self.assert_agreed(peer)
+                peer.say("delete")
+                peer.wait("ike-down")
 
     def test_failures_are_explained(self):
         for we_initiate in (True, False):
