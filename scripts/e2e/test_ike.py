@@ -1,6 +1,7 @@
 """Our IKE endpoint and strongSwan's agree: with a pre-shared key, in both roles, on every algorithm that both have."""
 
 import shutil
+import threading
 import time
 
 from lab.names import SITE_A, SITE_B, WAN_LINK
@@ -285,6 +286,23 @@ class StrongSwanAgrees(LabCase):
                 self.assertEqual(len(frames), 1, "no ESP came")
                 inner = association.decrypt(IP(frames[0][14:]))
                 self.assertEqual((inner[ICMP].type, inner.src, inner.dst), (8, SITE_B.lan_v4, SITE_A.host_v4))
+
+    def test_both_rekey_at_once(self):
+        peer = self.pair()
+        peer.say("initiate")
+        peer.wait("child-up")
+        for ours, theirs in (("rekey-child", "--child=net"), ("rekey", "--ike=peer")) * 4:
+            with self.subTest(ours):
+                before = {child["inbound"] for sa in peer.show() for child in sa["children"]}
+                asking = threading.Thread(target=self.swan.swanctl, args=("--rekey", theirs), kwargs={"check": False})
+                asking.start()
+                peer.say(ours)
+                asking.join()
+                # Whoever came first, one pair stays in the end, in one IKE SA, and nothing is under way.
+                our, _ = self.assert_agreed(peer)
+                if ours == "rekey-child":
+                    self.assertNotIn(our["children"][0]["inbound"], before)
+        self.assertEqual(peer.events("ike-down"), [])
 
     def test_over_ipv6(self):
         there = {"here": SITE_A.wan_v6, "there": SITE_B.wan_v6}
