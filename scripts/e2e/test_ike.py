@@ -1,7 +1,6 @@
 """Our IKE endpoint and strongSwan's agree: with a pre-shared key, in both roles, on every algorithm that both have."""
 
 import shutil
-import threading
 import time
 
 from lab.names import SITE_A, SITE_B, WAN_LINK
@@ -287,22 +286,45 @@ class StrongSwanAgrees(LabCase):
                 inner = association.decrypt(IP(frames[0][14:]))
                 self.assertEqual((inner[ICMP].type, inner.src, inner.dst), (8, SITE_B.lan_v4, SITE_A.host_v4))
 
+    def cut(self):
+        """Lets what both send go astray, until `mend`."""
+        for site, other in ((SITE_A, SITE_B), (SITE_B, SITE_A)):
+            self.lab.network.ip(
+                site.gateway, "neigh", "replace", other.wan_v4, "lladdr", "02:00:00:00:00:99", "dev", WAN_LINK,
+                "nud", "permanent",
+            )  # fmt: skip
+
+    def mend(self):
+        for site, other in ((SITE_A, SITE_B), (SITE_B, SITE_A)):
+            self.lab.network.ip(site.gateway, "neigh", "del", other.wan_v4, "dev", WAN_LINK)
+
     def test_both_rekey_at_once(self):
         peer = self.pair()
         peer.say("initiate")
         peer.wait("child-up")
         for ours, theirs in (("rekey-child", "--child=net"), ("rekey", "--ike=peer")) * 4:
             with self.subTest(ours):
-                before = {child["inbound"] for sa in peer.show() for child in sa["children"]}
-                asking = threading.Thread(target=self.swan.swanctl, args=("--rekey", theirs), kwargs={"check": False})
-                asking.start()
-                peer.say(ours)
-                asking.join()
-                # Whoever came first, one pair stays in the end, in one IKE SA, and nothing is under way.
-                our, _ = self.assert_agreed(peer)
-                if ours == "rekey-child":
-                    self.assertNotIn(our["children"][0]["inbound"], before)
+                before = {(sa["ike"], child["inbound"]) for sa in peer.show() for child in sa["children"]}
+                # Neither hears of the other's request before it has sent its own; then both come again.
+                self.cut()
+                try:
+                    peer.say(ours)
+                    self.swan.swanctl("--rekey", theirs)
+                    time.sleep(0.2)
+                finally:
+                    self.mend()
+
+                def another(before=before):
+                    now = {(sa["ike"], child["inbound"]) for sa in peer.show() for child in sa["children"]}
+                    return self.assert_agreed(peer) and before.isdisjoint(now)
+
+                self.eventually("another SA", another)
+                # One pair stays in the end, in one IKE SA.
+                time.sleep(2)
+                self.assert_agreed(peer)
         self.assertEqual(peer.events("ike-down"), [])
+        self.assertEqual(peer.events("failed"), [])
+        self.assertIn("collision", self.swan.log(100_000))
 
     def test_over_ipv6(self):
         there = {"here": SITE_A.wan_v6, "there": SITE_B.wan_v6}
