@@ -3,7 +3,6 @@
 It is Debian's, with the plugin kernel-libipsec: ESP in user space and in UDP only, without extended sequence numbers."""
 
 import re
-import shutil
 from pathlib import Path
 
 from lab.process import Failed, call, wait_until
@@ -44,10 +43,6 @@ charon {{
 _IKE = re.compile(r"^(\S+): #\d+, (\w+), IKEv2, ([0-9a-f]+)_i\*? ([0-9a-f]+)_r\*?$")
 _CHILD = re.compile(r"^  (\S+): #\d+, reqid \d+, (\w+), (\S+), (ESP\S+)$")
 _SPI = re.compile(r"^    (in|out) +([0-9a-f]{8})")
-
-
-def is_installed():
-    return CHARON.exists() and shutil.which("swanctl") is not None
 
 
 class StrongSwan:
