@@ -1,7 +1,7 @@
 //! IKE_AUTH, from the side that begins, and the proofs of both (RFC 7296, sections 1.2 and 2.15).
 
 use super::child_conclude::refused_child;
-use super::init::{error_notify, notify};
+use super::pieces::{error_notify, notify};
 use super::{Context, IkeSa, Offering, Pending, Task};
 use crate::auth::{SignedOctets, Trust, shared_key_auth, sign, verify};
 use crate::connection::{Connection, LocalProof, RemoteProof};

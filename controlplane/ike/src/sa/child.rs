@@ -203,7 +203,7 @@ impl IkeSa {
         }
         let group = offering.policy.proposals.iter().find_map(|proposal| proposal.groups.first());
         let pair = group.map(|group| group.generate()).transpose();
-        match (pair, random::<{ super::init::NONCE }>()) {
+        match (pair, random::<{ super::pieces::NONCE }>()) {
             (Ok(pair), Ok(nonce)) => {
                 offering.pair = pair;
                 offering.nonce = nonce.to_vec();

@@ -1,7 +1,7 @@
 //! The answer to an offer of a child SA (RFC 7296, sections 2.9 and 2.17).
 
 use super::child::{Agreed, Parts};
-use super::init::notify;
+use super::pieces::notify;
 use super::{Context, IkeSa};
 use crate::connection::ChildPolicy;
 use crate::crypto::{DhError, EspSuite};

@@ -2,7 +2,7 @@
 
 use super::child::Agreed;
 use super::child_answer::{Said, spi_of};
-use super::init::{notify, offered_group, refused};
+use super::pieces::{notify, offered_group, refused};
 use super::{Context, IkeSa, Offering, Task};
 use crate::crypto::Secret;
 use crate::endpoint::Down;
@@ -129,7 +129,7 @@ pub(super) fn refused_child(
         }
         NotifyType::INVALID_KE_PAYLOAD => {
             let data = notify(payloads, kind).unwrap_or_default();
-            let theirs = super::init::wanted_group(data);
+            let theirs = super::pieces::wanted_group(data);
             let known = offered_group(&offering.proposals, theirs);
             let ours = offering.policy.proposals.iter().flat_map(|proposal| proposal.groups.clone());
             Cause::KeyExchangeGroup { ours: ours.filter(|group| Some(*group) != known).collect(), theirs }

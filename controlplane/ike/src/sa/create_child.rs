@@ -1,7 +1,7 @@
 //! CREATE_CHILD_SA for a child SA, from the side that asks (RFC 7296, sections 1.3.1 and 1.3.3).
 
 use super::child_conclude::refused_child;
-use super::init::{error_notify, notify, offered_group, wanted_group};
+use super::pieces::{error_notify, notify, offered_group, wanted_group};
 use super::{Context, IkeSa, Offering, Pending, Task};
 use crate::connection::ChildPolicy;
 use crate::endpoint::Down;

@@ -52,7 +52,7 @@ impl IkeSa {
             Payload::Nonce(nonce) => Some(*nonce),
             _ => None,
         });
-        let (Some(theirs), Ok(ours)) = (nonce, random::<{ super::init::NONCE }>()) else {
+        let (Some(theirs), Ok(ours)) = (nonce, random::<{ super::pieces::NONCE }>()) else {
             return self.refuse(ctx, header, NotifyType::INVALID_SYNTAX, &[]);
         };
         match self.answer_child(ctx, payloads, old, (theirs, &ours), true) {

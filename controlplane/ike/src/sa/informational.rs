@@ -1,6 +1,6 @@
 //! INFORMATIONAL: deletion and liveness, on both sides (RFC 7296, sections 1.4 and 2.25).
 
-use super::init::error_notify;
+use super::pieces::error_notify;
 use super::{Context, Effect, IkeSa, Pending, Phase};
 use crate::endpoint::Down;
 use crate::message::{ExchangeType, Header, NotifyType, Payload, ProtocolId};

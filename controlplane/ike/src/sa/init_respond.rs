@@ -1,7 +1,7 @@
 //! IKE_SA_INIT, from the side that answers. What the endpoint has let through (cookies, half-open SAs) comes here.
 
 use super::auth::{Proofs, certificate_request};
-use super::init::{Exchange, Extras, NONCE};
+use super::pieces::{Exchange, Extras, NONCE};
 use super::{Abilities, Context, IkeSa, Phase, nat};
 use crate::connection::Connection;
 use crate::crypto::{DhError, IkeSuite, Shared, random};

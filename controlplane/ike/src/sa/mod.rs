@@ -18,6 +18,7 @@ mod init;
 mod init_respond;
 mod life;
 pub(crate) mod nat;
+mod pieces;
 mod protect;
 mod rekey;
 mod window;

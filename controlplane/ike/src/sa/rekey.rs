@@ -1,6 +1,6 @@
 //! A new IKE SA in the place of an old one, on both sides (RFC 7296, sections 1.3.2, 2.8.2, 2.18 and 2.25.2).
 
-use super::init::{Exchange, NONCE, error_notify, notify, offered_group, refused, wanted_group};
+use super::pieces::{Exchange, NONCE, error_notify, notify, offered_group, refused, wanted_group};
 use super::{Context, Effect, IkeSa, Pending, Phase, Rival, Task};
 use crate::crypto::{DhError, IkeSuite, KeyPair, Shared, random};
 use crate::endpoint::{Down, Output};
