@@ -17,6 +17,7 @@ MODULES = (
     "test_crashes",
     "test_refusals",
     "test_run_script",
+    "test_ike",
 )
 
 
