@@ -48,6 +48,7 @@ named_enum! {
         PortDown = 39, "port_down", "The egress port is down or detached; check the link and `shutdown`.";
         NoTap = 40, "no_tap", "The packet is for Linux, but its port has no mirror TAP.";
         Internal = 41, "internal", "A fault in the data plane; please report it.";
+        CryptoDevice = 42, "crypto_device", "The crypto device did not do the packet, or not in time; if it is hardware, is it overloaded? See the log.";
     }
 }
 

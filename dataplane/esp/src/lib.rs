@@ -20,6 +20,8 @@ pub mod outbound;
 pub mod reference;
 pub mod replay;
 pub mod sequence;
+pub mod shape;
 pub mod tunnel;
 
 pub use aad::Aad;
+pub use shape::Shape;

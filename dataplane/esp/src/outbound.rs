@@ -1,14 +1,14 @@
 //! Encapsulation (RFC 4303, section 3.3) in tunnel mode over IPv4.
 
 use crate::tunnel::{self, Version};
-use crate::{Aad, iv};
+use crate::{Aad, Shape, iv};
 use model::{Mode, Spi, Suite};
 use packet::{checksum, esp, ipv4, protocol};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 
-/// Outer IPv4 header, ESP header, IV.
-const HEADER_LEN: usize = ipv4::HEADER_LEN + esp::HEADER_LEN + iv::LEN;
+/// Outer IPv4 header, ESP header; the IV, if there is one, follows.
+const HEADER_LEN: usize = ipv4::HEADER_LEN + esp::HEADER_LEN;
 /// Where the ESP header begins.
 const ESP: usize = ipv4::HEADER_LEN;
 /// Pad length and next header.
@@ -23,7 +23,7 @@ pub struct Parameters {
     pub suite: Suite,
     /// Tunnel or transport.
     pub mode: Mode,
-    /// The end of the keying material: the first 4 bytes of the nonce.
+    /// Of the keying material: the first 4 bytes of the nonce, where the suite has one.
     pub salt: [u8; 4],
     /// Extended (64-bit) sequence numbers.
     pub esn: bool,
@@ -68,7 +68,7 @@ pub enum Error {
 /// What sealing needs to know about an encapsulated packet. The ICV goes right behind `text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealing {
-    /// Salt and IV.
+    /// Salt and IV, as counter modes take them.
     pub nonce: [u8; iv::NONCE_LEN],
     /// What is authenticated beside the text.
     pub aad: Aad,
@@ -85,7 +85,7 @@ pub struct Template {
     sum: u64,
     spi: u32,
     salt: [u8; 4],
-    icv_len: usize,
+    shape: Shape,
     esn: bool,
     tunnel: tunnel::Options,
 }
@@ -113,7 +113,7 @@ impl Template {
             sum: checksum::sum(&outer),
             spi: parameters.spi.get(),
             salt: parameters.salt,
-            icv_len: parameters.suite.icv_len(),
+            shape: Shape::new(parameters.suite),
             esn: parameters.esn,
             tunnel: parameters.tunnel,
         })
@@ -122,20 +122,26 @@ impl Template {
     /// Bytes by which a packet grows at its front: outer header, ESP header, IV.
     #[inline]
     pub const fn header_len(&self) -> usize {
-        HEADER_LEN
+        HEADER_LEN + self.shape.iv_len()
     }
 
-    /// Bytes by which a packet of `inner_len` bytes grows at its back: padding to a multiple of 4 (RFC 4303,
-    /// section 2.4), pad length, next header, ICV.
+    /// Bytes by which a packet of `inner_len` bytes grows at its back: padding (RFC 4303, section 2.4), pad length, next
+    /// header, ICV.
     #[inline]
     pub const fn trailer_len(&self, inner_len: usize) -> usize {
-        pad_len(inner_len) + TRAILER_LEN + self.icv_len
+        self.shape.pad_len(inner_len) + TRAILER_LEN + self.shape.icv_len()
     }
 
     /// Bytes of ICV.
     #[inline]
     pub const fn icv_len(&self) -> usize {
-        self.icv_len
+        self.shape.icv_len()
+    }
+
+    /// Bytes of IV, right before the text.
+    #[inline]
+    pub const fn iv_len(&self) -> usize {
+        self.shape.iv_len()
     }
 
     /// Whether sequence numbers are extended.
@@ -162,12 +168,6 @@ fn outer_header(source: Ipv4Addr, destination: Ipv4Addr, ttl: u8) -> [u8; ipv4::
     header
 }
 
-/// Bytes of padding that end inner packet, padding, pad length and next header on a multiple of 4.
-#[inline]
-const fn pad_len(inner_len: usize) -> usize {
-    2_usize.wrapping_sub(inner_len) & 3
-}
-
 /// Writes headers and trailer around an inner packet, so that only sealing is left to do.
 ///
 /// `packet` has the inner packet, `inner_len` bytes, at [`Template::header_len`], and [`Template::trailer_len`] bytes after
@@ -185,13 +185,15 @@ pub fn encapsulate(
     packet: &mut [u8],
     inner_len: usize,
 ) -> Result<Sealing, Error> {
-    let pad_len = pad_len(inner_len);
+    let pad_len = template.shape.pad_len(inner_len);
     let text_len = inner_len.checked_add(pad_len + TRAILER_LEN).ok_or(Error::WrongLength)?;
-    if packet.len().checked_sub(HEADER_LEN + template.icv_len) != Some(text_len) {
+    let text = template.header_len();
+    if packet.len().checked_sub(text + template.icv_len()) != Some(text_len) {
         return Err(Error::WrongLength);
     }
     let total_len = u16::try_from(packet.len()).map_err(|_| Error::TooLong)?;
     let (header, rest) = packet.split_first_chunk_mut::<HEADER_LEN>().ok_or(Error::WrongLength)?;
+    let (iv_field, rest) = rest.split_at_mut_checked(template.iv_len()).ok_or(Error::WrongLength)?;
     let (inner, trailer) = rest.split_at_mut_checked(inner_len).ok_or(Error::WrongLength)?;
     let version = Version::of(inner).ok_or(Error::NotIp)?;
 
@@ -207,8 +209,7 @@ pub fn encapsulate(
     header[6..8].copy_from_slice(&u16::to_be_bytes(flags));
     header[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());
     header[ESP + 4..ESP + 8].copy_from_slice(&(sequence as u32).to_be_bytes());
-    let iv = iv.to_be_bytes();
-    header[ESP + 8..].copy_from_slice(&iv);
+    iv::write(iv_field, iv);
 
     for (byte, number) in trailer.iter_mut().zip(1..=pad_len as u8) {
         *byte = number;
@@ -217,9 +218,9 @@ pub fn encapsulate(
         (*pad, *next) = (pad_len as u8, version.next_header());
     }
     Ok(Sealing {
-        nonce: iv::nonce(template.salt, iv),
+        nonce: iv::nonce(template.salt, iv.to_be_bytes()),
         aad: Aad::new(template.spi, sequence, template.esn),
-        text: HEADER_LEN..HEADER_LEN + text_len,
+        text: text..text + text_len,
     })
 }
 #[cfg(test)]

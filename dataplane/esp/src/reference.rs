@@ -1,4 +1,4 @@
-//! The slow twin: whole packets, copied, allocated, written line by line from RFC 4303, 4106, 4301 and 6040.
+//! The slow twin, for AES-GCM: whole packets, copied, allocated, written line by line from RFC 4303, 4106, 4301 and 6040.
 //!
 //! It shares nothing with the quick way but the types of the parameters, so that a test that finds both equal has found
 //! something. Not for the packet path.
@@ -116,15 +116,16 @@ pub fn decapsulate(
 ) -> Result<Vec<u8>, Refusal> {
     let header_len = usize::from(packet.first().ok_or(Refusal::Truncated)? & 15) * 4;
     let esp = packet.get(header_len..).ok_or(Refusal::Truncated)?;
-    if esp.len() < 4 + 4 + 8 + 2 + sa.icv.bytes() {
+    if esp.len() < 4 + 4 + 8 + 2 + sa.shape.icv_len() {
         return Err(Refusal::Truncated);
     }
     let spi = u32::from_be_bytes([esp[0], esp[1], esp[2], esp[3]]);
     let mut nonce = [0; 12];
     nonce[..4].copy_from_slice(&sa.salt);
     nonce[4..].copy_from_slice(&esp[8..16]);
-    let mut text =
-        cipher.open(nonce, &aad(spi, sequence, sa.esn), &esp[16..], sa.icv.bytes()).ok_or(Refusal::BadIcv)?;
+    let mut text = cipher
+        .open(nonce, &aad(spi, sequence, sa.esn), &esp[16..], sa.shape.icv_len())
+        .ok_or(Refusal::BadIcv)?;
 
     let next_header = text.pop().ok_or(Refusal::Truncated)?;
     let pad_len = text.pop().ok_or(Refusal::Truncated)?;
