@@ -1,5 +1,6 @@
 //! What a worker sees of the gateway: one immutable value, swapped whole.
 
+use crate::device::DeviceSa;
 use crate::fib::Fibs;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
@@ -99,12 +100,32 @@ impl From<shm::NextHop> for NextHop {
     }
 }
 
+/// Who does an SA's suite, and the keys.
+pub(crate) enum Protection {
+    /// Our own kernel: AES-GCM.
+    Gcm(gcm::Key, IcvLen),
+    /// Our own kernel: GMAC.
+    Gmac(gcm::Key),
+    /// A crypto device: everything else.
+    Device(DeviceSa),
+}
+
+impl Protection {
+    /// Brings what a text of so many bytes uses of a key of our own kernel towards the core.
+    #[inline]
+    pub(crate) fn prefetch(&self, text: usize) {
+        if let Protection::Gcm(key, _) | Protection::Gmac(key) = self {
+            key.prefetch(text);
+        }
+    }
+}
+
 /// An inbound SA: the immutable part; its window and counters are in shared memory.
 pub(crate) struct InboundSa {
     /// Its slot in the SA table.
     pub(crate) index: u32,
     pub(crate) spi: Spi,
-    pub(crate) key: gcm::Key,
+    pub(crate) protection: Protection,
     pub(crate) parameters: esp::inbound::Parameters,
     /// Words of its replay window; 0 is no check.
     pub(crate) window_words: usize,
@@ -120,9 +141,8 @@ pub(crate) struct OutboundSa {
     /// Its slot in the SA table.
     pub(crate) index: u32,
     pub(crate) spi: Spi,
-    pub(crate) key: gcm::Key,
+    pub(crate) protection: Protection,
     pub(crate) template: esp::outbound::Template,
-    pub(crate) icv: IcvLen,
     /// A packet's IV is this plus its sequence number.
     pub(crate) iv_base: u64,
     /// The highest sequence number that may be sent.

@@ -91,7 +91,7 @@ pub fn prepare(
     esp_offset: usize,
     highest: u64,
 ) -> Result<Opening, Error> {
-    // A suite without an IV has an ICV of more bytes than one: so many there always are.
+    // Where there is no IV there is an ICV, longer than one: no whole packet has fewer bytes.
     const HEADER_LEN: usize = esp::HEADER_LEN + iv::LEN;
     let header = packet.get(esp_offset..).and_then(|esp| esp.first_chunk::<HEADER_LEN>());
     let [s0, s1, s2, s3, l0, l1, l2, l3, iv @ ..] = *header.ok_or(Error::Truncated)?;

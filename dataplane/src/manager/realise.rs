@@ -1,5 +1,6 @@
 //! Doing a transaction: all of it, or none.
 
+use super::crypto::Crypto;
 use super::desired::{Capacity, Desired, Draft, Offered};
 use super::ports::{self, OpenPort};
 use super::routes;
@@ -37,6 +38,7 @@ pub(crate) struct Manager {
     open: BTreeMap<PortId, OpenPort>,
     policies: BTreeMap<PortId, Arc<Policy>>,
     sas: Sas,
+    crypto: Crypto,
     fibs: Fibs,
     capacity: Capacity,
     generation: u64,
@@ -45,7 +47,7 @@ pub(crate) struct Manager {
 impl Manager {
     pub(crate) fn new(
         server: Server,
-        pool: dpdk::Mempool,
+        (pool, crypto): (dpdk::Mempool, Crypto),
         shared: Shared,
         orders: Vec<Sender<Order>>,
         alarms: Receiver<Alarm>,
@@ -64,6 +66,7 @@ impl Manager {
             open: BTreeMap::new(),
             policies: BTreeMap::new(),
             sas,
+            crypto,
             fibs,
             capacity,
             generation: 0,
@@ -163,6 +166,9 @@ impl Manager {
             self.open.insert(port, open);
             hand_out.push((port, queues));
         }
+        for (orders, queue) in self.orders.iter().zip(self.crypto.take_queues()) {
+            let _ = orders.send(Order::Crypto(queue));
+        }
         for (port, queues) in hand_out {
             self.hand_out(port, queues.into_iter().map(Some).collect());
         }
@@ -185,7 +191,7 @@ impl Manager {
         for change in draft.sas.changes() {
             match change.after {
                 Some(spec) => {
-                    let built = sas::build(spec).map_err(|reason| Failure {
+                    let built = sas::build(spec, &mut self.crypto).map_err(|reason| Failure {
                         number: change.number.unwrap_or_default(),
                         reason,
                         detail: u64::from(*change.key),

@@ -1,8 +1,9 @@
 //! The live SAs, and the slots of shared memory that hold what must outlive a process.
 
+use super::crypto::Crypto;
 use super::desired::SaSpec;
 use crate::sad::SpiTable;
-use crate::snapshot::{InboundSa, OutboundSa};
+use crate::snapshot::{InboundSa, OutboundSa, Protection};
 use model::{Direction, Suite};
 use shm::{InstallSa, Reason, SaTable};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,27 +16,28 @@ pub(super) enum Built {
 }
 
 /// Expands the keys and computes what every packet of the SA has in common.
-pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
+pub(super) fn build(spec: &SaSpec, crypto: &mut Crypto) -> Result<Built, Reason> {
     let install = &*spec.install;
-    let Suite::AesGcm { key: key_len, icv } = install.suite;
-    let (cipher_key, salt) = install
-        .key
-        .expose()
-        .split_at_checked(key_len.bytes())
-        .and_then(|(key, salt)| Some((key, <[u8; 4]>::try_from(salt).ok()?)))
-        .ok_or(Reason::Malformed)?;
-    let key = gcm::Key::new(cipher_key, key_len).map_err(|_| Reason::SuiteUnsupported)?;
+    let suite = install.suite;
+    let keys = suite.key_shape().split(install.key.expose()).ok_or(Reason::Malformed)?;
+    let salt = keys.salt;
+    let expand = |len| gcm::Key::new(keys.cipher, len).map_err(|_| Reason::SuiteUnsupported);
+    let protection = match suite {
+        Suite::AesGcm { key, icv } => Protection::Gcm(expand(key)?, icv),
+        Suite::AesGmac { key } => Protection::Gmac(expand(key)?),
+        _ => Protection::Device(crypto.sa(install, &keys)?),
+    };
     match install.direction {
         Direction::Inbound => Ok(Built::Inbound(Arc::new(InboundSa {
             index: install.index,
             spi: install.spi,
-            key,
-            parameters: esp::inbound::Parameters {
+            protection,
+            parameters: esp::inbound::Parameters::new(
+                suite,
                 salt,
-                icv,
-                esn: install.extended_sequence,
-                window: install.replay_window,
-            },
+                install.extended_sequence,
+                install.replay_window,
+            ),
             window_words: esp::replay::words_for(install.replay_window),
             local: install.local,
             selectors: spec.selectors.clone(),
@@ -44,7 +46,7 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
         Direction::Outbound => {
             let parameters = esp::outbound::Parameters {
                 spi: install.spi,
-                suite: install.suite,
+                suite,
                 mode: install.mode,
                 salt,
                 esn: install.extended_sequence,
@@ -64,9 +66,8 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
             Ok(Built::Outbound(Arc::new(OutboundSa {
                 index: install.index,
                 spi: install.spi,
-                key,
+                protection,
                 template,
-                icv,
                 iv_base: install.iv_base,
                 last_sequence,
                 limits: install.limits,

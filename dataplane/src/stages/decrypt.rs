@@ -1,10 +1,12 @@
-//! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4).
+//! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4). What is not AES-GCM is opened by
+//! [`suites`](super::suites).
 
-use super::{Context, account};
+use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Family, Mask};
-use crate::snapshot::InboundSa;
+use crate::snapshot::{InboundSa, Protection};
 use crate::worker::alarms::Alarms;
 use arrayvec::ArrayVec;
+use dpdk::CryptoQueue;
 use esp::inbound::{Error, Opening};
 use esp::replay::{Replay, Window};
 use esp::tunnel::Version;
@@ -50,13 +52,13 @@ pub(crate) fn select(burst: &mut Burst, mask: Mask, counters: &WorkerCounters) -
 }
 
 /// A packet whose SA is found and whose sequence number is not known to be seen.
-struct Found<'a> {
-    index: u8,
-    sa: &'a InboundSa,
-    slot: &'a SaSlot,
-    window: Window<'a>,
-    sequence: u64,
-    text: Range<usize>,
+pub(super) struct Found<'a> {
+    pub(super) index: u8,
+    pub(super) sa: &'a InboundSa,
+    pub(super) slot: &'a SaSlot,
+    pub(super) window: Window<'a>,
+    pub(super) sequence: u64,
+    pub(super) text: Range<usize>,
 }
 
 /// Opens the ESP packets of `mask`. What is returned begins at the inner IP header; `opened_by[i]` is its SA.
@@ -65,35 +67,38 @@ pub(crate) fn decrypt<'a>(
     mask: Mask,
     opened_by: &mut [Option<&'a InboundSa>; BURST],
     alarms: &mut Alarms,
+    crypto: Option<&mut CryptoQueue>,
     ctx: &Context<'a>,
 ) -> Mask {
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
+    let mut other = 0;
     let mut found = ArrayVec::<Found<'a>, BURST>::new();
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
         match look_up(packet, meta[index].family, ctx) {
             Ok((sa, slot, window, opening)) => {
+                let Protection::Gcm(key, icv) = &sa.protection else {
+                    other |= 1 << index;
+                    continue;
+                };
                 let Opening { sequence, nonce, aad, text } = opening;
                 if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
-                    sa.key.prefetch(text.len());
+                    key.prefetch(text.len());
                 }
                 found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
-                jobs.push(gcm::Job {
-                    key: &sa.key,
-                    nonce,
-                    aad: super::gcm_aad(&aad),
-                    packet,
-                    text,
-                    icv: sa.parameters.icv,
-                });
+                jobs.push(gcm::Job { key, nonce, aad: super::gcm_aad(&aad), packet, text, icv: *icv });
             }
             Err(reason) => drops.add(index, reason),
         }
     }
-    let forged = gcm::open(&mut jobs);
+    let mut forged = gcm::open(&mut jobs);
     drop(jobs);
+    if other != 0 {
+        let families = |index: usize| meta[index].family;
+        forged |= suites::open(packets, other, families, &mut found, crypto, &mut drops, ctx);
+    }
 
     let mut opened = 0;
     for (place, found) in found.iter().enumerate() {
@@ -135,7 +140,7 @@ pub(crate) fn decrypt<'a>(
             }
             Err(error) => {
                 let reason = match error {
-                    Error::Truncated | Error::BadPadding => DropReason::EspBadPadding,
+                    Error::Truncated | Error::BrokenBlock | Error::BadPadding => DropReason::EspBadPadding,
                     Error::BadNextHeader(_) => DropReason::EspBadNextHeader,
                     Error::Dummy => DropReason::EspDummy,
                     Error::BadInner(_) => DropReason::EspBadInner,
@@ -155,7 +160,7 @@ pub(crate) fn decrypt<'a>(
 
 /// Finds the SA of a packet, and what opening it takes.
 #[inline]
-fn look_up<'a>(
+pub(super) fn look_up<'a>(
     packet: &[u8],
     family: Family,
     ctx: &Context<'a>,
