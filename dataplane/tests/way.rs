@@ -7,6 +7,7 @@ mod gateway;
 
 use gateway::frames::{datagram, frame};
 use gateway::{Outcome, Site, doors, received, run};
+use model::{Cipher, Hmac, IcvLen, KeyLen, Suite};
 use packet::{ethernet, ipv4, ipv6, protocol};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -59,9 +60,8 @@ fn there_and_back(site: &Site) {
     for esp in &here.wan {
         let outer = ipv4::Packet::new_checked(&esp[ethernet::HEADER_LEN..]).unwrap();
         assert_eq!(outer.protocol(), protocol::ESP);
-        assert!(
-            !esp.windows(16).any(|window| (0..16).all(|at| window[at] == window[0].wrapping_add(at as u8)))
-        );
+        let shows = |window: &[u8]| (0..16).all(|at| window[at] == window[0].wrapping_add(at as u8));
+        assert!(is_readable(site.suite) || !esp.windows(16).any(shows));
     }
 
     // Every packet twice, and once with a bit turned over, first.
@@ -85,9 +85,33 @@ fn there_and_back(site: &Site) {
     assert_eq!(drops(&there, DropReason::EspReplayed), count);
 }
 
+fn is_readable(suite: Suite) -> bool {
+    matches!(suite, Suite::AesGmac { .. } | Suite::CipherHmac { cipher: Cipher::Null, .. })
+}
+
 #[test]
 fn what_one_protects_the_other_brings_back() {
     there_and_back(&Site::a());
+}
+
+/// Each suite beside the usual one, by our own kernel or by a crypto device, some of them past a whole run of low halves.
+#[test]
+fn so_it_is_with_every_kind_of_suite() {
+    let with = |cipher, hmac| Suite::CipherHmac { cipher, hmac };
+    let suites = [
+        Suite::AesGcm { key: KeyLen::Aes192, icv: IcvLen::Bytes8 },
+        Suite::AesGcm { key: KeyLen::Aes256, icv: IcvLen::Bytes12 },
+        Suite::AesGmac { key: KeyLen::Aes192 },
+        Suite::ChaCha20Poly1305,
+        with(Cipher::AesCbc(KeyLen::Aes256), Hmac::Sha256),
+        with(Cipher::AesCtr(KeyLen::Aes192), Hmac::Sha512),
+        with(Cipher::TripleDesCbc, Hmac::Sha1),
+        with(Cipher::Null, Hmac::Sha384),
+    ];
+    for (number, suite) in suites.into_iter().enumerate() {
+        let (esn, first_sequence) = if number % 2 == 0 { (false, 1) } else { (true, (1 << 32) - 50) };
+        there_and_back(&Site { suite, esn, first_sequence, ..Site::a() });
+    }
 }
 
 /// The low half of the sequence number passes zero on the way.

@@ -36,7 +36,8 @@ pub(crate) struct Site {
     /// What is behind it, and what is behind the other gateway, in each family.
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
-    /// SPI and key of what it sends and of what it receives.
+    pub(crate) suite: Suite,
+    /// SPI and key of what it sends and of what it receives; a suite that wants more has it over and over.
     pub(crate) outbound: (u32, [u8; 20]),
     pub(crate) inbound: (u32, [u8; 20]),
     pub(crate) esn: bool,
@@ -54,6 +55,7 @@ impl Site {
             remote: "192.0.2.2",
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
+            suite: Suite::AES_GCM_128,
             outbound: (0x1001, [7; 20]),
             inbound: (0x2001, [9; 20]),
             esn: false,
@@ -88,13 +90,14 @@ impl Site {
             Direction::Outbound => &self.outbound,
             Direction::Inbound => &self.inbound,
         };
+        let key: Vec<u8> = key.iter().copied().cycle().take(self.suite.key_material_len()).collect();
         Command::InstallSa(Box::new(InstallSa {
             index,
             direction,
             spi: Spi::new(*spi).unwrap(),
-            suite: Suite::AES_GCM_128,
+            suite: self.suite,
             mode: Mode::Tunnel,
-            key: KeyMaterial::new(key).unwrap(),
+            key: KeyMaterial::new(&key).unwrap(),
             local: self.local.parse().unwrap(),
             remote: self.remote.parse().unwrap(),
             extended_sequence: self.esn,
