@@ -75,7 +75,7 @@ class PeerCase(LabCase):
         network.ip("gw-b", "link", "set", WAN_LINK, "arp", "on", "promisc", "off")
         network.ip("gw-b", "address", "add", f"{SITE_B.wan_v4}/24", "dev", WAN_LINK)
         network.ip("gw-b", "-6", "address", "add", f"{SITE_B.wan_v6}/64", "dev", WAN_LINK, "nodad")
-        cls.gateway = cls.lab.add_gateway(SITE_A)
+        cls.gateway = cls.lab.add_gateway(SITE_A, cls.configuration())
         cls.gateway.start()
         cls.gateway.wait_ready()
         cls.keys = manual_keys(cls.gateway.config)
@@ -87,6 +87,11 @@ class PeerCase(LabCase):
         cls.from_host = cls.lab.mac("host-a", HOST_LINK)
         cls.sequence = 0
         cls.stations = {}
+
+    @classmethod
+    def configuration(cls):
+        """The gateway's configuration: a path, or None for the demonstration's."""
+        return None
 
     def counters(self):
         return Counters(self.gateway.stats())
