@@ -6,8 +6,8 @@
 mod gateway;
 
 use gateway::frames::{datagram, frame};
-use gateway::{Outcome, Site, doors, received, run};
-use model::{Cipher, Hmac, IcvLen, KeyLen, Suite};
+use gateway::{Dataplane, Outcome, PATIENCE, Site, doors, received, run};
+use model::{Cipher, Direction, Hmac, IcvLen, KeyLen, Suite};
 use packet::{ethernet, ipv4, ipv6, protocol};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -118,6 +118,36 @@ fn so_it_is_with_every_kind_of_suite() {
 #[test]
 fn also_where_the_extended_sequence_number_carries() {
     there_and_back(&Site { esn: true, first_sequence: (1 << 32) - 50, ..Site::a() });
+}
+
+/// Without a device that has the suite, its SA is refused and says why; what needs none is not touched by that.
+#[test]
+fn an_sa_without_a_device_is_refused_and_no_other() {
+    let refused = |device: &str, suite| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut dataplane = Dataplane::start_with(folder.path(), &["--crypto", device]);
+        let mut control = dataplane.connect();
+        let mut install = |suite| {
+            let site = Site { suite, ..Site::a() };
+            let commands = [Direction::Outbound, Direction::Inbound].map(|way| site.sa(way as u32, way));
+            let commit = control.submit(&commands, true).unwrap();
+            control.wait_ack(commit, PATIENCE)
+        };
+        install(Suite::AES_GCM_256).unwrap();
+        install(Suite::AesGmac { key: KeyLen::Aes128 }).unwrap();
+        let outcome = install(suite);
+        // The refusal changed nothing, and the next transaction is as good as any.
+        install(Suite::AES_GCM_128).unwrap();
+        drop(control);
+        dataplane.stop();
+        outcome.err().map(|error| error.to_string())
+    };
+    let cbc = Suite::CipherHmac { cipher: Cipher::AesCbc(KeyLen::Aes128), hmac: Hmac::Sha1 };
+    assert_eq!(refused("crypto_openssl", cbc), None);
+    for (device, suite) in [("crypto_no_such", cbc), ("crypto_openssl", Suite::ChaCha20Poly1305)] {
+        let said = refused(device, suite).unwrap();
+        assert!(said.contains("librte-crypto-ipsec-mb23"), "{said}");
+    }
 }
 
 /// What comes in clear where the map wants it protected, or out of an SA that is not for it, is not let in.

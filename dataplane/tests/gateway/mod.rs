@@ -85,7 +85,7 @@ impl Site {
         })
     }
 
-    fn sa(&self, index: u32, direction: Direction) -> Command {
+    pub(crate) fn sa(&self, index: u32, direction: Direction) -> Command {
         let (spi, key) = match direction {
             Direction::Outbound => &self.outbound,
             Direction::Inbound => &self.inbound,
@@ -186,10 +186,16 @@ pub(crate) struct Dataplane {
 
 impl Dataplane {
     pub(crate) fn start(folder: &Path) -> Dataplane {
+        Dataplane::start_with(folder, &[])
+    }
+
+    /// With more options of its own.
+    pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Dataplane {
         let socket = folder.join("s");
         let child = std::process::Command::new(env!("CARGO_BIN_EXE_espalier-dataplane"))
             .args(["--log", "warn", "--max-routes", "64", "--max-sas", "16", "--mbufs", "4096", "--socket"])
             .arg(&socket)
+            .args(options)
             .args(["--", "--no-huge", "-m", "320", "--no-pci"])
             .stdin(Stdio::null())
             .spawn()
