@@ -48,6 +48,9 @@ impl Snapshot {
     }
 }
 
+/// An absent key costs no room: its place would move the others' lines.
+const _: () = assert!(size_of::<Option<gcm::Key>>() == size_of::<gcm::Key>());
+
 /// What the stages need to know of a port.
 #[derive(Clone)]
 pub(crate) struct PortView {
@@ -100,24 +103,14 @@ impl From<shm::NextHop> for NextHop {
     }
 }
 
-/// Who does an SA's suite, and the keys.
+/// Who does an SA's suite. Small, and the key is not in it: with very many SAs each further line of memory of one costs.
 pub(crate) enum Protection {
     /// Our own kernel: AES-GCM.
-    Gcm(gcm::Key, IcvLen),
+    Gcm(IcvLen),
     /// Our own kernel: GMAC.
-    Gmac(gcm::Key),
+    Gmac,
     /// A crypto device: everything else.
-    Device(DeviceSa),
-}
-
-impl Protection {
-    /// Brings what a text of so many bytes uses of a key of our own kernel towards the core.
-    #[inline]
-    pub(crate) fn prefetch(&self, text: usize) {
-        if let Protection::Gcm(key, _) | Protection::Gmac(key) = self {
-            key.prefetch(text);
-        }
-    }
+    Device(Box<DeviceSa>),
 }
 
 /// An inbound SA: the immutable part; its window and counters are in shared memory.
@@ -126,6 +119,8 @@ pub(crate) struct InboundSa {
     pub(crate) index: u32,
     pub(crate) spi: Spi,
     pub(crate) protection: Protection,
+    /// Of our own kernel.
+    pub(crate) key: Option<gcm::Key>,
     pub(crate) parameters: esp::inbound::Parameters,
     /// Words of its replay window; 0 is no check.
     pub(crate) window_words: usize,
@@ -142,6 +137,8 @@ pub(crate) struct OutboundSa {
     pub(crate) index: u32,
     pub(crate) spi: Spi,
     pub(crate) protection: Protection,
+    /// Of our own kernel.
+    pub(crate) key: Option<gcm::Key>,
     pub(crate) template: esp::outbound::Template,
     /// A packet's IV is this plus its sequence number.
     pub(crate) iv_base: u64,

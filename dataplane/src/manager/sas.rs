@@ -22,16 +22,17 @@ pub(super) fn build(spec: &SaSpec, crypto: &mut Crypto) -> Result<Built, Reason>
     let keys = suite.key_shape().split(install.key.expose()).ok_or(Reason::Malformed)?;
     let salt = keys.salt;
     let expand = |len| gcm::Key::new(keys.cipher, len).map_err(|_| Reason::SuiteUnsupported);
-    let protection = match suite {
-        Suite::AesGcm { key, icv } => Protection::Gcm(expand(key)?, icv),
-        Suite::AesGmac { key } => Protection::Gmac(expand(key)?),
-        _ => Protection::Device(crypto.sa(install, &keys)?),
+    let (protection, key) = match suite {
+        Suite::AesGcm { key, icv } => (Protection::Gcm(icv), Some(expand(key)?)),
+        Suite::AesGmac { key } => (Protection::Gmac, Some(expand(key)?)),
+        _ => (Protection::Device(Box::new(crypto.sa(install, &keys)?)), None),
     };
     match install.direction {
         Direction::Inbound => Ok(Built::Inbound(Arc::new(InboundSa {
             index: install.index,
             spi: install.spi,
             protection,
+            key,
             parameters: esp::inbound::Parameters::new(
                 suite,
                 salt,
@@ -67,6 +68,7 @@ pub(super) fn build(spec: &SaSpec, crypto: &mut Crypto) -> Result<Built, Reason>
                 index: install.index,
                 spi: install.spi,
                 protection,
+                key,
                 template,
                 iv_base: install.iv_base,
                 last_sequence,

@@ -79,7 +79,7 @@ pub(crate) fn decrypt<'a>(
         let packet = mbuf.data_mut();
         match look_up(packet, meta[index].family, ctx) {
             Ok((sa, slot, window, opening)) => {
-                let Protection::Gcm(key, icv) = &sa.protection else {
+                let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
                     other |= 1 << index;
                     continue;
                 };

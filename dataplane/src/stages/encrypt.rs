@@ -51,7 +51,9 @@ pub(crate) fn encrypt(
             Some(place) => place,
             None => match serving(ctx, entry) {
                 Ok((sa, slot)) => {
-                    sa.protection.prefetch(mbuf.len());
+                    if let Some(key) = &sa.key {
+                        key.prefetch(mbuf.len());
+                    }
                     groups.push(Group { entry, sa, slot, wanted: 0, sequences: 0..0, packets: 0, bytes: 0 });
                     groups.len() - 1
                 }
@@ -68,7 +70,6 @@ pub(crate) fn encrypt(
         };
         groups[place].wanted += 1;
         group_of[index] = place as u8;
-        other |= u64::from(!matches!(groups[place].sa.protection, Protection::Gcm(..))) << index;
     }
     for group in &mut groups {
         let sa = group.sa;
@@ -81,13 +82,15 @@ pub(crate) fn encrypt(
     // Headers and trailers, and a job for each packet.
     let mut sealed = 0;
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
-    for (index, mbuf) in packets.masked_mut(mask & !drops.mask & !other) {
+    for (index, mbuf) in packets.masked_mut(mask & !drops.mask) {
         let group = &mut groups[usize::from(group_of[index])];
+        let (Protection::Gcm(icv), Some(key)) = (&group.sa.protection, &group.sa.key) else {
+            other |= 1 << index;
+            continue;
+        };
         let inner_len = mbuf.len();
         match encapsulate(group, mbuf) {
             Ok((packet, sealing)) => {
-                // `other` are those that have no such key.
-                let Protection::Gcm(key, icv) = &group.sa.protection else { continue };
                 jobs.push(gcm::Job {
                     key,
                     nonce: sealing.nonce,
@@ -115,8 +118,8 @@ pub(crate) fn encrypt(
         }
         sealed &= !drops.mask;
     }
-    if other & !drops.mask != 0 {
-        let done = suites::seal(packets, other & !drops.mask, (&mut groups, &group_of), crypto, &mut drops);
+    if other != 0 {
+        let done = suites::seal(packets, other, (&mut groups, &group_of), crypto, &mut drops);
         bits(done).for_each(|index| meta[index].family = Family::V4);
         sealed |= done;
     }

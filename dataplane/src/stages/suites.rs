@@ -51,21 +51,21 @@ pub(super) fn seal(
                 continue;
             }
         };
-        match &sa.protection {
-            Protection::Gmac(key) => {
+        match (&sa.protection, &sa.key) {
+            (Protection::Gmac, Some(key)) => {
                 let (nonce, aad) = (sealing.nonce, super::gcm_aad(&sealing.aad));
                 let text = gmac_text(sealing.text);
                 gmac.push(gcm::Job { key, nonce, aad, packet, text, icv: IcvLen::Bytes16 });
                 by_gmac |= 1 << index;
             }
-            Protection::Device(sa) => match sa.seal(index, packet, &sealing) {
+            (Protection::Device(sa), _) => match sa.seal(index, packet, &sealing) {
                 Some(job) => {
                     jobs.push(job);
                     sas.push(sa);
                 }
                 None => drops.add(index, DropReason::Internal),
             },
-            Protection::Gcm(..) => drops.add(index, DropReason::Internal),
+            (Protection::Gcm(_) | Protection::Gmac, _) => drops.add(index, DropReason::Internal),
         }
     }
     let failed = gcm::authenticate(&mut gmac);
@@ -133,21 +133,21 @@ pub(super) fn open<'a>(
             sequence,
             text,
         };
-        match &sa.protection {
-            Protection::Gmac(key) => {
+        match (&sa.protection, &sa.key) {
+            (Protection::Gmac, Some(key)) => {
                 let (nonce, aad) = (opening.nonce, super::gcm_aad(&opening.aad));
                 let text = gmac_text(opening.text.clone());
                 gmac.push(gcm::Job { key, nonce, aad, packet, text, icv: IcvLen::Bytes16 });
                 found.push(found_one(opening));
             }
-            Protection::Device(device) => match device.open(index, packet, &opening) {
+            (Protection::Device(device), _) => match device.open(index, packet, &opening) {
                 Some(job) => {
                     jobs.push(job);
                     waiting.push(found_one(opening));
                 }
                 None => drops.add(index, DropReason::Internal),
             },
-            Protection::Gcm(..) => drops.add(index, DropReason::Internal),
+            (Protection::Gcm(_) | Protection::Gmac, _) => drops.add(index, DropReason::Internal),
         }
     }
     forged |= gcm::verify(&mut gmac).unbounded_shl(first as u32);
