@@ -40,7 +40,7 @@ impl Shape {
     /// is, is the sender's affair.
     #[inline]
     pub const fn is_whole(self, text_len: usize) -> bool {
-        self.alignment <= 4 || text_len.is_multiple_of(self.alignment as usize)
+        self.alignment <= 4 || text_len & (self.alignment as usize - 1) == 0
     }
 }
 
