@@ -45,7 +45,8 @@ pub fn generate(case: &Case) -> Result<Frames, Error> {
             Way::Forward => (LAN, datagram(INSIDE, OUTSIDE, length, &mut random)?, length),
             Way::Encrypt => {
                 let inner = datagram(INSIDE, tunnel.beyond(), length, &mut random)?;
-                (LAN, inner, Sealer::new(tunnel, case)?.outer_len(length))
+                let outer_len = Sealer::new(tunnel, case)?.outer_len(&inner);
+                (LAN, inner, outer_len)
             }
             Way::Decrypt => {
                 let inner = datagram(tunnel.beyond(), INSIDE, length, &mut random)?;
@@ -129,6 +130,7 @@ impl Sealer {
                 esn: false,
                 local: tunnel.remote().into(),
                 remote: LOCAL.into(),
+                udp_port: None,
                 tunnel: esp::tunnel::Options::default(),
             };
             Some(Sealer { key, template: esp::outbound::Template::new(&parameters).ok()? })
@@ -136,12 +138,12 @@ impl Sealer {
         parts().ok_or_else(|| Error::Generator(format!("tunnel {} cannot be sealed for", tunnel.0)))
     }
 
-    fn outer_len(&self, inner_len: usize) -> usize {
-        self.template.header_len() + inner_len + self.template.trailer_len(inner_len)
+    fn outer_len(&self, inner: &[u8]) -> usize {
+        self.template.header_len() + inner.len() + self.template.trailer_len(inner)
     }
 
     fn seal(&self, inner: &[u8], sequence: u64) -> Result<Vec<u8>, Error> {
-        let mut packet = vec![0; self.outer_len(inner.len())];
+        let mut packet = vec![0; self.outer_len(inner)];
         let place = self.template.header_len()..self.template.header_len() + inner.len();
         packet
             .get_mut(place)
@@ -181,7 +183,8 @@ mod tests {
         let material = tunnel.key(Direction::Inbound, case);
         let (key, salt) = material.split_at(case.key.bytes());
         let key = gcm::Key::new(key, case.key).unwrap();
-        let parameters = esp::inbound::Parameters::new(case.suite(), salt.try_into().unwrap(), false, 0);
+        let parameters =
+            esp::inbound::Parameters::new(case.suite(), Mode::Tunnel, salt.try_into().unwrap(), false, 0);
         let opening = esp::inbound::prepare(&parameters, &packet, ipv4::HEADER_LEN, 0).unwrap();
         let job = gcm::Job {
             key: &key,
@@ -192,7 +195,7 @@ mod tests {
             icv: IcvLen::Bytes16,
         };
         assert_eq!(gcm::open(&mut [job]), 0);
-        let inner = esp::inbound::finish(&mut packet, opening.text).unwrap();
+        let inner = esp::inbound::finish(Mode::Tunnel, &mut packet, opening.text).unwrap();
         let inner = &packet[inner.range];
         let header = ipv4::Packet::new_checked(inner).unwrap();
         assert_eq!(header.source(), tunnel.beyond());

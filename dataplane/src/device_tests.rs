@@ -160,12 +160,13 @@ fn a_device_does_what_the_rfcs_say() {
                 esn: case.esn,
                 local: Ipv4Addr::new(192, 0, 2, 1).into(),
                 remote: Ipv4Addr::new(192, 0, 2, 2).into(),
+                udp_port: None,
                 tunnel: tunnel::Options::default(),
             };
             let template = esp::outbound::Template::new(&parameters).unwrap();
             let slot = burst.push(pool.alloc_from_slice(&case.inner).unwrap()).unwrap();
             let mbuf = burst.get_mut(slot).unwrap();
-            let packet = mbuf.grow(template.header_len(), template.trailer_len(case.inner.len())).unwrap();
+            let packet = mbuf.grow(template.header_len(), template.trailer_len(&case.inner)).unwrap();
             let (sequence, iv, len) = (case.sequence, case.counter, case.inner.len());
             let sealing = esp::outbound::encapsulate(&template, sequence, iv, packet, len).unwrap();
             jobs.push(sa.seal(slot, packet, &sealing).unwrap());
@@ -193,7 +194,7 @@ fn a_device_does_what_the_rfcs_say() {
                 let packet = sent.get_mut(slot).unwrap().data_mut();
                 let window = 64;
                 let parameters =
-                    esp::inbound::Parameters::new(case.suite, case.keys().salt, case.esn, window);
+                    esp::inbound::Parameters::new(case.suite, Mode::Tunnel, case.keys().salt, case.esn, window);
                 let opening = esp::inbound::prepare(&parameters, packet, ESP, case.sequence - 1).unwrap();
                 jobs.push((sa.open(slot, packet, &opening).unwrap(), opening.text));
             }
@@ -206,7 +207,7 @@ fn a_device_does_what_the_rfcs_say() {
                 }
                 prop_assert_eq!(job.outcome, CryptoOutcome::Done, "{}", case.suite);
                 let packet = sent.get_mut(job.slot).unwrap().data_mut();
-                let inner = esp::inbound::finish(packet, text).unwrap();
+                let inner = esp::inbound::finish(Mode::Tunnel, packet, text).unwrap();
                 prop_assert_eq!(&packet[inner.range], &case.inner[..], "{}", case.suite);
             }
         }

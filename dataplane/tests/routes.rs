@@ -59,6 +59,7 @@ impl Loaded {
         ];
         let attach = |(number, device): (u16, String)| {
             Command::AttachPort(AttachPort {
+                vlan: None,
                 port: PortId::new(number).unwrap(),
                 device: Device::new(&device).unwrap(),
                 name: PortName::EMPTY,

@@ -13,6 +13,8 @@ MODULES = (
     "test_suites",
     "test_tunnel",
     "test_hostile",
+    "test_scenarios",
+    "test_vlan",
     "test_crashes",
     "test_refusals",
     "test_run_script",

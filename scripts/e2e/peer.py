@@ -66,6 +66,8 @@ class PeerCase(LabCase):
     in host-a; everything else is what a test puts on the cables."""
 
     gateways = False
+    # Instead of the demonstration's.
+    config_text = None
 
     @classmethod
     def setUpClass(cls):
@@ -91,10 +93,23 @@ class PeerCase(LabCase):
     @classmethod
     def configuration(cls):
         """The gateway's configuration: a path, or None for the demonstration's."""
-        return None
+        if not cls.config_text:
+            return None
+        config = cls.lab.folder / "test.conf"
+        config.write_text(cls.config_text)
+        return config
 
     def counters(self):
         return Counters(self.gateway.stats())
+
+    def settled(self, received):
+        """The counters when so many packets have come, and each has left by one door."""
+
+        def read():
+            now = self.counters()
+            return now if now.received >= received and not now.unaccounted() else None
+
+        return self.eventually(f"{received} packets to come, and to leave by a door", read)
 
     def station(self, port):
         """The MAC address of one of the gateway's ports."""

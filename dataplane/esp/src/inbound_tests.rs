@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const OUTER: usize = ipv4::HEADER_LEN;
 
 fn parameters() -> Parameters {
-    Parameters::new(Suite::AES_GCM_256, [1, 2, 3, 4], true, 64)
+    Parameters::new(Suite::AES_GCM_256, Mode::Tunnel, [1, 2, 3, 4], true, 64)
 }
 
 fn inner4(payload_len: usize) -> Vec<u8> {
@@ -56,7 +56,7 @@ fn opened(outer_ecn: Ecn, text: &[u8]) -> (Vec<u8>, Range<usize>) {
 
 fn finished(text: &[u8]) -> Result<Inner, Error> {
     let (mut packet, range) = opened(Ecn::NotEct, text);
-    finish(&mut packet, range)
+    finish(Mode::Tunnel, &mut packet, range)
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn the_header_is_read() {
     assert_eq!(opening.aad.as_slice(), [0x11, 0x22, 0x33, 0x44, 0, 0, 0, 8, 0, 0, 0, 5]);
     assert_eq!(packet[opening.text.clone()], [0xAB; 20]);
     let suite = Suite::AesGcm { key: model::KeyLen::Aes256, icv: model::IcvLen::Bytes8 };
-    let plain = Parameters::new(suite, [1, 2, 3, 4], false, 64);
+    let plain = Parameters::new(suite, Mode::Tunnel, [1, 2, 3, 4], false, 64);
     let opening = prepare(&plain, &packet, OUTER, 7 << 32 | 0xFFFF_FFF0).unwrap();
     assert_eq!((opening.sequence, opening.aad.len(), opening.text.len()), (5, 8, 28));
 }
@@ -136,7 +136,7 @@ fn ecn_is_carried_inwards_or_the_packet_is_dropped() {
                 }
                 text.extend([0, version.next_header()]);
                 let (mut packet, range) = opened(outer, &text);
-                match (finish(&mut packet, range), expected) {
+                match (finish(Mode::Tunnel, &mut packet, range), expected) {
                     (Ok(found), Some(ecn)) => {
                         let bytes = &packet[found.range];
                         match version {
@@ -160,7 +160,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_refused_or_read(
         mut packet in prop::collection::vec(any::<u8>(), 0..200), esp_offset in 0_usize..80, highest: u64, window: u32,
-        esn: bool, next_header in prop_oneof![Just(4_u8), Just(41), any::<u8>()], pad_len in 0_u8..4,
+        esn: bool, transport: bool, next_header in prop_oneof![Just(4_u8), Just(41), any::<u8>()], pad_len in 0_u8..4,
     ) {
         let parameters = Parameters { esn, window, ..parameters() };
         if let Ok(opening) = prepare(&parameters, &packet, esp_offset, highest) {
@@ -175,8 +175,10 @@ proptest! {
             if opening.text.len() > 44 {
                 packet[opening.text.start] = if next_header == 4 { 0x45 } else { 0x60 };
             }
-            if let Ok(inner) = finish(&mut packet, opening.text.clone()) {
-                prop_assert!(inner.range.start == opening.text.start && inner.range.end <= end - 2);
+            let mode = if transport { Mode::Transport } else { Mode::Tunnel };
+            if let Ok(inner) = finish(mode, &mut packet, opening.text.clone()) {
+                let begins = inner.range.start == opening.text.start || transport && inner.range.start < opening.text.start;
+                prop_assert!(begins && inner.range.end <= end - 2);
             }
         }
     }
@@ -184,7 +186,13 @@ proptest! {
     #[test]
     fn arbitrary_ranges_do_not_panic(mut packet in prop::collection::vec(any::<u8>(), 0..99), start: usize, end: usize) {
         let text = start % 128..end % 128;
-        let _ = finish(&mut packet, text);
+        let _ = finish(Mode::Tunnel, &mut packet, text.clone());
+        for first in [0x45, 0x4F, 0x60] {
+            if let Some(byte) = packet.first_mut() {
+                *byte = first;
+            }
+            let _ = finish(Mode::Transport, &mut packet, text.clone());
+        }
     }
 }
 
@@ -196,17 +204,18 @@ fn every_suite_finds_its_parts() {
         let template = crate::outbound::Template::new(&crate::outbound::Parameters {
             spi: model::Spi::MIN,
             suite,
-            mode: model::Mode::Tunnel,
+            mode: Mode::Tunnel,
             salt: [1, 2, 3, 4],
             esn: true,
             local: Ipv4Addr::new(192, 0, 2, 1).into(),
             remote: Ipv4Addr::new(192, 0, 2, 2).into(),
+            udp_port: None,
             tunnel: tunnel::Options::default(),
         })
         .unwrap();
         let mut packet = vec![0xEE; template.header_len()];
         packet.extend(&inner);
-        packet.resize(packet.len() + template.trailer_len(inner.len()), 0xEE);
+        packet.resize(packet.len() + template.trailer_len(&inner), 0xEE);
         let (sequence, iv) = (0x5_0000_0009, 0x0102_0304_0506_0708);
         let sealing =
             crate::outbound::encapsulate(&template, sequence, iv, &mut packet, inner.len()).unwrap();
@@ -215,13 +224,17 @@ fn every_suite_finds_its_parts() {
         assert!(field.is_empty() || field.ends_with(&iv.to_be_bytes()), "{suite}");
         assert_eq!(field.len(), suite.iv_len());
 
-        let parameters = Parameters::new(suite, [1, 2, 3, 4], true, 64);
+        let parameters = Parameters::new(suite, Mode::Tunnel, [1, 2, 3, 4], true, 64);
         let opening = prepare(&parameters, &packet, OUTER, sequence - 1).unwrap();
         assert_eq!((opening.text.clone(), opening.aad), (sealing.text.clone(), sealing.aad), "{suite}");
         if suite.iv_len() == 8 {
             assert_eq!(opening.nonce, sealing.nonce, "{suite}");
         }
-        assert_eq!(finish(&mut packet.clone(), opening.text).unwrap().range.len(), inner.len(), "{suite}");
+        assert_eq!(
+            finish(Mode::Tunnel, &mut packet.clone(), opening.text).unwrap().range.len(),
+            inner.len(),
+            "{suite}"
+        );
         let cut = prepare(&parameters, &packet[..packet.len() - 4], OUTER, 0);
         let whole = suite.alignment() == 4;
         assert_eq!(cut.map(drop), if whole { Ok(()) } else { Err(Error::BrokenBlock) }, "{suite}");

@@ -1,8 +1,8 @@
-//! Encrypt: tunnel header, ESP header, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303,
-//! section 3.3). What is not AES-GCM goes by [`suites`](super::suites).
+//! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3). What is
+//! not AES-GCM goes by [`suites`](super::suites).
 
 use super::{Context, account, suites};
-use crate::burst::{BURST, Burst, Drops, Family, Mask, bits};
+use crate::burst::{BURST, Burst, Drops, Mask, bits};
 use crate::snapshot::{OutboundSa, Protection};
 use crate::worker::alarms::{Alarm, Alarms};
 use arrayvec::ArrayVec;
@@ -81,10 +81,12 @@ pub(crate) fn encrypt(
 
     // Headers and trailers, and a job for each packet.
     let mut sealed = 0;
+    let mut incomplete: Mask = 0;
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask & !drops.mask) {
         let group = &mut groups[usize::from(group_of[index])];
-        let (Protection::Gcm(icv), Some(key)) = (&group.sa.protection, &group.sa.key) else {
+        let sa = group.sa;
+        let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
             other |= 1 << index;
             continue;
         };
@@ -99,7 +101,10 @@ pub(crate) fn encrypt(
                     text: sealing.text,
                     icv: *icv,
                 });
-                meta[index].family = Family::V4;
+                meta[index].family = sa.template.version().into();
+                if sa.template.completes() {
+                    incomplete |= 1 << index;
+                }
                 group.packets += 1;
                 group.bytes += inner_len as u64;
                 sealed |= 1 << index;
@@ -120,8 +125,16 @@ pub(crate) fn encrypt(
     }
     if other != 0 {
         let done = suites::seal(packets, other, (&mut groups, &group_of), crypto, &mut drops);
-        bits(done).for_each(|index| meta[index].family = Family::V4);
+        for index in bits(done) {
+            let template = &groups[usize::from(group_of[index])].sa.template;
+            meta[index].family = template.version().into();
+            incomplete |= Mask::from(template.completes()) << index;
+        }
         sealed |= done;
+    }
+    for (index, mbuf) in packets.masked_mut(incomplete & sealed) {
+        let sa = groups[usize::from(group_of[index])].sa;
+        esp::outbound::complete(&sa.template, mbuf.data_mut());
     }
     for group in &groups {
         let sa = group.sa;
@@ -150,8 +163,8 @@ pub(super) fn encapsulate<'p>(
     let sequence = group.sequences.next().ok_or(DropReason::EspSequenceExhausted)?;
     let sa = group.sa;
     let inner_len = mbuf.len();
-    let grown = mbuf.prepend(sa.template.header_len()).is_ok()
-        && mbuf.append(sa.template.trailer_len(inner_len)).is_ok();
+    let trailer_len = sa.template.trailer_len(mbuf.data());
+    let grown = mbuf.prepend(sa.template.header_len()).is_ok() && mbuf.append(trailer_len).is_ok();
     if !grown {
         return Err(DropReason::NoHeadroom);
     }
@@ -159,8 +172,16 @@ pub(super) fn encapsulate<'p>(
     let iv = esp::iv::at(sa.iv_base, sequence);
     match esp::outbound::encapsulate(&sa.template, sequence, iv, packet, inner_len) {
         Ok(sealing) => Ok((packet, sealing)),
-        Err(esp::outbound::Error::TooLong) => Err(DropReason::MtuExceeded),
-        Err(_) => Err(DropReason::Internal),
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn refused(error: esp::outbound::Error) -> DropReason {
+    match error {
+        esp::outbound::Error::TooLong => DropReason::MtuExceeded,
+        esp::outbound::Error::Fragment => DropReason::EspTransportFragment,
+        esp::outbound::Error::OtherEnds => DropReason::EspOtherEnds,
+        esp::outbound::Error::WrongLength | esp::outbound::Error::NotIp => DropReason::Internal,
     }
 }
 

@@ -10,7 +10,7 @@
 use super::Context;
 use super::decrypt::{Found, look_up};
 use super::encrypt::{Groups, encapsulate};
-use crate::burst::{BURST, Drops, Family, Mask, bits};
+use crate::burst::{BURST, Drops, Mask, Meta, bits};
 use crate::device::DeviceSa;
 use crate::snapshot::Protection;
 use arrayvec::ArrayVec;
@@ -104,7 +104,7 @@ pub(super) fn seal(
 pub(super) fn open<'a>(
     packets: &mut Packets,
     mask: Mask,
-    family: impl Fn(usize) -> Family,
+    meta: &[Meta; BURST],
     found: &mut ArrayVec<Found<'a>, BURST>,
     crypto: Option<&mut CryptoQueue>,
     drops: &mut Drops<'_>,
@@ -118,7 +118,7 @@ pub(super) fn open<'a>(
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
         // It was looked up before, and something may have happened on another worker since.
-        let (sa, slot, window, opening) = match look_up(packet, family(index), ctx) {
+        let (sa, slot, window, opening) = match look_up(packet, &meta[index], ctx) {
             Ok(looked_up) => looked_up,
             Err(reason) => {
                 drops.add(index, reason);
