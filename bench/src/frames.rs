@@ -45,7 +45,8 @@ pub fn generate(case: &Case) -> Result<Frames, Error> {
             Way::Forward => (LAN, datagram(INSIDE, OUTSIDE, length, &mut random)?, length),
             Way::Encrypt => {
                 let inner = datagram(INSIDE, tunnel.beyond(), length, &mut random)?;
-                (LAN, inner, Sealer::new(tunnel, case)?.outer_len(length))
+                let outer_len = Sealer::new(tunnel, case)?.outer_len(&inner);
+                (LAN, inner, outer_len)
             }
             Way::Decrypt => {
                 let inner = datagram(tunnel.beyond(), INSIDE, length, &mut random)?;
@@ -137,12 +138,12 @@ impl Sealer {
         parts().ok_or_else(|| Error::Generator(format!("tunnel {} cannot be sealed for", tunnel.0)))
     }
 
-    fn outer_len(&self, inner_len: usize) -> usize {
-        self.template.header_len() + inner_len + self.template.trailer_len(inner_len)
+    fn outer_len(&self, inner: &[u8]) -> usize {
+        self.template.header_len() + inner.len() + self.template.trailer_len(inner)
     }
 
     fn seal(&self, inner: &[u8], sequence: u64) -> Result<Vec<u8>, Error> {
-        let mut packet = vec![0; self.outer_len(inner.len())];
+        let mut packet = vec![0; self.outer_len(inner)];
         let place = self.template.header_len()..self.template.header_len() + inner.len();
         packet
             .get_mut(place)

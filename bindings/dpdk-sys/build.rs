@@ -9,6 +9,8 @@ const INSTALL: &str = "apt install libdpdk-dev";
 
 const FUNCTIONS: &[&str] = &[
     "espalier_.*",
+    "rte_cryptodev_(close|get_dev_id|stop)",
+    "rte_cryptodev_sym_session_free",
     "rte_dev_name",
     "rte_dev_probe",
     "rte_dev_remove",
@@ -43,7 +45,7 @@ const CONSTANTS: &[&str] =
     &["ESPALIER_.*", "RTE_MBUF_DEFAULT_BUF_SIZE", "RTE_MEMPOOL_CACHE_MAX_SIZE", "RTE_PKTMBUF_HEADROOM"];
 
 fn main() {
-    for file in ["build.rs", "src/shim.c", "src/shim.h"] {
+    for file in ["build.rs", "src/crypto.c", "src/crypto.h", "src/shim.c", "src/shim.h"] {
         println!("cargo::rerun-if-changed={file}");
     }
     if let Err(sentence) = build() {
@@ -58,7 +60,7 @@ fn build() -> Result<(), String> {
     let cflags = cflags()?;
 
     let mut shim = cc::Build::new();
-    shim.file("src/shim.c").opt_level(3).warnings(true).extra_warnings(true);
+    shim.files(["src/shim.c", "src/crypto.c"]).opt_level(3).warnings(true).extra_warnings(true);
     // DPDK's headers are not ours to mend.
     shim.flag("-Wno-unused-parameter").flag("-Wno-deprecated-declarations");
     for flag in &cflags {
@@ -122,6 +124,7 @@ fn generate(cflags: &[String]) -> Result<(), String> {
         .opaque_type("rte_mbuf")
         .opaque_type("rte_mempool")
         .opaque_type("rte_device")
+        .opaque_type("rte_crypto_op")
         .opaque_type("rte_fib6?")
         .layout_tests(true);
     for function in FUNCTIONS {

@@ -54,6 +54,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", env = "ESPALIER_GCM", value_parser = gcm_by_name)]
     pub(crate) gcm: Option<gcm::BackEnd>,
 
+    /// Crypto device for suites that are not AES-GCM or GMAC: a software driver such as `crypto_openssl`, or the PCI
+    /// address of hardware. It is taken when the first SA needs it. Default: `crypto_aesni_mb`, else `crypto_openssl`.
+    #[arg(long, value_name = "DEVICE", env = "ESPALIER_CRYPTO")]
+    pub(crate) crypto: Option<String>,
+
     /// What to log, as in `info` or `warn,espalier_dataplane=debug`.
     #[arg(long, value_name = "FILTER", env = "ESPALIER_LOG", default_value = "info")]
     pub(crate) log: String,

@@ -6,6 +6,7 @@
 mod args;
 mod burst;
 mod cores;
+mod device;
 mod eal;
 mod fib;
 mod manager;
@@ -13,6 +14,8 @@ mod sad;
 mod snapshot;
 mod stages;
 mod startup;
+#[cfg(test)]
+mod testing;
 mod worker;
 
 use clap::Parser;

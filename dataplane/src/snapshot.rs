@@ -1,5 +1,6 @@
 //! What a worker sees of the gateway: one immutable value, swapped whole.
 
+use crate::device::DeviceSa;
 use crate::fib::Fibs;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
@@ -46,6 +47,9 @@ impl Snapshot {
         self.ports.get(usize::from(number))?.as_ref()
     }
 }
+
+/// An absent key costs no room: its place would move the others' lines.
+const _: () = assert!(size_of::<Option<gcm::Key>>() == size_of::<gcm::Key>());
 
 /// What the stages need to know of a port.
 #[derive(Clone)]
@@ -101,12 +105,24 @@ impl From<shm::NextHop> for NextHop {
     }
 }
 
+/// Who does an SA's suite. Small, and the key is not in it: with very many SAs each further line of memory of one costs.
+pub(crate) enum Protection {
+    /// Our own kernel: AES-GCM.
+    Gcm(IcvLen),
+    /// Our own kernel: GMAC.
+    Gmac,
+    /// A crypto device: everything else.
+    Device(Box<DeviceSa>),
+}
+
 /// An inbound SA: the immutable part; its window and counters are in shared memory.
 pub(crate) struct InboundSa {
     /// Its slot in the SA table.
     pub(crate) index: u32,
     pub(crate) spi: Spi,
-    pub(crate) key: gcm::Key,
+    pub(crate) protection: Protection,
+    /// Of our own kernel.
+    pub(crate) key: Option<gcm::Key>,
     pub(crate) parameters: esp::inbound::Parameters,
     /// Words of its replay window; 0 is no check.
     pub(crate) window_words: usize,
@@ -124,9 +140,10 @@ pub(crate) struct OutboundSa {
     /// Its slot in the SA table.
     pub(crate) index: u32,
     pub(crate) spi: Spi,
-    pub(crate) key: gcm::Key,
+    pub(crate) protection: Protection,
+    /// Of our own kernel.
+    pub(crate) key: Option<gcm::Key>,
     pub(crate) template: esp::outbound::Template,
-    pub(crate) icv: IcvLen,
     /// A packet's IV is this plus its sequence number.
     pub(crate) iv_base: u64,
     /// The highest sequence number that may be sent.

@@ -4,7 +4,7 @@ use crate::args::{Args, Idle};
 use crate::cores::{self, CoreError};
 use crate::eal;
 use crate::fib::Fibs;
-use crate::manager::{Capacity, Manager};
+use crate::manager::{Capacity, Crypto, Manager};
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Hiring, Shared};
 use std::io;
@@ -153,7 +153,8 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         args.socket.display(),
     );
     let capacity = Capacity::new(args.max_sas, args.max_routes);
-    Manager::new(server, pool, shared, orders, alarms, capacity, secret).run(&stop)?;
+    let crypto = Crypto::new(eal, args.crypto.clone(), workers as u16);
+    Manager::new(server, (pool, crypto), shared, orders, alarms, capacity, secret).run(&stop)?;
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a worker had died");

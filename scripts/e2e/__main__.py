@@ -10,6 +10,7 @@ import unittest
 MODULES = (
     "test_instruments",
     "test_oracles",
+    "test_suites",
     "test_tunnel",
     "test_hostile",
     "test_scenarios",

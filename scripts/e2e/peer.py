@@ -77,11 +77,7 @@ class PeerCase(LabCase):
         network.ip("gw-b", "link", "set", WAN_LINK, "arp", "on", "promisc", "off")
         network.ip("gw-b", "address", "add", f"{SITE_B.wan_v4}/24", "dev", WAN_LINK)
         network.ip("gw-b", "-6", "address", "add", f"{SITE_B.wan_v6}/64", "dev", WAN_LINK, "nodad")
-        config = None
-        if cls.config_text:
-            config = cls.lab.folder / "test.conf"
-            config.write_text(cls.config_text)
-        cls.gateway = cls.lab.add_gateway(SITE_A, config)
+        cls.gateway = cls.lab.add_gateway(SITE_A, cls.configuration())
         cls.gateway.start()
         cls.gateway.wait_ready()
         cls.keys = manual_keys(cls.gateway.config)
@@ -93,6 +89,15 @@ class PeerCase(LabCase):
         cls.from_host = cls.lab.mac("host-a", HOST_LINK)
         cls.sequence = 0
         cls.stations = {}
+
+    @classmethod
+    def configuration(cls):
+        """The gateway's configuration: a path, or None for the demonstration's."""
+        if not cls.config_text:
+            return None
+        config = cls.lab.folder / "test.conf"
+        config.write_text(cls.config_text)
+        return config
 
     def counters(self):
         return Counters(self.gateway.stats())

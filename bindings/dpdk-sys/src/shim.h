@@ -21,6 +21,8 @@
 #include <rte_mempool.h>
 #include <rte_version.h>
 
+#include "crypto.h"
+
 /* Where the fields of an mbuf are. Releases move them into and out of anonymous unions, so names would not hold. */
 enum espalier_mbuf_offset {
 	ESPALIER_MBUF_BUF_ADDR = offsetof(struct rte_mbuf, buf_addr),

@@ -170,6 +170,24 @@ pub enum Error {
         /// What DPDK said.
         reason: Errno,
     },
+    /// A crypto device cannot be had.
+    #[error("no crypto device `{device}`: cannot {step}: {reason}")]
+    Cryptodev {
+        /// The device as it was named.
+        device: String,
+        /// What was tried: "find it", "start it", ...
+        step: &'static str,
+        /// What DPDK said.
+        reason: Errno,
+    },
+    /// A crypto device does not have the algorithms.
+    #[error("crypto device `{device}` cannot do {transform}")]
+    Transform {
+        /// The device.
+        device: String,
+        /// What it was to do.
+        transform: String,
+    },
     /// A FIB cannot be made.
     #[error("no FIB `{name}` for {routes} routes: {reason}")]
     Fib {
@@ -207,6 +225,7 @@ impl Error {
             | Error::Mempool { reason, .. }
             | Error::NoSuchDevice { reason, .. }
             | Error::Port { reason, .. }
+            | Error::Cryptodev { reason, .. }
             | Error::Fib { reason, .. }
             | Error::Route { reason, .. } => u64::from(reason.number().unsigned_abs()),
             Error::AlreadyStarted
@@ -218,6 +237,7 @@ impl Error {
             | Error::Queues { .. }
             | Error::BufferTooSmall { .. }
             | Error::PortStarted { .. }
+            | Error::Transform { .. }
             | Error::NextHop(_)
             | Error::PrefixLength(_) => 0,
         }

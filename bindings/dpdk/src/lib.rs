@@ -7,8 +7,10 @@
 //! - [`Eal`]: DPDK's run-time, started once a process.
 //! - [`Mempool`], [`Mbuf`], [`Packets`]: packet memory, one packet, and a burst of up to 64 of them.
 //! - [`attach`], [`Port`], [`RxQueue`], [`TxQueue`]: devices, and the halves of their queues that workers own.
+//! - [`Cryptodev`], [`Session`], [`CryptoQueue`]: ciphers and MACs over bursts of packets, by software or hardware.
 //! - [`Fib4`], [`Fib6`]: longest-prefix match, a burst at a time.
 
+mod crypto;
 mod device;
 mod eal;
 mod error;
@@ -19,6 +21,9 @@ mod packets;
 mod port;
 mod queue;
 
+pub use crypto::{
+    Cipher, CryptoJob, CryptoOutcome, CryptoQueue, Cryptodev, DIGEST_MAX, Mac, Session, Transform, Way,
+};
 pub use device::{attach, attach_all};
 pub use eal::{Eal, Registered, hugepages_free, lcore_id, register_thread, tsc, tsc_hz};
 pub use error::{Errno, Error};

@@ -283,6 +283,21 @@ impl Mbuf {
         Segments { next: Some(self.first()), _packet: PhantomData }
     }
 
+    /// The bytes of each segment, in order, to change.
+    pub fn segment_slices_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let mut next = Some(self.first());
+        std::iter::from_fn(move || {
+            let segment = next?;
+            next = segment.next();
+            // SAFETY: as for `data_mut`; no segment comes twice.
+            Some(unsafe { std::slice::from_raw_parts_mut(segment.data(), usize::from(segment.data_len())) })
+        })
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut sys::rte_mbuf {
+        self.raw.as_ptr()
+    }
+
     /// Asks the CPU to fetch the first bytes of the packet, which it will soon read.
     #[inline]
     pub fn prefetch(&self) {

@@ -3,8 +3,8 @@
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Keying material of one SA, as an ESP suite wants it: the cipher key followed by the salt
-/// (for AES-GCM, RFC 4106 section 8.1: 16, 24 or 32 bytes of key, then 4 bytes of salt).
+/// Keying material of one SA, as an ESP suite wants it: the cipher's key, the salt, the HMAC's key, such as there are
+/// (for AES-GCM, RFC 4106 section 8.1: 16, 24 or 32 bytes of key, then 4 bytes of salt). See [`crate::KeyShape`].
 ///
 /// Wiped when dropped; `Debug` prints the length only; compared in constant time.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -14,8 +14,8 @@ pub struct KeyMaterial {
 }
 
 impl KeyMaterial {
-    /// The longest keying material of any suite, in bytes: AES-256 with HMAC-SHA2-512.
-    pub const MAX: usize = 96;
+    /// The longest keying material of any suite, in bytes: AES-256 in counter mode with HMAC-SHA2-512.
+    pub const MAX: usize = 32 + 4 + 64;
 
     /// Copies the bytes in; `None` if there are more than [`KeyMaterial::MAX`]. The caller wipes its own copy.
     pub fn new(bytes: &[u8]) -> Option<KeyMaterial> {

@@ -15,7 +15,7 @@ pub use key::KeyMaterial;
 pub use lifetime::Lifetime;
 pub use selector::{PortRange, Protocol, Selector, SelectorError};
 pub use spi::{Spi, SpiError};
-pub use suite::{IcvLen, KeyLen, Suite, WrongKeyLength};
+pub use suite::{Cipher, Hmac, IcvLen, IvRule, KeyLen, KeyShape, Keys, Suite, WrongKeyLength};
 
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,8 @@ use crate::codec::{Field, Malformed, Reader, Slot, Writer};
 use crate::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_PORTS, MAX_REPLAY_WINDOW, MAX_SA_CAPACITY};
 use crate::text::{Device, PortName};
 use model::{
-    Direction, IcvLen, KeyLen, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, Spi, Suite,
+    Cipher, Direction, Hmac, IcvLen, KeyLen, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, Spi,
+    Suite,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -463,28 +464,39 @@ pub(crate) const fn mode_from(number: u8) -> Option<Mode> {
     }
 }
 
-/// Family of the suite, bytes of key, bytes of ICV.
+/// Family of the suite, bytes of cipher key, bytes of ICV, which say which of the family it is.
 pub(crate) const fn suite_numbers(suite: Suite) -> [u8; 3] {
-    match suite {
-        Suite::AesGcm { key, icv } => [1, key.bytes() as u8, icv.bytes() as u8],
-    }
+    let family = match suite {
+        Suite::AesGcm { .. } => 1,
+        Suite::AesGmac { .. } => 2,
+        Suite::ChaCha20Poly1305 => 3,
+        Suite::CipherHmac { cipher, .. } => match cipher {
+            Cipher::Null => 4,
+            Cipher::TripleDesCbc => 5,
+            Cipher::AesCbc(_) => 6,
+            Cipher::AesCtr(_) => 7,
+        },
+    };
+    [family, suite.key_shape().cipher as u8, suite.icv_len() as u8]
 }
 
-pub(crate) const fn suite_from(numbers: [u8; 3]) -> Option<Suite> {
-    let [1, key, icv] = numbers else { return None };
-    let key = match key {
-        16 => KeyLen::Aes128,
-        24 => KeyLen::Aes192,
-        32 => KeyLen::Aes256,
+pub(crate) fn suite_from(numbers: [u8; 3]) -> Option<Suite> {
+    let [family, key, icv] = numbers;
+    let aes = || KeyLen::ALL.into_iter().find(|len| len.bytes() == usize::from(key));
+    let gcm_icv = || IcvLen::ALL.into_iter().find(|len| len.bytes() == usize::from(icv));
+    let hmac = || Hmac::ALL.into_iter().find(|hmac| hmac.icv_len() == usize::from(icv));
+    let with = |cipher| Some(Suite::CipherHmac { cipher, hmac: hmac()? });
+    let suite = match family {
+        1 => Suite::AesGcm { key: aes()?, icv: gcm_icv()? },
+        2 => Suite::AesGmac { key: aes()? },
+        3 => Suite::ChaCha20Poly1305,
+        4 => with(Cipher::Null)?,
+        5 => with(Cipher::TripleDesCbc)?,
+        6 => with(Cipher::AesCbc(aes()?))?,
+        7 => with(Cipher::AesCtr(aes()?))?,
         _ => return None,
     };
-    let icv = match icv {
-        8 => IcvLen::Bytes8,
-        12 => IcvLen::Bytes12,
-        16 => IcvLen::Bytes16,
-        _ => return None,
-    };
-    Some(Suite::AesGcm { key, icv })
+    (suite_numbers(suite) == numbers).then_some(suite)
 }
 
 impl Limits {

@@ -53,6 +53,7 @@ named_enum! {
         UdpKeepalive = 44, "udp_keepalive", "A keepalive of a peer behind a translator (RFC 3948, section 2.3); normal.";
         EspNested = 45, "esp_nested", "ESP in ESP in ESP: more layers than are opened; suspect a loop of tunnels.";
         WrongVlan = 46, "wrong_vlan", "The frame is not of the port's VLAN; check the port's encapsulation and the switch's.";
+        CryptoDevice = 47, "crypto_device", "The crypto device did not do the packet, or not in time; if it is hardware, is it overloaded? See the log.";
     }
 }
 

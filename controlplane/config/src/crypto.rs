@@ -57,7 +57,7 @@ pub struct Entry {
 pub struct SessionKey {
     /// SPI.
     pub spi: Spi,
-    /// AES key and salt, as long as the entry's suite wants.
+    /// The keys of cipher and authenticator and the salt, as the entry's suite wants them.
     #[serde(skip)]
     pub key: KeyMaterial,
 }

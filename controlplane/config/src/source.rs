@@ -81,7 +81,10 @@ impl<'t> Line<'t> {
         }
         let secret = first_secret(&words);
         let hidden = secret.map(|first| first..words.len()).unwrap_or(0..0);
-        words.get_mut(hidden).unwrap_or_default().iter_mut().for_each(|word| word.secret = true);
+        // Between two keys of a line stands a word that is none, and that messages use.
+        for word in words.get_mut(hidden).unwrap_or_default() {
+            word.secret = !word.is("authenticator");
+        }
         let secret_from = secret.and_then(|first| words.get(first)).map(|word| word.at.start);
         Line { text, words, secret_from }
     }

@@ -4,7 +4,7 @@ use crate::source::MASK;
 use crate::{
     AccessList, Config, Entry, Family, Interface, PortMatch, ReplayWindow, Rule, SessionKey, Target, Verb,
 };
-use model::{Mode, Prefix, Protocol};
+use model::{KeyShape, Mode, Prefix, Protocol};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
@@ -65,7 +65,8 @@ impl Config {
             }
             for (sequence, entry) in &map.entries {
                 writeln!(text, "crypto map {} {sequence} ipsec-manual", map.name)?;
-                write_entry(text, entry, secrets)?;
+                let set = self.transform_sets.get(&entry.transform_set);
+                write_entry(text, entry, set.map(|set| set.suite.key_shape()), secrets)?;
             }
             writeln!(text, "!")?;
         }
@@ -158,13 +159,18 @@ fn write_end(text: &mut String, prefix: Prefix, ports: PortMatch) -> std::fmt::R
     }
 }
 
-fn write_entry(text: &mut String, entry: &Entry, secrets: Secrets) -> std::fmt::Result {
+fn write_entry(
+    text: &mut String,
+    entry: &Entry,
+    shape: Option<KeyShape>,
+    secrets: Secrets,
+) -> std::fmt::Result {
     if let Some(description) = &entry.description {
         writeln!(text, " description {description}")?;
     }
     writeln!(text, " set peer {}", entry.peer)?;
-    write_key(text, "inbound", &entry.inbound, secrets)?;
-    write_key(text, "outbound", &entry.outbound, secrets)?;
+    write_key(text, "inbound", &entry.inbound, shape, secrets)?;
+    write_key(text, "outbound", &entry.outbound, shape, secrets)?;
     writeln!(text, " set transform-set {}", entry.transform_set)?;
     if let Some(port) = entry.udp_port {
         writeln!(text, " set udp-encapsulation port {port}")?;
@@ -172,15 +178,29 @@ fn write_entry(text: &mut String, entry: &Entry, secrets: Secrets) -> std::fmt::
     entry.access_lists.iter().try_for_each(|name| writeln!(text, " match address {name}"))
 }
 
-fn write_key(text: &mut String, direction: &str, key: &SessionKey, secrets: Secrets) -> std::fmt::Result {
-    write!(text, " set session-key {direction} esp {} cipher ", key.spi.get())?;
-    match secrets {
-        Secrets::Masked => writeln!(text, "{MASK}"),
-        Secrets::Shown => {
-            key.key.expose().iter().try_for_each(|byte| write!(text, "{byte:02x}"))?;
-            writeln!(text)
+fn write_key(
+    text: &mut String,
+    direction: &str,
+    key: &SessionKey,
+    shape: Option<KeyShape>,
+    secrets: Secrets,
+) -> std::fmt::Result {
+    write!(text, " set session-key {direction} esp {}", key.spi.get())?;
+    // A checked configuration has the set, and keys as that wants them.
+    let cipher = shape.map_or(usize::MAX, |shape| shape.cipher + shape.salt);
+    let bytes = key.key.expose();
+    let (cipher, authenticator) = bytes.split_at_checked(cipher).unwrap_or((bytes, &[]));
+    for (word, part) in [("cipher", cipher), ("authenticator", authenticator)] {
+        if part.is_empty() {
+            continue;
+        }
+        write!(text, " {word} ")?;
+        match secrets {
+            Secrets::Masked => write!(text, "{MASK}")?,
+            Secrets::Shown => part.iter().try_for_each(|byte| write!(text, "{byte:02x}"))?,
         }
     }
+    writeln!(text)
 }
 
 fn write_interface(text: &mut String, interface: &Interface) -> std::fmt::Result {

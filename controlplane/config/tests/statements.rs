@@ -298,8 +298,9 @@ fn what_is_not_there_is_refused_by_name() {
         ("crypto ikev2 profile P\n match identity remote any\n", 1, "`crypto ikev2 profile`"),
         ("crypto dynamic-map D 10\n set transform-set T\n", 1, "`crypto dynamic-map`"),
         ("crypto map M 10 ipsec-isakmp\n set peer 192.0.2.1\n", 1, "`ipsec-isakmp`"),
-        ("crypto ipsec transform-set T esp-3des esp-sha-hmac\n", 1, "`esp-3des esp-sha-hmac`"),
-        ("crypto ipsec transform-set T esp-gcm 192\n", 1, "`esp-gcm 192`"),
+        ("crypto ipsec transform-set T esp-des esp-sha-hmac\n", 1, "`esp-des`"),
+        ("crypto ipsec transform-set T esp-aes 256 esp-md5-hmac\n", 1, "`esp-md5-hmac`"),
+        ("crypto ipsec transform-set T ah-sha-hmac\n", 1, "`ah-sha-hmac`"),
         ("crypto ipsec profile P\n set transform-set T\n", 1, "`crypto ipsec profile`"),
         ("ip access-list standard S\n permit 10.0.0.0\n", 1, "`ip access-list standard`"),
         ("access-list 100 permit tcp any any established\n", 1, "`established`"),
@@ -314,6 +315,24 @@ fn what_is_not_there_is_refused_by_name() {
         assert_eq!(said[0].0, line, "{text}{said:?}");
         assert!(said[0].1.starts_with(name) && said[0].1.contains("not available"), "{text}{said:?}");
     }
+}
+
+/// Every suite's name is read as that suite, in whatever order IOS may have it, and what is weak is said to be.
+#[test]
+fn every_suite_has_its_words() {
+    let read = |transforms: &str| {
+        let (config, said) = parse("a", &format!("crypto ipsec transform-set T {transforms}\n")).unwrap();
+        let weak = said.iter().filter(|warning| warning.message.contains("weak")).count();
+        (config.transform_sets()["T"].suite, weak)
+    };
+    for suite in Suite::all() {
+        assert_eq!(read(&suite.to_string()), (suite, suite.weaknesses().count()), "{suite}");
+        if let Suite::CipherHmac { cipher, hmac } = suite {
+            assert_eq!(read(&format!("{hmac} {cipher}")).0, suite, "{suite}");
+        }
+    }
+    assert_eq!(read("esp-aes esp-sha-hmac").0, read("ESP-AES 128 ESP-SHA-HMAC").0);
+    assert_eq!(read("esp-gcm 256 icv 16").0, Suite::AES_GCM_256);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Decapsulation (RFC 4303, section 3.4) in tunnel and transport mode.
 
 use crate::tunnel::{self, Version};
-use crate::{Aad, iv, sequence, transport, udp};
-use model::{IcvLen, Mode, Suite};
+use crate::{Aad, Shape, iv, sequence, transport, udp};
+use model::{Mode, Suite};
 use packet::{Ecn, esp, extensions, ipv4, ipv6, protocol};
 use std::ops::Range;
 
@@ -14,10 +14,10 @@ const TRAILER_LEN: usize = 2;
 pub struct Parameters {
     /// Tunnel or transport.
     pub mode: Mode,
-    /// The end of the keying material: the first 4 bytes of the nonce.
+    /// Of the keying material: the first 4 bytes of the nonce, where the suite has one.
     pub salt: [u8; 4],
-    /// Of the ICV on the wire.
-    pub icv: IcvLen,
+    /// Lengths of IV, text and ICV.
+    pub shape: Shape,
     /// Extended (64-bit) sequence numbers.
     pub esn: bool,
     /// Size of the replay window in packets; 0 is none.
@@ -25,12 +25,9 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// With the ICV of a suite.
+    /// With the lengths of a suite.
     pub const fn new(suite: Suite, mode: Mode, salt: [u8; 4], esn: bool, window: u32) -> Parameters {
-        let icv = match suite {
-            Suite::AesGcm { icv, .. } => icv,
-        };
-        Parameters { mode, salt, icv, esn, window }
+        Parameters { mode, salt, shape: Shape::new(suite), esn, window }
     }
 }
 
@@ -40,6 +37,9 @@ pub enum Error {
     /// Too short for ESP header, IV, pad length, next header and ICV.
     #[error("the packet is too short for ESP header, IV, trailer and ICV")]
     Truncated,
+    /// The text is not whole blocks of its cipher.
+    #[error("the text is not whole blocks of its cipher")]
+    BrokenBlock,
     /// The padding is longer than the packet, or is not 1, 2, 3, ... (RFC 4303, section 2.4).
     #[error("the padding is longer than the packet, or is not 1, 2, 3, ...")]
     BadPadding,
@@ -62,7 +62,7 @@ pub enum Error {
 pub struct Opening {
     /// The whole sequence number; its high half is inferred, where there is one.
     pub sequence: u64,
-    /// Salt and IV.
+    /// Salt and IV, as counter modes take them.
     pub nonce: [u8; iv::NONCE_LEN],
     /// What is authenticated beside the text.
     pub aad: Aad,
@@ -85,7 +85,7 @@ pub struct Inner {
 /// The SA was found by its SPI. `highest` is [`crate::replay::Window::highest`].
 ///
 /// # Errors
-/// [`Error::Truncated`].
+/// [`Error::Truncated`], [`Error::BrokenBlock`].
 #[inline]
 pub fn prepare(
     parameters: &Parameters,
@@ -93,13 +93,17 @@ pub fn prepare(
     esp_offset: usize,
     highest: u64,
 ) -> Result<Opening, Error> {
+    // Where there is no IV there is an ICV, longer than one: no whole packet has fewer bytes.
     const HEADER_LEN: usize = esp::HEADER_LEN + iv::LEN;
     let header = packet.get(esp_offset..).and_then(|esp| esp.first_chunk::<HEADER_LEN>());
     let [s0, s1, s2, s3, l0, l1, l2, l3, iv @ ..] = *header.ok_or(Error::Truncated)?;
-    let start = esp_offset + HEADER_LEN;
-    let end = packet.len().checked_sub(parameters.icv.bytes()).ok_or(Error::Truncated)?;
+    let start = esp_offset + esp::HEADER_LEN + parameters.shape.iv_len();
+    let end = packet.len().checked_sub(parameters.shape.icv_len()).ok_or(Error::Truncated)?;
     if end < start + TRAILER_LEN {
         return Err(Error::Truncated);
+    }
+    if !parameters.shape.is_whole(end - start) {
+        return Err(Error::BrokenBlock);
     }
     let low = u32::from_be_bytes([l0, l1, l2, l3]);
     let sequence =

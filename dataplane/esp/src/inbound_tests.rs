@@ -71,7 +71,8 @@ fn the_header_is_read() {
     assert_eq!(opening.nonce, [1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(opening.aad.as_slice(), [0x11, 0x22, 0x33, 0x44, 0, 0, 0, 8, 0, 0, 0, 5]);
     assert_eq!(packet[opening.text.clone()], [0xAB; 20]);
-    let plain = Parameters { esn: false, icv: IcvLen::Bytes8, ..parameters() };
+    let suite = Suite::AesGcm { key: model::KeyLen::Aes256, icv: model::IcvLen::Bytes8 };
+    let plain = Parameters::new(suite, Mode::Tunnel, [1, 2, 3, 4], false, 64);
     let opening = prepare(&plain, &packet, OUTER, 7 << 32 | 0xFFFF_FFF0).unwrap();
     assert_eq!((opening.sequence, opening.aad.len(), opening.text.len()), (5, 8, 28));
 }
@@ -191,6 +192,58 @@ proptest! {
                 *byte = first;
             }
             let _ = finish(Mode::Transport, &mut packet, text.clone());
+        }
+    }
+}
+
+/// Every suite's IV, text and ICV are found where outbound put them, and a cut block is refused.
+#[test]
+fn every_suite_finds_its_parts() {
+    let inner = inner4(23);
+    for suite in Suite::all() {
+        let template = crate::outbound::Template::new(&crate::outbound::Parameters {
+            spi: model::Spi::MIN,
+            suite,
+            mode: Mode::Tunnel,
+            salt: [1, 2, 3, 4],
+            esn: true,
+            local: Ipv4Addr::new(192, 0, 2, 1).into(),
+            remote: Ipv4Addr::new(192, 0, 2, 2).into(),
+            udp_port: None,
+            tunnel: tunnel::Options::default(),
+        })
+        .unwrap();
+        let mut packet = vec![0xEE; template.header_len()];
+        packet.extend(&inner);
+        packet.resize(packet.len() + template.trailer_len(&inner), 0xEE);
+        let (sequence, iv) = (0x5_0000_0009, 0x0102_0304_0506_0708);
+        let sealing =
+            crate::outbound::encapsulate(&template, sequence, iv, &mut packet, inner.len()).unwrap();
+        assert_eq!(sealing.text.len() % suite.alignment(), 0, "{suite}");
+        let field = &packet[OUTER + 8..sealing.text.start];
+        assert!(field.is_empty() || field.ends_with(&iv.to_be_bytes()), "{suite}");
+        assert_eq!(field.len(), suite.iv_len());
+
+        let parameters = Parameters::new(suite, Mode::Tunnel, [1, 2, 3, 4], true, 64);
+        let opening = prepare(&parameters, &packet, OUTER, sequence - 1).unwrap();
+        assert_eq!((opening.text.clone(), opening.aad), (sealing.text.clone(), sealing.aad), "{suite}");
+        if suite.iv_len() == 8 {
+            assert_eq!(opening.nonce, sealing.nonce, "{suite}");
+        }
+        assert_eq!(
+            finish(Mode::Tunnel, &mut packet.clone(), opening.text).unwrap().range.len(),
+            inner.len(),
+            "{suite}"
+        );
+        let cut = prepare(&parameters, &packet[..packet.len() - 4], OUTER, 0);
+        let whole = suite.alignment() == 4;
+        assert_eq!(cut.map(drop), if whole { Ok(()) } else { Err(Error::BrokenBlock) }, "{suite}");
+        for len in OUTER..sealing.text.start + 2 + suite.icv_len() {
+            assert_eq!(
+                prepare(&parameters, &packet[..len], OUTER, 0),
+                Err(Error::Truncated),
+                "{suite} {len}"
+            );
         }
     }
 }

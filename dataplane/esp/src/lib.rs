@@ -22,8 +22,10 @@ pub mod outbound;
 pub mod reference;
 pub mod replay;
 pub mod sequence;
+pub mod shape;
 mod transport;
 pub mod tunnel;
 pub mod udp;
 
 pub use aad::Aad;
+pub use shape::Shape;

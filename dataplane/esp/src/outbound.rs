@@ -5,17 +5,17 @@
 
 use crate::transport::{self, NoPlace};
 use crate::tunnel::{self, Version};
-use crate::{Aad, iv, udp};
+use crate::{Aad, Shape, iv, udp};
 use model::{Mode, Spi, Suite};
 use packet::{checksum, esp, extensions, ipv4, ipv6, protocol, udp as datagram};
 use std::net::IpAddr;
 use std::ops::Range;
 
-/// ESP header and IV.
-const ESP: usize = esp::HEADER_LEN + iv::LEN;
-/// UDP, ESP header and IV.
+/// ESP header; the IV, if there is one, follows.
+const ESP: usize = esp::HEADER_LEN;
+/// UDP and ESP header.
 const UDP: usize = datagram::HEADER_LEN + ESP;
-/// What stands before the text in tunnel mode: over IPv4 or IPv6, and in UDP there.
+/// What stands before the IV in tunnel mode: over IPv4 or IPv6, and in UDP there.
 const V4: usize = ipv4::HEADER_LEN + ESP;
 const V4_UDP: usize = ipv4::HEADER_LEN + UDP;
 const V6: usize = ipv6::HEADER_LEN + ESP;
@@ -34,7 +34,7 @@ pub struct Parameters {
     pub suite: Suite,
     /// Tunnel or transport.
     pub mode: Mode,
-    /// The end of the keying material: the first 4 bytes of the nonce.
+    /// Of the keying material: the first 4 bytes of the nonce, where the suite has one.
     pub salt: [u8; 4],
     /// Extended (64-bit) sequence numbers.
     pub esn: bool,
@@ -81,7 +81,7 @@ pub enum Error {
 /// What sealing needs to know about an encapsulated packet. The ICV goes right behind `text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealing {
-    /// Salt and IV.
+    /// Salt and IV, as counter modes take them.
     pub nonce: [u8; iv::NONCE_LEN],
     /// What is authenticated beside the text.
     pub aad: Aad,
@@ -89,9 +89,9 @@ pub struct Sealing {
     pub text: Range<usize>,
 }
 
-/// What an SA puts before the text of its packets.
+/// What an SA puts before the IV of its packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+enum Front {
     Tunnel4,
     Tunnel4Udp,
     Tunnel6,
@@ -102,8 +102,8 @@ enum Shape {
 /// An outbound SA's headers, computed once.
 #[derive(Clone, Debug)]
 pub struct Template {
-    shape: Shape,
-    /// What stands before the text; what differs from packet to packet is zero.
+    front: Front,
+    /// What stands before the IV; what differs from packet to packet is zero.
     header: [u8; LONGEST],
     /// Of these, so many bytes.
     header_len: usize,
@@ -111,7 +111,7 @@ pub struct Template {
     sum: u64,
     spi: u32,
     salt: [u8; 4],
-    icv_len: usize,
+    shape: Shape,
     esn: bool,
     in_udp: bool,
     local: IpAddr,
@@ -127,18 +127,18 @@ impl Template {
     pub fn new(parameters: &Parameters) -> Result<Template, MixedFamilies> {
         let Parameters { local, remote, udp_port, ref tunnel, .. } = *parameters;
         let number = if udp_port.is_some() { protocol::UDP } else { protocol::ESP };
-        let (shape, outer) = match (parameters.mode, local, remote) {
+        let (front, outer) = match (parameters.mode, local, remote) {
             (_, IpAddr::V4(_), IpAddr::V6(_)) | (_, IpAddr::V6(_), IpAddr::V4(_)) => {
                 return Err(MixedFamilies { local, remote });
             }
-            (Mode::Transport, ..) => (Shape::Transport, Vec::new()),
+            (Mode::Transport, ..) => (Front::Transport, Vec::new()),
             (Mode::Tunnel, IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let mut outer = vec![0; ipv4::HEADER_LEN];
                 outer[0] = 0x45;
                 outer[8..10].copy_from_slice(&[tunnel.ttl, number]);
                 outer[12..16].copy_from_slice(&source.octets());
                 outer[16..].copy_from_slice(&destination.octets());
-                (if udp_port.is_some() { Shape::Tunnel4Udp } else { Shape::Tunnel4 }, outer)
+                (if udp_port.is_some() { Front::Tunnel4Udp } else { Front::Tunnel4 }, outer)
             }
             (Mode::Tunnel, IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let mut outer = vec![0; ipv6::HEADER_LEN];
@@ -147,22 +147,22 @@ impl Template {
                 outer[6..8].copy_from_slice(&[number, tunnel.ttl]);
                 outer[8..24].copy_from_slice(&source.octets());
                 outer[24..].copy_from_slice(&destination.octets());
-                (if udp_port.is_some() { Shape::Tunnel6Udp } else { Shape::Tunnel6 }, outer)
+                (if udp_port.is_some() { Front::Tunnel6Udp } else { Front::Tunnel6 }, outer)
             }
         };
         let ports = udp_port.map(|port| [udp::PORT, port, 0, 0].map(u16::to_be_bytes).concat());
         let spi = parameters.spi.get().to_be_bytes();
-        let front = [&outer[..], &ports.unwrap_or_default(), &spi, &[0; ESP - 4]].concat();
+        let fixed = [&outer[..], &ports.unwrap_or_default(), &spi, &[0; ESP - 4]].concat();
         let mut header = [0; LONGEST];
-        header[..front.len()].copy_from_slice(&front);
+        header[..fixed.len()].copy_from_slice(&fixed);
         Ok(Template {
-            shape,
+            front,
             header,
-            header_len: front.len(),
+            header_len: fixed.len(),
             sum: checksum::sum(&outer),
             spi: parameters.spi.get(),
             salt: parameters.salt,
-            icv_len: parameters.suite.icv_len(),
+            shape: Shape::new(parameters.suite),
             esn: parameters.esn,
             in_udp: udp_port.is_some(),
             local,
@@ -174,7 +174,7 @@ impl Template {
     /// Bytes by which a packet grows at its front: outer header, UDP header, ESP header, IV, as far as the SA has them.
     #[inline]
     pub const fn header_len(&self) -> usize {
-        self.header_len
+        self.header_len + self.shape.iv_len()
     }
 
     /// Family of the packets that come of it.
@@ -189,17 +189,23 @@ impl Template {
         self.in_udp && self.remote.is_ipv6()
     }
 
-    /// Bytes by which a packet of `inner_len` bytes grows at its back: padding to a multiple of 4 (RFC 4303,
-    /// section 2.4), pad length, next header, ICV.
+    /// Bytes by which a packet grows at its back: padding (RFC 4303, section 2.4), pad length, next header, ICV.
+    ///
+    /// Transport mode leaves headers of the packet itself outside of the text, which is to end on a block.
     #[inline]
-    pub const fn trailer_len(&self, inner_len: usize) -> usize {
-        pad_len(inner_len) + TRAILER_LEN + self.icv_len
+    pub fn trailer_len(&self, inner: &[u8]) -> usize {
+        let outside = match self.front {
+            // What has no place for ESP is refused later.
+            Front::Transport => transport::place(inner).map_or(0, |place| place.at),
+            _ => 0,
+        };
+        self.shape.pad_len(inner.len().saturating_sub(outside)) + TRAILER_LEN + self.shape.icv_len()
     }
 
     #[inline(always)]
     fn sealing(&self, numbers: Numbers, text: Range<usize>) -> Sealing {
         Sealing {
-            nonce: iv::nonce(self.salt, numbers.iv),
+            nonce: iv::nonce(self.salt, numbers.iv.to_be_bytes()),
             aad: Aad::new(self.spi, numbers.sequence, self.esn),
             text,
         }
@@ -208,7 +214,13 @@ impl Template {
     /// Bytes of ICV.
     #[inline]
     pub const fn icv_len(&self) -> usize {
-        self.icv_len
+        self.shape.icv_len()
+    }
+
+    /// Bytes of IV, right before the text.
+    #[inline]
+    pub const fn iv_len(&self) -> usize {
+        self.shape.iv_len()
     }
 
     /// Whether sequence numbers are extended.
@@ -224,17 +236,11 @@ impl Template {
     }
 }
 
-/// Bytes of padding that end inner packet, padding, pad length and next header on a multiple of 4.
-#[inline]
-const fn pad_len(inner_len: usize) -> usize {
-    2_usize.wrapping_sub(inner_len) & 3
-}
-
 /// What differs between packets of an SA.
 #[derive(Clone, Copy)]
 struct Numbers {
     sequence: u64,
-    iv: [u8; iv::LEN],
+    iv: u64,
 }
 
 /// Writes headers and trailer around an inner packet, so that only sealing is left to do.
@@ -254,17 +260,17 @@ pub fn encapsulate(
     packet: &mut [u8],
     inner_len: usize,
 ) -> Result<Sealing, Error> {
-    let numbers = Numbers { sequence, iv: iv.to_be_bytes() };
-    match template.shape {
-        Shape::Tunnel4 => in_tunnel::<V4>(template, numbers, packet, inner_len),
-        Shape::Tunnel4Udp => in_tunnel::<V4_UDP>(template, numbers, packet, inner_len),
-        Shape::Tunnel6 => in_tunnel::<V6>(template, numbers, packet, inner_len),
-        Shape::Tunnel6Udp => in_tunnel::<V6_UDP>(template, numbers, packet, inner_len),
-        Shape::Transport => in_transport(template, numbers, packet, inner_len),
+    let numbers = Numbers { sequence, iv };
+    match template.front {
+        Front::Tunnel4 => in_tunnel::<V4>(template, numbers, packet, inner_len),
+        Front::Tunnel4Udp => in_tunnel::<V4_UDP>(template, numbers, packet, inner_len),
+        Front::Tunnel6 => in_tunnel::<V6>(template, numbers, packet, inner_len),
+        Front::Tunnel6Udp => in_tunnel::<V6_UDP>(template, numbers, packet, inner_len),
+        Front::Transport => in_transport(template, numbers, packet, inner_len),
     }
 }
 
-/// `FRONT`: bytes of outer header, UDP header, ESP header and IV, which also says which of these there are.
+/// `FRONT`: bytes of outer header, UDP header and ESP header, which also says which of these there are.
 #[inline(always)]
 fn in_tunnel<const FRONT: usize>(
     template: &Template,
@@ -272,16 +278,18 @@ fn in_tunnel<const FRONT: usize>(
     packet: &mut [u8],
     inner_len: usize,
 ) -> Result<Sealing, Error> {
-    let pad_len = pad_len(inner_len);
+    let pad_len = template.shape.pad_len(inner_len);
     let text_len = inner_len.checked_add(pad_len + TRAILER_LEN).ok_or(Error::WrongLength)?;
+    let text = FRONT + template.iv_len();
     let outer_len = packet.len();
-    if outer_len.checked_sub(FRONT + template.icv_len) != Some(text_len) {
+    if outer_len.checked_sub(text + template.icv_len()) != Some(text_len) {
         return Err(Error::WrongLength);
     }
     let over_v4 = const { FRONT == V4 || FRONT == V4_UDP };
     let stated_len = if over_v4 { outer_len } else { outer_len - ipv6::HEADER_LEN };
     let stated_len = u16::try_from(stated_len).map_err(|_| Error::TooLong)?;
     let (header, rest) = packet.split_first_chunk_mut::<FRONT>().ok_or(Error::WrongLength)?;
+    let (iv_field, rest) = rest.split_at_mut_checked(template.iv_len()).ok_or(Error::WrongLength)?;
     let (inner, trailer) = rest.split_at_mut_checked(inner_len).ok_or(Error::WrongLength)?;
     let version = Version::of(inner).ok_or(Error::NotIp)?;
 
@@ -309,11 +317,11 @@ fn in_tunnel<const FRONT: usize>(
         let in_udp = (outer_len - (FRONT - UDP)) as u16;
         header[FRONT - UDP + 4..FRONT - UDP + 6].copy_from_slice(&in_udp.to_be_bytes());
     }
-    header[FRONT - ESP + 4..FRONT - iv::LEN].copy_from_slice(&(numbers.sequence as u32).to_be_bytes());
-    header[FRONT - iv::LEN..].copy_from_slice(&numbers.iv);
+    header[FRONT - ESP + 4..].copy_from_slice(&(numbers.sequence as u32).to_be_bytes());
+    iv::write(iv_field, numbers.iv);
 
     end_text(trailer, pad_len, version.next_header());
-    Ok(template.sealing(numbers, FRONT..FRONT + text_len))
+    Ok(template.sealing(numbers, text..text + text_len))
 }
 
 /// The packet's own headers move to the front, up to the place for ESP, and name what is there now.
@@ -323,18 +331,20 @@ fn in_transport(
     packet: &mut [u8],
     inner_len: usize,
 ) -> Result<Sealing, Error> {
-    let front = template.header_len;
-    let pad_len = pad_len(inner_len);
+    let front = template.header_len();
     let outer_len = packet.len();
-    let grown = inner_len.checked_add(front + pad_len + TRAILER_LEN + template.icv_len);
-    if grown != Some(outer_len) {
-        return Err(Error::WrongLength);
-    }
-    let inner = packet.get(front..front + inner_len).ok_or(Error::WrongLength)?;
+    let inner = packet.get(front..).and_then(|rest| rest.get(..inner_len)).ok_or(Error::WrongLength)?;
     let place = transport::place(inner).map_err(|none| match none {
         NoPlace::Fragment => Error::Fragment,
         NoPlace::Malformed => Error::NotIp,
     })?;
+    let protected_len = inner_len.checked_sub(place.at).ok_or(Error::NotIp)?;
+    let pad_len = template.shape.pad_len(protected_len);
+    let text_len = protected_len + pad_len + TRAILER_LEN;
+    let text = front + place.at..front + place.at + text_len;
+    if text.end + template.icv_len() != outer_len {
+        return Err(Error::WrongLength);
+    }
     let (ends, ip_len) = match Version::of(inner).ok_or(Error::NotIp)? {
         Version::V4 => {
             let header = ipv4::Packet::new_unchecked(inner);
@@ -350,11 +360,6 @@ fn in_transport(
         return Err(Error::OtherEnds);
     }
     let ip_len = u16::try_from(ip_len).map_err(|_| Error::TooLong)?;
-    // Padding is as of the whole packet, as its headers are multiples of 4.
-    let text = front + place.at..outer_len - template.icv_len;
-    if inner_len < place.at {
-        return Err(Error::NotIp);
-    }
 
     packet.copy_within(front..front + place.at, 0);
     let number = if template.in_udp { protocol::UDP } else { protocol::ESP };
@@ -373,18 +378,20 @@ fn in_transport(
     }
     let (before, after) = packet.split_at_mut(text.start);
     if let Some((_, header)) = before.split_at_mut_checked(place.at)
-        && let Some(template) = template.header.get(..front)
-        && header.len() == front
+        && let Some((header, iv_field)) = header.split_at_mut_checked(template.header_len)
+        && let Some(fixed) = template.header.get(..template.header_len)
+        && header.len() == fixed.len()
     {
-        header.copy_from_slice(template);
-        if front == UDP {
+        header.copy_from_slice(fixed);
+        if template.in_udp {
             let in_udp = (outer_len - place.at) as u16;
             header[4..6].copy_from_slice(&in_udp.to_be_bytes());
         }
-        header[front - ESP + 4..front - iv::LEN].copy_from_slice(&(numbers.sequence as u32).to_be_bytes());
-        header[front - iv::LEN..].copy_from_slice(&numbers.iv);
+        let sequence = template.header_len - 4;
+        header[sequence..].copy_from_slice(&(numbers.sequence as u32).to_be_bytes());
+        iv::write(iv_field, numbers.iv);
     }
-    if let Some(trailer) = after.get_mut(inner_len - place.at..) {
+    if let Some(trailer) = after.get_mut(protected_len..) {
         end_text(trailer, pad_len, place.next_header);
     }
     Ok(template.sealing(numbers, text))

@@ -70,7 +70,7 @@ fn published_packets_are_sealed_and_opened() {
         let inner = inner(false, 20, 0, false, 1);
         let mut packet = vec![0; template.header_len()];
         packet.extend(&inner);
-        packet.resize(packet.len() + template.trailer_len(inner.len()), 0);
+        packet.resize(packet.len() + template.trailer_len(&inner), 0);
         let sealing =
             outbound::encapsulate(&template, vector.sequence, vector.iv, &mut packet, inner.len()).unwrap();
         assert_eq!(gcm.seal(sealing.nonce, sealing.aad.as_slice(), &text), sealed);

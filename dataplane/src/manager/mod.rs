@@ -1,6 +1,7 @@
 //! The manager: the one thread that changes anything. It takes the control plane's transactions, does them or none of
 //! them, shows the outcome to the workers as a new snapshot, and tells the control plane what the workers raise.
 
+mod crypto;
 mod desired;
 mod overlay;
 mod ports;
@@ -8,5 +9,6 @@ mod realise;
 mod routes;
 mod sas;
 
+pub(crate) use crypto::Crypto;
 pub(crate) use desired::Capacity;
 pub(crate) use realise::Manager;

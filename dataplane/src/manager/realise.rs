@@ -1,5 +1,6 @@
 //! Doing a transaction: all of it, or none.
 
+use super::crypto::Crypto;
 use super::desired::{Capacity, Desired, Draft, Offered};
 use super::ports::{self, OpenPort};
 use super::routes;
@@ -39,6 +40,7 @@ pub(crate) struct Manager {
     open: BTreeMap<PortId, OpenPort>,
     policies: BTreeMap<PortId, Arc<Policy>>,
     sas: Sas,
+    crypto: Crypto,
     fibs: Fibs,
     capacity: Capacity,
     generation: u64,
@@ -47,7 +49,7 @@ pub(crate) struct Manager {
 impl Manager {
     pub(crate) fn new(
         server: Server,
-        pool: dpdk::Mempool,
+        (pool, crypto): (dpdk::Mempool, Crypto),
         shared: Shared,
         orders: Vec<Sender<Order>>,
         alarms: Receiver<Alarm>,
@@ -66,6 +68,7 @@ impl Manager {
             open: BTreeMap::new(),
             policies: BTreeMap::new(),
             sas,
+            crypto,
             fibs,
             capacity,
             generation: 0,
@@ -126,7 +129,7 @@ impl Manager {
             let Some(spec) = self.desired.sas.get(index).filter(|sa| sa.install.udp_port.is_some()) else {
                 continue;
             };
-            match sas::build(spec, Some(peer)) {
+            match sas::build(spec, Some(peer), &mut self.crypto) {
                 Ok(built) => {
                     self.sas.move_peer(*index, peer, built);
                     moved = true;
@@ -203,6 +206,9 @@ impl Manager {
             self.open.insert(port, open);
             hand_out.push((port, queues));
         }
+        for (orders, queue) in self.orders.iter().zip(self.crypto.take_queues()) {
+            let _ = orders.send(Order::Crypto(queue));
+        }
         for (port, queues) in hand_out {
             self.hand_out(port, queues.into_iter().map(Some).collect());
         }
@@ -225,7 +231,7 @@ impl Manager {
         for change in draft.sas.changes() {
             match change.after {
                 Some(spec) => {
-                    let built = sas::build(spec, None).map_err(|reason| Failure {
+                    let built = sas::build(spec, None, &mut self.crypto).map_err(|reason| Failure {
                         number: change.number.unwrap_or_default(),
                         reason,
                         detail: u64::from(*change.key),

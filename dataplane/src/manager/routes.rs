@@ -57,17 +57,9 @@ mod tests {
     use crate::fib::NO_ROUTE;
     use proptest::prelude::*;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-    use std::sync::OnceLock;
 
     /// What a table has room for. It has 1,024 second-level tables, of which a host takes 13.
     const ROUTES: u32 = 64;
-
-    fn eal() -> dpdk::Eal {
-        static EAL: OnceLock<dpdk::Eal> = OnceLock::new();
-        let arguments =
-            ["--no-huge", "-m", "320", "--no-shconf", "--no-pci", "--no-telemetry", "--lcores=0@0"];
-        *EAL.get_or_init(|| dpdk::Eal::start("test", &arguments.map(str::to_owned)).unwrap())
-    }
 
     /// IPv6 hosts each on its own, 120 of them; prefixes around some of them; a few IPv4 ones inside of each other.
     fn any_prefix() -> impl Strategy<Value = Prefix> {
@@ -108,7 +100,7 @@ mod tests {
                 1..10,
             ),
         ) {
-            let mut fibs = Fibs::new(&eal(), ROUTES).unwrap();
+            let mut fibs = Fibs::new(&crate::testing::eal(), ROUTES).unwrap();
             let mut routes = BTreeMap::new();
             let mut prefixes = Vec::new();
             for (replace, changes) in transactions {

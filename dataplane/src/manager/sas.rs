@@ -1,8 +1,9 @@
 //! The live SAs, and the slots of shared memory that hold what must outlive a process.
 
+use super::crypto::Crypto;
 use super::desired::SaSpec;
 use crate::sad::SpiTable;
-use crate::snapshot::{InboundSa, OutboundSa};
+use crate::snapshot::{InboundSa, OutboundSa, Protection};
 use model::{Direction, Suite};
 use shm::{InstallSa, Reason, SaTable};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,30 +18,36 @@ pub(super) enum Built {
 
 /// Expands the keys and computes what every packet of the SA has in common; `moved_to` is where the peer was seen, if
 /// elsewhere than the SA was told.
-pub(super) fn build(spec: &SaSpec, moved_to: Option<SocketAddr>) -> Result<Built, Reason> {
+pub(super) fn build(
+    spec: &SaSpec,
+    moved_to: Option<SocketAddr>,
+    crypto: &mut Crypto,
+) -> Result<Built, Reason> {
     let install = &*spec.install;
     let told = install.udp_port.map(|port| SocketAddr::new(install.remote, port));
     let peer = told.map(|told| moved_to.unwrap_or(told));
-    let Suite::AesGcm { key: key_len, icv } = install.suite;
-    let (cipher_key, salt) = install
-        .key
-        .expose()
-        .split_at_checked(key_len.bytes())
-        .and_then(|(key, salt)| Some((key, <[u8; 4]>::try_from(salt).ok()?)))
-        .ok_or(Reason::Malformed)?;
-    let key = gcm::Key::new(cipher_key, key_len).map_err(|_| Reason::SuiteUnsupported)?;
+    let suite = install.suite;
+    let keys = suite.key_shape().split(install.key.expose()).ok_or(Reason::Malformed)?;
+    let salt = keys.salt;
+    let expand = |len| gcm::Key::new(keys.cipher, len).map_err(|_| Reason::SuiteUnsupported);
+    let (protection, key) = match suite {
+        Suite::AesGcm { key, icv } => (Protection::Gcm(icv), Some(expand(key)?)),
+        Suite::AesGmac { key } => (Protection::Gmac, Some(expand(key)?)),
+        _ => (Protection::Device(Box::new(crypto.sa(install, &keys)?)), None),
+    };
     match install.direction {
         Direction::Inbound => Ok(Built::Inbound(Arc::new(InboundSa {
             index: install.index,
             spi: install.spi,
+            protection,
             key,
-            parameters: esp::inbound::Parameters {
-                mode: install.mode,
+            parameters: esp::inbound::Parameters::new(
+                suite,
+                install.mode,
                 salt,
-                icv,
-                esn: install.extended_sequence,
-                window: install.replay_window,
-            },
+                install.extended_sequence,
+                install.replay_window,
+            ),
             window_words: esp::replay::words_for(install.replay_window),
             local: install.local,
             peer,
@@ -50,7 +57,7 @@ pub(super) fn build(spec: &SaSpec, moved_to: Option<SocketAddr>) -> Result<Built
         Direction::Outbound => {
             let parameters = esp::outbound::Parameters {
                 spi: install.spi,
-                suite: install.suite,
+                suite,
                 mode: install.mode,
                 salt,
                 esn: install.extended_sequence,
@@ -72,9 +79,9 @@ pub(super) fn build(spec: &SaSpec, moved_to: Option<SocketAddr>) -> Result<Built
             Ok(Built::Outbound(Arc::new(OutboundSa {
                 index: install.index,
                 spi: install.spi,
+                protection,
                 key,
                 template,
-                icv,
                 iv_base: install.iv_base,
                 last_sequence,
                 limits: install.limits,

@@ -1,10 +1,12 @@
-//! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4).
+//! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4). What is not AES-GCM is opened by
+//! [`suites`](super::suites).
 
-use super::{Context, account};
+use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, Meta};
-use crate::snapshot::InboundSa;
+use crate::snapshot::{InboundSa, Protection};
 use crate::worker::alarms::{Alarm, Alarms};
 use arrayvec::ArrayVec;
+use dpdk::CryptoQueue;
 use esp::find::{Found as Place, find};
 use esp::inbound::{Error, Opening};
 use esp::replay::{Replay, Window};
@@ -52,13 +54,13 @@ pub(crate) fn select(burst: &mut Burst, mask: Mask, counters: &WorkerCounters) -
 }
 
 /// A packet whose SA is found and whose sequence number is not known to be seen.
-struct Found<'a> {
-    index: u8,
-    sa: &'a InboundSa,
-    slot: &'a SaSlot,
-    window: Window<'a>,
-    sequence: u64,
-    text: Range<usize>,
+pub(super) struct Found<'a> {
+    pub(super) index: u8,
+    pub(super) sa: &'a InboundSa,
+    pub(super) slot: &'a SaSlot,
+    pub(super) window: Window<'a>,
+    pub(super) sequence: u64,
+    pub(super) text: Range<usize>,
 }
 
 /// Opens the ESP packets of `mask`. What is returned begins at the inner IP header; `opened_by[i]` is its SA.
@@ -67,10 +69,12 @@ pub(crate) fn decrypt<'a>(
     mask: Mask,
     opened_by: &mut [Option<&'a InboundSa>; BURST],
     alarms: &mut Alarms,
+    crypto: Option<&mut CryptoQueue>,
     ctx: &Context<'a>,
 ) -> Mask {
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
+    let mut other = 0;
     let mut found = ArrayVec::<Found<'a>, BURST>::new();
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     let mut elsewhere: Mask = 0;
@@ -81,25 +85,25 @@ pub(crate) fn decrypt<'a>(
                 if has_moved(sa, packet, &meta[index]).is_some() {
                     elsewhere |= 1 << index;
                 }
+                let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
+                    other |= 1 << index;
+                    continue;
+                };
                 let Opening { sequence, nonce, aad, text } = opening;
                 if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
-                    sa.key.prefetch(text.len());
+                    key.prefetch(text.len());
                 }
                 found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
-                jobs.push(gcm::Job {
-                    key: &sa.key,
-                    nonce,
-                    aad: super::gcm_aad(&aad),
-                    packet,
-                    text,
-                    icv: sa.parameters.icv,
-                });
+                jobs.push(gcm::Job { key, nonce, aad: super::gcm_aad(&aad), packet, text, icv: *icv });
             }
             Err(reason) => drops.add(index, reason),
         }
     }
-    let forged = gcm::open(&mut jobs);
+    let mut forged = gcm::open(&mut jobs);
     drop(jobs);
+    if other != 0 {
+        forged |= suites::open(packets, other, meta, &mut found, crypto, &mut drops, ctx);
+    }
 
     let mut opened = 0;
     for (place, found) in found.iter().enumerate() {
@@ -146,7 +150,7 @@ pub(crate) fn decrypt<'a>(
             }
             Err(error) => {
                 let reason = match error {
-                    Error::Truncated | Error::BadPadding => DropReason::EspBadPadding,
+                    Error::Truncated | Error::BrokenBlock | Error::BadPadding => DropReason::EspBadPadding,
                     Error::BadNextHeader(_) => DropReason::EspBadNextHeader,
                     Error::Dummy => DropReason::EspDummy,
                     Error::BadInner(_) => DropReason::EspBadInner,
@@ -177,9 +181,9 @@ fn has_moved(sa: &InboundSa, packet: &[u8], meta: &Meta) -> Option<SocketAddr> {
     Some(SocketAddr::new(address, meta.from_port)).filter(|seen| may && *seen != known)
 }
 
-/// Finds the SA of a packet, and what opening it takes.
-#[inline]
-fn look_up<'a>(
+/// Finds the SA of a packet, and what opening it takes. Inlined in the way of AES-GCM, although it has two callers.
+#[inline(always)]
+pub(super) fn look_up<'a>(
     packet: &[u8],
     meta: &Meta,
     ctx: &Context<'a>,

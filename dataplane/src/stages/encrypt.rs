@@ -1,34 +1,47 @@
-//! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3).
+//! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3). What is
+//! not AES-GCM goes by [`suites`](super::suites).
 
-use super::{Context, account};
+use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, bits};
-use crate::snapshot::OutboundSa;
+use crate::snapshot::{OutboundSa, Protection};
 use crate::worker::alarms::{Alarm, Alarms};
 use arrayvec::ArrayVec;
+use dpdk::{CryptoQueue, Mbuf};
+use esp::outbound::Sealing;
 use packet::flow;
 use shm::{DropReason, SaSlot};
 use std::ops::Range;
 
 /// The packets of a burst that one SA takes.
-struct Group<'a> {
+pub(super) struct Group<'a> {
     entry: u32,
-    sa: &'a OutboundSa,
+    pub(super) sa: &'a OutboundSa,
     slot: &'a SaSlot,
     /// Packets that want it.
     wanted: u32,
     /// Sequence numbers still to be given out.
     sequences: Range<u64>,
     /// What it sealed: packets, and bytes before encapsulation.
-    packets: u64,
-    bytes: u64,
+    pub(super) packets: u64,
+    pub(super) bytes: u64,
 }
 
+/// All groups of a burst, and the place among them of each packet's.
+pub(super) type Groups<'a> = ArrayVec<Group<'a>, BURST>;
+
 /// Protects the packets of `mask` by the SAs of their policy entries. What is returned begins at the outer header.
-pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &Context<'_>) -> Mask {
+pub(crate) fn encrypt(
+    burst: &mut Burst,
+    mask: Mask,
+    alarms: &mut Alarms,
+    crypto: Option<&mut CryptoQueue>,
+    ctx: &Context<'_>,
+) -> Mask {
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
-    let mut groups = ArrayVec::<Group<'_>, BURST>::new();
+    let mut groups = Groups::new();
     let mut group_of = [0_u8; BURST];
+    let mut other = 0;
 
     // Which SAs, and how many packets for each, so that each SA is asked once for its sequence numbers.
     for (index, mbuf) in packets.masked_mut(mask) {
@@ -38,7 +51,9 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
             Some(place) => place,
             None => match serving(ctx, entry) {
                 Ok((sa, slot)) => {
-                    sa.key.prefetch(mbuf.len());
+                    if let Some(key) = &sa.key {
+                        key.prefetch(mbuf.len());
+                    }
                     groups.push(Group { entry, sa, slot, wanted: 0, sequences: 0..0, packets: 0, bytes: 0 });
                     groups.len() - 1
                 }
@@ -70,29 +85,21 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask & !drops.mask) {
         let group = &mut groups[usize::from(group_of[index])];
-        let Some(sequence) = group.sequences.next() else {
-            drops.add(index, DropReason::EspSequenceExhausted);
+        let sa = group.sa;
+        let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
+            other |= 1 << index;
             continue;
         };
-        let sa = group.sa;
         let inner_len = mbuf.len();
-        let grown = mbuf.prepend(sa.template.header_len()).is_ok()
-            && mbuf.append(sa.template.trailer_len(inner_len)).is_ok();
-        if !grown {
-            drops.add(index, DropReason::NoHeadroom);
-            continue;
-        }
-        let packet = mbuf.data_mut();
-        let iv = esp::iv::at(sa.iv_base, sequence);
-        match esp::outbound::encapsulate(&sa.template, sequence, iv, packet, inner_len) {
-            Ok(sealing) => {
+        match encapsulate(group, mbuf) {
+            Ok((packet, sealing)) => {
                 jobs.push(gcm::Job {
-                    key: &sa.key,
+                    key,
                     nonce: sealing.nonce,
                     aad: super::gcm_aad(&sealing.aad),
                     packet,
                     text: sealing.text,
-                    icv: sa.icv,
+                    icv: *icv,
                 });
                 meta[index].family = sa.template.version().into();
                 if sa.template.completes() {
@@ -102,7 +109,7 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
                 group.bytes += inner_len as u64;
                 sealed |= 1 << index;
             }
-            Err(error) => drops.add(index, refused(error)),
+            Err(reason) => drops.add(index, reason),
         }
     }
     let failed = gcm::seal(&mut jobs);
@@ -115,6 +122,15 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
             drops.add(index, DropReason::Internal);
         }
         sealed &= !drops.mask;
+    }
+    if other != 0 {
+        let done = suites::seal(packets, other, (&mut groups, &group_of), crypto, &mut drops);
+        for index in bits(done) {
+            let template = &groups[usize::from(group_of[index])].sa.template;
+            meta[index].family = template.version().into();
+            incomplete |= Mask::from(template.completes()) << index;
+        }
+        sealed |= done;
     }
     for (index, mbuf) in packets.masked_mut(incomplete & sealed) {
         let sa = groups[usize::from(group_of[index])].sa;
@@ -135,6 +151,29 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
     let dropped = drops.mask;
     packets.free(dropped);
     sealed
+}
+
+/// Gives a packet its sequence number, and headers and trailer around it, so that only sealing is left to do. Inlined in
+/// the way of AES-GCM, although it has two callers.
+#[inline(always)]
+pub(super) fn encapsulate<'p>(
+    group: &mut Group<'_>,
+    mbuf: &'p mut Mbuf,
+) -> Result<(&'p mut [u8], Sealing), DropReason> {
+    let sequence = group.sequences.next().ok_or(DropReason::EspSequenceExhausted)?;
+    let sa = group.sa;
+    let inner_len = mbuf.len();
+    let trailer_len = sa.template.trailer_len(mbuf.data());
+    let grown = mbuf.prepend(sa.template.header_len()).is_ok() && mbuf.append(trailer_len).is_ok();
+    if !grown {
+        return Err(DropReason::NoHeadroom);
+    }
+    let packet = mbuf.data_mut();
+    let iv = esp::iv::at(sa.iv_base, sequence);
+    match esp::outbound::encapsulate(&sa.template, sequence, iv, packet, inner_len) {
+        Ok(sealing) => Ok((packet, sealing)),
+        Err(error) => Err(refused(error)),
+    }
 }
 
 fn refused(error: esp::outbound::Error) -> DropReason {

@@ -18,6 +18,7 @@ pub(crate) mod forward;
 pub(crate) mod inbound_policy;
 pub(crate) mod parse;
 pub(crate) mod route;
+mod suites;
 pub(crate) mod tag;
 pub(crate) mod transmit;
 

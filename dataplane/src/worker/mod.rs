@@ -31,6 +31,8 @@ const RETRIES_PER_SECOND: u64 = 20;
 pub(crate) enum Order {
     /// From now on poll these; `None` gives the port up. What was there goes back by the channel, dropped or not.
     Port { number: u16, queues: Option<PortQueues>, returns: Sender<Option<PortQueues>> },
+    /// From now on put what SAs ask of a crypto device to this queue.
+    Crypto(dpdk::CryptoQueue),
     /// End the thread.
     Stop,
 }
@@ -77,8 +79,12 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
 
     let reader = snapshots.reader();
     let mut burst = Burst::new();
-    let mut doors =
-        Doors { queues: Queues::new(), held: Held::new(tsc_hz), alarms: Alarms::new(alarms, tsc_hz) };
+    let mut doors = Doors {
+        queues: Queues::new(),
+        held: Held::new(tsc_hz),
+        alarms: Alarms::new(alarms, tsc_hz),
+        crypto: None,
+    };
     let mut backoff = Backoff::new(idle);
     let mut ports = Vec::<u16>::new();
     let mut generation = 0;
@@ -95,6 +101,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
                     Order::Port { number, queues, returns } => {
                         let _ = returns.send(doors.queues.set(number, queues));
                     }
+                    Order::Crypto(queue) => doors.crypto = Some(queue),
                     Order::Stop => return,
                 }
             }

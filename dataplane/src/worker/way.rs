@@ -19,6 +19,8 @@ pub(super) struct Doors {
     pub(super) queues: Queues,
     pub(super) held: Held,
     pub(super) alarms: Alarms,
+    /// Of the crypto device, where an SA needs one.
+    pub(super) crypto: Option<dpdk::CryptoQueue>,
 }
 
 /// The packets of `mask` came in from the wire by `ingress`.
@@ -60,7 +62,8 @@ pub(super) fn from_wire(
             break;
         }
         let mut opened_by = [None; BURST];
-        let opened = decrypt::decrypt(burst, esp, &mut opened_by, &mut doors.alarms, ctx);
+        let (alarms, crypto) = (&mut doors.alarms, doors.crypto.as_mut());
+        let opened = decrypt::decrypt(burst, esp, &mut opened_by, alarms, crypto, ctx);
         watch.lap(Stage::Decrypt, opened);
         let inner = inbound_policy::check(burst, opened, &opened_by, ctx);
         watch.lap(Stage::InboundPolicy, opened);
@@ -143,7 +146,7 @@ fn protect(
 ) {
     let mut leaving = clear;
     if mask != 0 {
-        let sealed = encrypt::encrypt(burst, mask, &mut doors.alarms, ctx);
+        let sealed = encrypt::encrypt(burst, mask, &mut doors.alarms, doors.crypto.as_mut(), ctx);
         watch.lap(Stage::Encrypt, sealed);
         let outer = route::route(burst, sealed, ctx);
         watch.lap(Stage::Route, sealed);

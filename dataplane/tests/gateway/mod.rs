@@ -40,7 +40,8 @@ pub(crate) struct Site {
     /// What is behind it, and what is behind the other gateway, in each family.
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
-    /// SPI and key of what it sends and of what it receives.
+    pub(crate) suite: Suite,
+    /// SPI and key of what it sends and of what it receives; a suite that wants more has it over and over.
     pub(crate) outbound: (u32, [u8; 20]),
     pub(crate) inbound: (u32, [u8; 20]),
     pub(crate) esn: bool,
@@ -60,6 +61,7 @@ impl Site {
             udp_port: None,
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
+            suite: Suite::AES_GCM_128,
             outbound: (0x1001, [7; 20]),
             inbound: (0x2001, [9; 20]),
             esn: false,
@@ -89,18 +91,19 @@ impl Site {
         })
     }
 
-    fn sa(&self, index: u32, direction: Direction) -> Command {
+    pub(crate) fn sa(&self, index: u32, direction: Direction) -> Command {
         let (spi, key) = match direction {
             Direction::Outbound => &self.outbound,
             Direction::Inbound => &self.inbound,
         };
+        let key: Vec<u8> = key.iter().copied().cycle().take(self.suite.key_material_len()).collect();
         Command::InstallSa(Box::new(InstallSa {
             index,
             direction,
             spi: Spi::new(*spi).unwrap(),
-            suite: Suite::AES_GCM_128,
+            suite: self.suite,
             mode: Mode::Tunnel,
-            key: KeyMaterial::new(key).unwrap(),
+            key: KeyMaterial::new(&key).unwrap(),
             local: self.local.parse().unwrap(),
             remote: self.remote.parse().unwrap(),
             udp_port: self.udp_port,
@@ -191,10 +194,16 @@ pub(crate) struct Dataplane {
 
 impl Dataplane {
     pub(crate) fn start(folder: &Path) -> Dataplane {
+        Dataplane::start_with(folder, &[])
+    }
+
+    /// With more options of its own.
+    pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Dataplane {
         let socket = folder.join("s");
         let child = std::process::Command::new(env!("CARGO_BIN_EXE_espalier-dataplane"))
             .args(["--log", "warn", "--max-routes", "64", "--max-sas", "16", "--mbufs", "4096", "--socket"])
             .arg(&socket)
+            .args(options)
             .args(["--", "--no-huge", "-m", "320", "--no-pci"])
             .stdin(Stdio::null())
             .spawn()

@@ -5,9 +5,7 @@ use crate::{
     Ack, AttachPort, Command, Device, Event, Failure, Flow, InstallSa, Limits, MacAddress, NextHop, PortId,
     PortName, Reason,
 };
-use model::{
-    Direction, IcvLen, KeyLen, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, Spi, Suite,
-};
+use model::{Direction, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, Spi, Suite};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -39,9 +37,7 @@ fn direction() -> impl Strategy<Value = Direction> {
 }
 
 fn suite() -> impl Strategy<Value = Suite> {
-    let key = select(vec![KeyLen::Aes128, KeyLen::Aes192, KeyLen::Aes256]);
-    let icv = select(vec![IcvLen::Bytes8, IcvLen::Bytes12, IcvLen::Bytes16]);
-    (key, icv).prop_map(|(key, icv)| Suite::AesGcm { key, icv })
+    select(Suite::all().collect::<Vec<_>>())
 }
 
 fn spi() -> impl Strategy<Value = Spi> {
@@ -114,7 +110,8 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
     let what = (0..MAX_SA_CAPACITY, direction(), spi(), suite(), select(vec![Mode::Tunnel, Mode::Transport]));
-    let ends = (addresses(), prop::option::of(1_u16..), any::<[u8; 36]>(), prop::option::of(0..MAX_ENTRIES));
+    let key = prop::collection::vec(any::<u8>(), KeyMaterial::MAX);
+    let ends = (addresses(), prop::option::of(1_u16..), key, prop::option::of(0..MAX_ENTRIES));
     let numbers = (any::<bool>(), 0..=MAX_REPLAY_WINDOW, 1_u64.., any::<u64>(), any::<u64>());
     (what, ends, numbers, limits()).prop_map(
         |((index, direction, spi, suite, mode), ((local, remote), udp_port, key, entry), numbers, limits)| {

@@ -1,6 +1,6 @@
 //! Crypto maps: every name leads somewhere, every entry is whole, and no key and no SPI serves twice.
 
-use super::{family_name, find, no_interface};
+use super::{family_name, find, keys, no_interface};
 use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, MapDraft};
 use crate::source::{At, Fault, Report};
 use crate::{Config, CryptoMap, Entry, Family, Name, SessionKey, Verb};
@@ -33,7 +33,7 @@ pub(super) fn check(draft: &Draft, report: &mut Report<'_, '_>) -> BTreeMap<Name
         }
     }
     spis(draft, report);
-    keys(draft, report);
+    keys::once(draft, report);
     maps
 }
 
@@ -147,30 +147,26 @@ fn check_entry(
                 "transform set",
                 &name.value,
                 draft.sets.keys(),
-                "write it by `crypto ipsec transform-set NAME esp-gcm 128`",
+                "write it by `crypto ipsec transform-set NAME esp-gcm 256`",
             ),
             Some(set) => {
-                for key in [entry.inbound.value(), entry.outbound.value()].into_iter().flatten() {
-                    let len = key.key.value.expose().len();
-                    let Some(Err(error)) = set.suite.value().map(|suite| suite.check_key_material(len))
-                    else {
-                        continue;
-                    };
-                    let fault = Fault::new(key.key.at, format!("the key has {} hexadecimal digits", len * 2));
-                    report.error(fault.related(set.at, "the transform set").help(error.to_string()));
+                if let Some(&suite) = set.suite.value() {
+                    for key in [entry.inbound.value(), entry.outbound.value()].into_iter().flatten() {
+                        keys::fit(key, suite, set.at, report);
+                    }
                 }
             }
         }
     }
     let access_lists = access_lists(draft, entry, report);
-    let session = |key: &KeyDraft| SessionKey { spi: key.spi.value, key: key.key.value.clone() };
+    let session = |key: &KeyDraft| Some(SessionKey { spi: key.spi.value, key: keys::material(key)? });
     Some(Entry {
         description: entry.description.value().cloned(),
         peer: *entry.peer.value()?,
         udp_port: entry.udp_port.value().copied(),
         transform_set: entry.transform_set.value()?.clone(),
-        inbound: session(entry.inbound.value()?),
-        outbound: session(entry.outbound.value()?),
+        inbound: session(entry.inbound.value()?)?,
+        outbound: session(entry.outbound.value()?)?,
         access_lists,
     })
 }
@@ -208,7 +204,7 @@ fn access_lists(draft: &Draft, entry: &EntryDraft, report: &mut Report<'_, '_>) 
 }
 
 /// Every session key with the entry it is in.
-fn session_keys(draft: &Draft, inbound: bool) -> impl Iterator<Item = (&EntryDraft, &KeyDraft)> {
+pub(super) fn session_keys(draft: &Draft, inbound: bool) -> impl Iterator<Item = (&EntryDraft, &KeyDraft)> {
     let entries = draft.maps.values().flat_map(|map| map.entries.values());
     entries.filter_map(move |entry| {
         let key = if inbound { &entry.inbound } else { &entry.outbound };
@@ -240,28 +236,6 @@ fn spis(draft: &Draft, report: &mut Report<'_, '_>) {
                 fault
                     .related(first, "this one")
                     .help("the peer tells its SAs apart by their SPIs: give each its own"),
-            );
-        }
-    }
-}
-
-/// A key that serves twice makes IVs repeat, and then AES-GCM protects nothing (RFC 4106, section 9), in whichever direction.
-fn keys(draft: &Draft, report: &mut Report<'_, '_>) {
-    let mut keys: Vec<&KeyDraft> =
-        session_keys(draft, true).chain(session_keys(draft, false)).map(|(_, key)| key).collect();
-    keys.sort_by(|a, b| a.key.value.expose().cmp(b.key.value.expose()).then(a.key.at.cmp(&b.key.at)));
-    for pair in keys.windows(2) {
-        if let [first, second] = pair
-            && first.key.value == second.key.value
-        {
-            let fault = Fault::new(
-                second.key.at,
-                "another SA has the same key and salt, which lays both SAs' packets open",
-            );
-            report.error(
-                fault
-                    .related(first.key.at, "this one")
-                    .help("draw a fresh key for every SA, for each direction, too"),
             );
         }
     }

@@ -2,6 +2,7 @@
 
 mod crypto;
 mod interfaces;
+mod keys;
 
 use crate::parse::{Draft, Found, InterfaceDraft, ListDraft, SetDraft};
 use crate::source::{At, Fault, Report};
@@ -14,6 +15,7 @@ use std::net::IpAddr;
 pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
     let interfaces = interfaces::check(&draft, report);
     let crypto_maps = crypto::check(&draft, report);
+    weaknesses(&draft, report);
     let routes = routes(&draft, report);
     let set = |(name, set): (Name, SetDraft)| {
         let esn = set.esn.value().is_some();
@@ -36,6 +38,16 @@ pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
     config.crypto_maps = crypto::finish(crypto_maps, &config, &draft.maps, &draft.interfaces, report);
     crypto::modes(&config, &draft.maps, report);
     config
+}
+
+/// What works and should not be chosen.
+fn weaknesses(draft: &Draft, report: &mut Report<'_, '_>) {
+    for suite in draft.sets.values().filter_map(|set| set.suite.found()) {
+        for weakness in suite.value.weaknesses() {
+            let fault = Fault::new(suite.at, format!("this is weak: {weakness}"));
+            report.warn(fault.help("take `esp-gcm 256`, here and on the peer, if that has it"));
+        }
+    }
 }
 
 fn finish_list(name: Name, list: ListDraft) -> AccessList {

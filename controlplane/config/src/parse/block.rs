@@ -39,7 +39,7 @@ impl Block {
         match self {
             Block::Interface => "interface NAME",
             Block::List => "ip access-list extended NAME",
-            Block::Set => "crypto ipsec transform-set NAME esp-gcm 128",
+            Block::Set => "crypto ipsec transform-set NAME esp-gcm 256",
             Block::Entry => "crypto map NAME SEQUENCE ipsec-manual",
         }
     }

@@ -5,10 +5,11 @@ use super::draft::{EntryDraft, SetDraft, Setting};
 use super::interface::{interface_name, last};
 use super::key::session_key;
 use super::refusals::{ENTRY, refusal};
+use super::transform::suite;
 use super::{Mode, Reader, refuse};
 use crate::source::{At, Fault, Word};
 use crate::{Name, ReplayWindow};
-use model::{Mode as IpsecMode, Suite};
+use model::Mode as IpsecMode;
 use std::net::IpAddr;
 
 const MANUAL: &str = "give the keys by `set session-key` under `crypto map NAME SEQUENCE ipsec-manual`";
@@ -170,60 +171,6 @@ fn replay(cursor: &mut Cursor<'_, '_>) -> Result<Found<ReplayWindow>, Fault> {
     }
     let size = cursor.number("a window size in packets", ReplayWindow::MIN..=ReplayWindow::MAX)?;
     Ok(Found { value: ReplayWindow::Packets(size.value), at: word.at.to(size.at) })
-}
-
-fn suite(cursor: &mut Cursor<'_, '_>) -> Result<Found<Suite>, Fault> {
-    const MEND: &str = "write `esp-gcm 128` or `esp-gcm 256`, here and on the peer";
-    const LATER: [&str; 17] = [
-        "ah-md5-hmac",
-        "ah-sha-hmac",
-        "ah-sha256-hmac",
-        "ah-sha384-hmac",
-        "ah-sha512-hmac",
-        "comp-lzs",
-        "esp-3des",
-        "esp-aes",
-        "esp-des",
-        "esp-gmac",
-        "esp-md5-hmac",
-        "esp-null",
-        "esp-seal",
-        "esp-sha-hmac",
-        "esp-sha256-hmac",
-        "esp-sha384-hmac",
-        "esp-sha512-hmac",
-    ];
-    let word = cursor.next("a transform such as `esp-gcm 128`")?;
-    let is_later = |word: &Word<'_>| LATER.iter().any(|later| word.is(later));
-    if is_later(word) {
-        // The transforms of a set are one choice: name them all.
-        let others =
-            cursor.words().iter().take_while(|word| is_later(word) || parse_decimal(word.text).is_some());
-        let last = others.last().map_or(word.at, |last| last.at);
-        let others = cursor.words().iter().take_while(|word| word.at <= last).map(|word| word.text);
-        let all = [word.text].into_iter().chain(others).collect::<Vec<_>>().join(" ");
-        let fault = Fault::new(word.at.to(last), format!("`{all}` is not available in Espalier yet"));
-        return Err(fault.help(MEND));
-    }
-    if !word.is("esp-gcm") {
-        let fault = unexpected(word, "a transform", ["esp-gcm"]);
-        return Err(if fault.help.is_some() { fault } else { fault.help(MEND) });
-    }
-    // IOS takes 128 for what is not written; two ends that mean different things are better written down.
-    let bits = cursor.next("the length of the key, 128 or 256,").map_err(|fault| fault.help(MEND))?;
-    let value = match parse_decimal(bits.text) {
-        Some(128) => Suite::AES_GCM_128,
-        Some(256) => Suite::AES_GCM_256,
-        Some(192) => {
-            return Err(Fault::new(bits.at, "`esp-gcm 192` is not available in Espalier yet").help(MEND));
-        }
-        _ => return Err(unexpected(bits, "the length of the key, 128 or 256,", []).help(MEND)),
-    };
-    if let Some(second) = cursor.peek().filter(|word| is_later(word)) {
-        let fault = Fault::new(second.at, "AES-GCM has no second transform: it authenticates by itself");
-        return Err(fault.help(format!("end the line before {}", second.quoted())));
-    }
-    Ok(Found { value, at: word.at.to(bits.at) })
 }
 
 fn match_address(cursor: &mut Cursor<'_, '_>) -> Result<Found<Name>, Fault> {

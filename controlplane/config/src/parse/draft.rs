@@ -163,7 +163,10 @@ impl EntryDraft {
 
 pub(crate) struct KeyDraft {
     pub(crate) spi: Found<Spi>,
-    pub(crate) key: Found<KeyMaterial>,
+    /// The cipher's key, and the salt behind it.
+    pub(crate) cipher: Option<Found<KeyMaterial>>,
+    /// The HMAC's key.
+    pub(crate) authenticator: Option<Found<KeyMaterial>>,
 }
 
 pub(crate) struct RouteDraft {

@@ -1,4 +1,4 @@
-//! `esp SPI cipher KEY`: an SPI and a key that somebody wrote down.
+//! `esp SPI cipher KEY authenticator KEY`: an SPI and keys that somebody wrote down.
 
 use super::cursor::{Cursor, Found, parse_decimal};
 use super::draft::KeyDraft;
@@ -6,7 +6,9 @@ use crate::source::{Fault, MASK, Word};
 use model::{KeyMaterial, Spi};
 use zeroize::Zeroize;
 
-/// `esp SPI cipher KEY`.
+const SHAPE: &str = "write `esp SPI cipher KEY`, and `authenticator KEY` behind it where the set has an HMAC";
+
+/// `esp SPI cipher KEY authenticator KEY`, of which a suite may want one only.
 pub(super) fn session_key(cursor: &mut Cursor<'_, '_>) -> Result<Found<KeyDraft>, Fault> {
     if let Some(word) = cursor.peek().filter(|word| word.is("ah")) {
         return Err(Fault::new(word.at, "`ah` is not available in Espalier")
@@ -24,31 +26,27 @@ pub(super) fn session_key(cursor: &mut Cursor<'_, '_>) -> Result<Found<KeyDraft>
             word.at,
             format!("{} is no SPI, a number from 256 to 4294967295", word.quoted()),
         )
-        .help("write `esp SPI cipher KEY`"));
+        .help(SHAPE));
     };
     let spi = Spi::new(number).map_err(|error| {
         Fault::new(word.at, format!("SPI {} is reserved (RFC 4303, section 2.1)", error.0))
             .help("take one from 256 to 4294967295")
     })?;
-    cursor.one_of(&["cipher"]).map_err(|fault| match fault.help {
-        Some(_) => fault,
-        None => fault.help("write `esp SPI cipher KEY`"),
-    })?;
-    let digits = cursor.next("the key")?;
-    if let Some(word) = cursor.peek().filter(|word| word.is("authenticator")) {
-        let fault = Fault::new(word.at, "AES-GCM has no second key for authentication");
-        return Err(fault.help("end the line behind the key of `cipher`"));
-    }
-    let key = key(digits)?;
-    Ok(Found {
-        value: KeyDraft { spi: Found { value: spi, at: word.at }, key: Found { value: key, at: digits.at } },
-        at: word.at,
-    })
+    let fault = |fault: Fault| if fault.help.is_some() { fault } else { fault.help(SHAPE) };
+    let first = cursor.one_of(&["cipher", "authenticator"]).map_err(fault)?;
+    let first_key = key(cursor.next("the key")?)?;
+    let (cipher, authenticator) = match first.value {
+        "authenticator" => (None, Some(first_key)),
+        _ if cursor.accept("authenticator") => (Some(first_key), Some(key(cursor.next("the key")?)?)),
+        _ => (Some(first_key), None),
+    };
+    let spi = Found { value: spi, at: word.at };
+    Ok(Found { value: KeyDraft { spi, cipher, authenticator }, at: word.at })
 }
 
 /// Hexadecimal digits, as many as there are; what an entry's suite wants is asked when all is read.
-fn key(word: &Word<'_>) -> Result<KeyMaterial, Fault> {
-    const SHAPE: &str = "write the AES key and 4 bytes of salt as 40 or 72 hexadecimal digits";
+fn key(word: &Word<'_>) -> Result<Found<KeyMaterial>, Fault> {
+    const SHAPE: &str = "write two hexadecimal digits for each byte, as many as the transform set wants";
     if word.text.starts_with(MASK) {
         let fault = Fault::new(word.at, "this key is masked, as a running configuration shows it");
         return Err(fault.help("write the key itself"));
@@ -77,7 +75,8 @@ fn key(word: &Word<'_>) -> Result<KeyMaterial, Fault> {
     }
     let key = bytes.get(..digits.len() / 2).and_then(KeyMaterial::new);
     bytes.zeroize();
-    key.ok_or_else(|| Fault::new(word.at, "the key is too long").help(SHAPE))
+    let value = key.ok_or_else(|| Fault::new(word.at, "the key is too long").help(SHAPE))?;
+    Ok(Found { value, at: word.at })
 }
 
 fn nibble(digit: u8) -> u8 {

@@ -12,6 +12,7 @@ mod list;
 mod refusals;
 mod route;
 mod rule;
+mod transform;
 mod words;
 
 pub(crate) use cursor::Found;

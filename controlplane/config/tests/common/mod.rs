@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // Each test takes what it needs.
 
+use model::Suite;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -20,7 +21,8 @@ const MAPS: usize = 3;
 
 /// A configuration that nothing is wrong with, its sections in random order.
 pub(crate) fn configs() -> impl Strategy<Value = String> {
-    let parts = (vec(lists4(), 1..4), vec(lists6(), 0..3), vec((any::<bool>(), any::<bool>()), 1..4));
+    let suites = select(Suite::all().collect::<Vec<_>>());
+    let parts = (vec(lists4(), 1..4), vec(lists6(), 0..3), vec((suites, any::<bool>()), 1..4));
     let parts = (parts, option::of("[a-z][a-z0-9-]{0,20}"), option::of(replays()), vec(routes(), 0..6));
     parts.prop_flat_map(|((lists4, lists6, sets), hostname, replay, routes)| {
         let maps = vec(maps(lists4.len(), lists6.len(), sets.clone()), MAPS);
@@ -53,11 +55,10 @@ fn list6(place: usize) -> String {
     ["SIX", "199six"][place].to_owned()
 }
 
-fn transform_set(place: usize, (long, esn): (bool, bool)) -> String {
-    let bits = if long { 256 } else { 128 };
+fn transform_set(place: usize, (suite, esn): (Suite, bool)) -> String {
     let mode = if place.is_multiple_of(2) { "tunnel" } else { "transport" };
     let esn = if esn { " esn\n" } else { "" };
-    format!("crypto ipsec transform-set SET{place} esp-gcm {bits}\n mode {mode}\n{esn}")
+    format!("crypto ipsec transform-set SET{place} {suite}\n mode {mode}\n{esn}")
 }
 
 fn replays() -> impl Strategy<Value = String> {
@@ -151,7 +152,7 @@ fn lists6() -> impl Strategy<Value = String> {
 }
 
 /// Entries without their SPIs and keys, which [`numbered`] fills in.
-fn maps(lists4: usize, lists6: usize, sets: Vec<(bool, bool)>) -> impl Strategy<Value = String> {
+fn maps(lists4: usize, lists6: usize, sets: Vec<(Suite, bool)>) -> impl Strategy<Value = String> {
     let entry =
         (0..sets.len(), 0..lists4, option::of(0..lists6.max(1)), option::of("[!-~]{1,20}"), 1_u8..250);
     let sequences = subsequence((1_u16..=65535).step_by(97).collect::<Vec<_>>(), 1..5);
@@ -167,24 +168,34 @@ fn maps(lists4: usize, lists6: usize, sets: Vec<(bool, bool)>) -> impl Strategy<
                     [usize::from(peer % 4)];
                 let list_6 = list_6.filter(|_| lists6 > 0);
                 text.extend(list_6.map(|list| format!(" match address {}\n", list6(list))));
-                let key = if sets[set].0 { "LONG" } else { "SHORT" };
-                text += &format!(" set session-key inbound esp {key}\n set session-key outbound esp {key}\n");
+                let shape = sets[set].0.key_shape();
+                let part = |word, len| if len == 0 { String::new() } else { format!(" {word} BYTES{len}") };
+                let keys =
+                    part("cipher", shape.cipher + shape.salt) + &part("authenticator", shape.integrity);
+                text += &format!(
+                    " set session-key inbound esp SPI{keys}\n set session-key outbound esp SPI{keys}\n"
+                );
             }
             text
         })
     })
 }
 
-/// Gives each key line an SPI and a key that no other has.
+/// Gives each key line an SPI and keys that no other has.
 fn numbered(map: &str, keys: &mut u32) -> String {
-    let lines = map.lines().map(|line| {
+    let mut filled = |word: &str| {
         *keys += 1;
-        let key = |digits: usize| {
-            format!("{} cipher {}{:08x}", 1000 + *keys, "c0ffee".repeat(11).split_at(digits - 8).0, *keys)
-        };
-        line.replace("LONG", &key(72)).replace("SHORT", &key(40)) + "\n"
-    });
-    lines.collect()
+        match word.strip_prefix("BYTES") {
+            Some(len) => {
+                let rest = len.parse::<usize>().unwrap() * 2 - 8;
+                format!("{}{:08x}", &"c0ffee".repeat(24)[..rest], *keys)
+            }
+            None if word == "SPI" => (1000 + *keys).to_string(),
+            None => word.to_owned(),
+        }
+    };
+    let mut line = |line: &str| line.split(' ').map(&mut filled).collect::<Vec<_>>().join(" ") + "\n";
+    map.lines().map(&mut line).collect()
 }
 
 /// The lines of an interface that have nothing to do with other interfaces.

@@ -23,15 +23,16 @@ pub fn decapsulate(
         }
         _ => return Err(Refusal::Truncated),
     };
-    if esp.len() < 4 + 4 + 8 + 2 + sa.icv.bytes() {
+    if esp.len() < 4 + 4 + 8 + 2 + sa.shape.icv_len() {
         return Err(Refusal::Truncated);
     }
     let spi = u32::from_be_bytes([esp[0], esp[1], esp[2], esp[3]]);
     let mut nonce = [0; 12];
     nonce[..4].copy_from_slice(&sa.salt);
     nonce[4..].copy_from_slice(&esp[8..16]);
-    let mut text =
-        cipher.open(nonce, &aad(spi, sequence, sa.esn), &esp[16..], sa.icv.bytes()).ok_or(Refusal::BadIcv)?;
+    let mut text = cipher
+        .open(nonce, &aad(spi, sequence, sa.esn), &esp[16..], sa.shape.icv_len())
+        .ok_or(Refusal::BadIcv)?;
 
     let next_header = text.pop().ok_or(Refusal::Truncated)?;
     let pad_len = text.pop().ok_or(Refusal::Truncated)?;

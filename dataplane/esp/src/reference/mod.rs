@@ -1,4 +1,4 @@
-//! The slow twin: whole packets, copied, allocated, written line by line from RFC 4303, 4106, 4301, 6040 and 3948.
+//! The slow twin, for AES-GCM: whole packets, copied, allocated, written line by line from RFC 4303, 4106, 4301, 6040 and 3948.
 //!
 //! It shares nothing with the quick way but the types of the parameters, so that a test that finds both equal has found
 //! something. Not for the packet path.

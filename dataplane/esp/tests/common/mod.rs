@@ -139,7 +139,7 @@ impl Sa {
         let template = outbound::Template::new(&self.outbound()).unwrap();
         let mut packet = vec![0xEE; template.header_len()];
         packet.extend(inner);
-        packet.resize(packet.len() + template.trailer_len(inner.len()), 0xEE);
+        packet.resize(packet.len() + template.trailer_len(inner), 0xEE);
         let sealing = outbound::encapsulate(&template, sequence, iv, &mut packet, inner.len()).unwrap();
         let text = packet[sealing.text.clone()].to_vec();
         let sealed = Gcm::new(&self.key).seal(sealing.nonce, sealing.aad.as_slice(), &text);
