@@ -1,6 +1,6 @@
 //! A verified delta, and look-ups through it.
 
-use super::{HEADER_WORDS, MAGIC, Parts, VERSION};
+use super::{HEADER_WORDS, MAGIC, Parts, VERSION, order};
 use crate::key::Words;
 use crate::layout::{Entry, LINE, NONE, V4, V6};
 use crate::lookup::{BURST, Burst};
@@ -80,6 +80,38 @@ impl<D: AsRef<[u8]>> Overlay<D> {
     pub fn numbers(&self) -> u32 {
         let numbers = (0..self.added.rules()).filter_map(|rule| self.word(self.parts.numbers_at, rule));
         numbers.map(|number| number.saturating_add(1)).fold(self.base, u32::max)
+    }
+
+    /// Rules of the base.
+    pub const fn base(&self) -> u32 {
+        self.base
+    }
+
+    /// Rules that were added.
+    pub const fn added(&self) -> u32 {
+        self.added.rules()
+    }
+
+    /// Rules of the base that were removed.
+    pub fn removed(&self) -> u32 {
+        (0..self.base).filter(|rule| self.is_removed(*rule)).count() as u32
+    }
+
+    /// The numbers of all rules of the changed list, in its order, as [`Delta::order`](super::Delta::order) gives them.
+    pub fn order(&self) -> Vec<u32> {
+        let added = (0..self.added.rules())
+            .filter_map(|rule| Some((self.word(LINE, rule)?, self.word(self.parts.numbers_at, rule)?)));
+        order(self.base, added, |rule| self.is_removed(rule))
+    }
+
+    fn is_removed(&self, rule: u32) -> bool {
+        let place = rule as usize / 8;
+        let bits = if place < self.removed {
+            self.image().as_ref().get(self.parts.removed_at + place)
+        } else {
+            None
+        };
+        bits.is_some_and(|bits| bits >> (rule % 8) & 1 != 0)
     }
 
     /// What holds the bytes.
