@@ -35,6 +35,7 @@ named_enum! {
         RouteRefused = 23, "route_refused", "The route table is full or does not take the prefix. The detail is errno.";
         OutOfMemory = 24, "out_of_memory", "The data plane has no memory for it; give it more, or ask for less.";
         Internal = 25, "internal", "A fault in the data plane; its log has more.";
+        NoSuchPolicy = 27, "no_such_policy", "The port has no policy that could be kept or changed; set one.";
         TooManyEntries = 26, "too_many_entries", "The number of the entry or next hop is above what this data plane holds.";
     }
 }
