@@ -9,6 +9,7 @@ mod cores;
 mod eal;
 mod fib;
 mod manager;
+mod policy;
 mod sad;
 mod snapshot;
 mod stages;

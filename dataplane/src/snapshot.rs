@@ -1,6 +1,7 @@
 //! What a worker sees of the gateway: one immutable value, swapped whole.
 
 use crate::fib::Fibs;
+use crate::policy::Policy;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
 use shm::Limits;
@@ -58,12 +59,6 @@ pub(crate) struct PortView {
     pub(crate) shutdown: bool,
     /// The crypto map on it.
     pub(crate) policy: Option<Arc<Policy>>,
-}
-
-/// A compiled crypto map, and its hit counters.
-pub(crate) struct Policy {
-    pub(crate) classifier: acl::Classifier<shm::PolicyImage>,
-    pub(crate) hits: Arc<shm::Hits>,
 }
 
 /// Where a route leads.

@@ -55,13 +55,13 @@ pub struct View {
 impl View {
     /// Looks.
     pub fn take(observer: &Observer, facts: Option<ConfigFacts>) -> Result<View, LinkError> {
-        let policy = |policy: &shm::PolicyView| PolicyHits {
-            port: policy.port(),
-            segment: policy.image().segment(),
-            rules: policy.rules().map(|(label, hits)| RuleHits { label: label.to_string(), hits }).collect(),
-        };
         Ok(View {
-            policies: observer.policies()?.iter().map(policy).collect(),
+            policies: observer
+                .policies()?
+                .iter()
+                .map(policy)
+                .collect::<Option<_>>()
+                .ok_or(LinkError::Nonsense)?,
             counters: observer.counters().snapshot(),
             sas: observer.sa_table().live().collect(),
             facts,
@@ -77,6 +77,23 @@ impl View {
     fn hostname(&self) -> Option<String> {
         self.facts.as_ref().and_then(|facts| facts.hostname.clone())
     }
+}
+
+/// The rules in the order in which they are asked, which is not that of their numbers where the policy is changed.
+fn policy(policy: &shm::PolicyView) -> Option<PolicyHits> {
+    let order = match policy.change() {
+        Some(change) => acl::Overlay::verify(change).ok()?.order(),
+        None => (0..policy.image().rules()).collect(),
+    };
+    let rule = |number| {
+        let (label, hits) = policy.rule(number)?;
+        Some(RuleHits { label: label.to_string(), hits })
+    };
+    Some(PolicyHits {
+        port: policy.port(),
+        segment: policy.image().segment(),
+        rules: order.into_iter().map(rule).collect::<Option<_>>()?,
+    })
 }
 
 /// A MAC address as programs like it: `02:00:5e:00:00:01`.

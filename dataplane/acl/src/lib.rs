@@ -38,7 +38,7 @@ pub enum Action {
 }
 
 /// One rule of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Which packets.
     pub selector: Selector,

@@ -3,6 +3,7 @@
 
 mod desired;
 mod overlay;
+mod policies;
 mod ports;
 mod realise;
 mod routes;
