@@ -21,7 +21,8 @@ impl Policy {
     ) -> Option<Policy> {
         let fits = |change: &Overlay<PolicyImage>| {
             change.over(&base).is_some()
-                && u64::from(change.numbers()) <= u64::from(base.rules()) + u64::from(change.image().rules())
+                && change.image().first() <= base.rules()
+                && change.numbers() <= base.rules().max(change.image().numbers())
         };
         change.as_ref().is_none_or(fits).then_some(Policy { base, change, hits })
     }
@@ -36,8 +37,8 @@ impl Policy {
 
     /// How many numbers were given.
     pub(crate) fn numbers(&self) -> u32 {
-        let added = self.change.as_ref().map_or(0, |change| change.image().rules());
-        self.base.rules().saturating_add(added)
+        let given = self.change.as_ref().map_or(0, |change| change.image().numbers());
+        self.base.rules().max(given)
     }
 
     /// As observers see it.

@@ -59,7 +59,8 @@ impl Policy {
 
     fn change(&self) -> PolicySegment {
         let image = self.delta.compile(Limits::default()).unwrap();
-        PolicySegment::build(image.as_bytes(), &self.labels[self.base..], None).unwrap()
+        let (first, labels) = (self.base as u32, &self.labels[self.base..]);
+        PolicySegment::build_change(image.as_bytes(), first, labels, None).unwrap()
     }
 
     fn add(&mut self, before: Option<u32>, rule: Rule, label: &str) {
@@ -184,7 +185,7 @@ fn a_change_that_fits_no_policy_is_refused() {
     other.add(None, idle(0), "idle:new");
     assert_eq!(reason(change(&mut loaded, &other.change())), Reason::PolicyRefused);
     let image = policy.delta.compile(Limits::default()).unwrap();
-    let unlabelled = PolicySegment::build(image.as_bytes(), &[], None).unwrap();
+    let unlabelled = PolicySegment::build_change(image.as_bytes(), policy.base as u32, &[], None).unwrap();
     assert_eq!(reason(change(&mut loaded, &unlabelled)), Reason::PolicyRefused);
     assert_eq!(reason(change(&mut loaded, &base.set(None))), Reason::PolicyRefused);
     let observer = Observer::connect(&loaded.dataplane.socket).unwrap();

@@ -56,11 +56,8 @@ impl PolicyView {
     /// The label of the rule of this number, and the packets that met it so far, of all workers. The rules of a change continue
     /// the numbers.
     pub fn rule(&self, number: u32) -> Option<(Label, u64)> {
-        let label = match number.checked_sub(self.image.rules()) {
-            None => self.image.label(number),
-            Some(added) => self.change.as_ref()?.label(added),
-        };
-        Some((label?, self.hits.get(number)))
+        let changed = self.change.as_ref().and_then(|change| change.label(number));
+        Some((changed.or_else(|| self.image.label(number))?, self.hits.get(number)))
     }
 }
 

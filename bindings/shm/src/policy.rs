@@ -17,8 +17,8 @@ const IMMUTABLE: SealFlags =
     SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// Words of the header: magic, version, kind, offset and length of the image, offset and number of the labels, offset and
-/// number of the origins.
-const HEADER_WORDS: usize = 9;
+/// number of the origins, number of the first rule that they are of.
+const HEADER_WORDS: usize = 10;
 /// Bytes of an origin.
 const ORIGIN_BYTES: usize = 4;
 /// The origin of a rule that is new.
@@ -30,6 +30,7 @@ struct Parts {
     image: (usize, usize),
     labels: (usize, usize),
     origins: (usize, usize),
+    first: u32,
 }
 
 /// The image begins on a page, and so on a cache line, as whoever compiled it wants it.
@@ -38,7 +39,7 @@ const _: () = assert!(HEADER_BYTES.is_multiple_of(crate::layout::CACHE_LINE));
 impl Parts {
     /// Image behind the header, labels behind the image, on a cache line each, and origins behind the labels: as many, or
     /// none.
-    fn plan(image: usize, labels: usize, origins: usize) -> Option<(Parts, usize)> {
+    fn plan(image: usize, first: u32, labels: usize, origins: usize) -> Option<(Parts, usize)> {
         let labels_at = HEADER_BYTES.checked_add(image)?.checked_next_multiple_of(64)?;
         let origins_at = labels_at.checked_add(labels.checked_mul(LABEL_BYTES)?)?;
         let len = origins_at.checked_add(origins.checked_mul(ORIGIN_BYTES)?)?;
@@ -46,8 +47,9 @@ impl Parts {
             image: (HEADER_BYTES, image),
             labels: (labels_at, labels),
             origins: (origins_at, origins),
+            first,
         };
-        let fits = len as u64 <= MAX_POLICY_BYTES && labels <= MAX_RULES as usize;
+        let fits = len as u64 <= MAX_POLICY_BYTES && labels <= MOST_NUMBERS as usize && first <= MAX_RULES;
         (fits && [0, labels].contains(&origins)).then_some((parts, len))
     }
 
@@ -63,6 +65,7 @@ impl Parts {
             n(self.labels.1),
             n(self.origins.0),
             n(self.origins.1),
+            u64::from(self.first),
         ]
     }
 
@@ -75,7 +78,8 @@ impl Parts {
         let numbers = [next()?, next()?, next()?, next()?, next()?, next()?];
         let [image_at, image, labels_at, labels, origins_at, origins] =
             numbers.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        let planned = Parts::plan(image, labels, origins).filter(|(parts, len)| {
+        let first = u32::try_from(next()?).unwrap_or(u32::MAX);
+        let planned = Parts::plan(image, first, labels, origins).filter(|(parts, len)| {
             *len == bytes.len()
                 && [parts.image.0, parts.labels.0, parts.origins.0] == [image_at, labels_at, origins_at]
         });
@@ -90,8 +94,7 @@ pub struct PolicySegment {
 }
 
 impl PolicySegment {
-    /// Makes a segment of a compiled image and one label for each of its rules, in their order. Of a change, whose rules
-    /// continue the numbers of the policy that it lies over, the labels are those of the numbers that it gave.
+    /// Makes a segment of a compiled policy and one label for each of its rules, in their order.
     ///
     /// With `origins`, one for each label, the rule goes on with the hit counter that had that number in the policy that was on
     /// the port before; `None` begins at zero.
@@ -103,10 +106,22 @@ impl PolicySegment {
         labels: &[Label],
         origins: Option<&[Option<u32>]>,
     ) -> io::Result<PolicySegment> {
+        PolicySegment::build_change(image, 0, labels, origins)
+    }
+
+    /// The same of a compiled change, whose rules continue the numbers of the policy that it lies over. The labels and origins
+    /// are those of all numbers from `first` on that were given, be their rules still there or not; and where the change
+    /// gives rules of the policy other labels, of these, too.
+    pub fn build_change(
+        image: &[u8],
+        first: u32,
+        labels: &[Label],
+        origins: Option<&[Option<u32>]>,
+    ) -> io::Result<PolicySegment> {
         let too_large =
             || io::Error::new(io::ErrorKind::InvalidInput, "the policy is too large; use fewer rules");
         let count = origins.map_or(0, <[_]>::len);
-        let (parts, len) = Parts::plan(image.len(), labels.len(), count).ok_or_else(too_large)?;
+        let (parts, len) = Parts::plan(image.len(), first, labels.len(), count).ok_or_else(too_large)?;
         let fd = memfd_create("espalier-policy", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, len as u64)?;
         let mut head = vec![0; HEADER_BYTES];
@@ -184,27 +199,35 @@ impl PolicyImage {
         self.part(offset, count * LABEL_BYTES).as_chunks().0
     }
 
-    /// The label of a rule.
-    pub fn label(&self, rule: u32) -> Option<Label> {
-        self.label_fields().get(rule as usize).and_then(|field| Label::from_padded(field).ok())
+    /// The label of the rule of this number, if the segment has it.
+    pub fn label(&self, number: u32) -> Option<Label> {
+        let place = number.checked_sub(self.first())?;
+        self.label_fields().get(place as usize).and_then(|field| Label::from_padded(field).ok())
     }
 
-    /// Of each rule, the number that it had in the policy before; nothing where the segment does not say.
+    /// The number of the first rule that labels and origins are of.
+    pub fn first(&self) -> u32 {
+        self.inner.parts.first
+    }
+
+    /// Labels are of numbers below.
+    pub fn numbers(&self) -> u32 {
+        // Neither is above what 32 bits hold.
+        self.first().saturating_add(self.inner.parts.labels.1 as u32)
+    }
+
+    /// Of each rule that there is a label for, the number that it had in the policy before; nothing where the segment does not
+    /// say.
     pub fn origins(&self) -> impl ExactSizeIterator<Item = Option<u32>> + '_ {
         let (offset, count) = self.inner.parts.origins;
         let fields = self.part(offset, count * ORIGIN_BYTES).as_chunks::<ORIGIN_BYTES>().0;
         fields.iter().map(|field| Some(u32::from_ne_bytes(*field)).filter(|&origin| origin != NEW))
     }
 
-    /// One label for each rule.
+    /// The labels, in the order of the numbers.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = Label> + '_ {
         // `open` saw that each is a label.
         self.label_fields().iter().map(|field| Label::from_padded(field).unwrap_or_default())
-    }
-
-    /// Number of rules.
-    pub fn rules(&self) -> u32 {
-        self.inner.parts.labels.1 as u32
     }
 
     /// The number under which it was offered.
@@ -228,7 +251,9 @@ impl AsRef<[u8]> for PolicyImage {
 /// Whether two policies are the same, byte for byte, labels included; what was before them may differ.
 impl PartialEq for PolicyImage {
     fn eq(&self, other: &PolicyImage) -> bool {
-        self.as_ref() == other.as_ref() && self.label_fields() == other.label_fields()
+        self.as_ref() == other.as_ref()
+            && self.first() == other.first()
+            && self.label_fields() == other.label_fields()
     }
 }
 
@@ -238,7 +263,7 @@ impl fmt::Debug for PolicyImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PolicyImage")
             .field("segment", &self.segment())
-            .field("rules", &self.rules())
+            .field("numbers", &(self.first()..self.numbers()))
             .field("bytes", &self.as_ref().len())
             .finish()
     }

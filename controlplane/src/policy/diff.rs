@@ -21,18 +21,35 @@ pub struct Hunk {
 /// Gaps of so many lines are tried one by one; for wider ones lines are hashed.
 const NARROW: usize = 24;
 
+/// What makes a line the one that it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// What it says, and its label: where it stands in the configuration.
+    Line,
+    /// What it says alone: where lines have no numbers of their own, one that comes moves the numbers of all behind it.
+    Rule,
+}
+
+type Identity<'a> = (&'a acl::Rule, Option<&'a [u8; shm::layout::LABEL_BYTES]>);
+
+impl By {
+    fn line(self, list: &List, place: usize) -> Identity<'_> {
+        (&list.rules[place], (self == By::Line).then(|| list.labels[place].padded()))
+    }
+}
+
 /// The hunks in their order; `None` if they come to more lines than `most`.
-pub fn hunks(old: &List, new: &List, most: usize) -> Option<Vec<Hunk>> {
+pub fn hunks(old: &List, new: &List, by: By, most: usize) -> Option<Vec<Hunk>> {
     let mut hunks = Vec::new();
     let (mut i, mut j, mut lines) = (0, 0, 0);
     loop {
-        while i < old.len() && j < new.len() && old.line(i) == new.line(j) {
+        while i < old.len() && j < new.len() && by.line(old, i) == by.line(new, j) {
             (i, j) = (i + 1, j + 1);
         }
         if i == old.len() && j == new.len() {
             return Some(hunks);
         }
-        let (gone, come) = gap(old, i, new, j, most)?;
+        let (gone, come) = gap(old, i, new, j, by, most)?;
         lines += gone + come;
         if lines > most {
             return None;
@@ -43,13 +60,13 @@ pub fn hunks(old: &List, new: &List, most: usize) -> Option<Vec<Hunk>> {
 }
 
 /// How many lines of each list are passed until both meet again, or end.
-fn gap(old: &List, i: usize, new: &List, j: usize, most: usize) -> Option<(usize, usize)> {
+fn gap(old: &List, i: usize, new: &List, j: usize, by: By, most: usize) -> Option<(usize, usize)> {
     let left = (old.len() - i, new.len() - j);
     for sum in 0..NARROW {
         for gone in 0..=sum {
             let come = sum - gone;
             let both = gone < left.0 && come < left.1;
-            if (both && old.line(i + gone) == new.line(j + come)) || (gone, come) == left {
+            if (both && by.line(old, i + gone) == by.line(new, j + come)) || (gone, come) == left {
                 return Some((gone, come));
             }
         }
@@ -59,9 +76,9 @@ fn gap(old: &List, i: usize, new: &List, j: usize, most: usize) -> Option<(usize
         let (olds, news) = (left.0.min(window), left.1.min(window));
         let mut places = HashMap::with_capacity(olds);
         for gone in 0..olds {
-            places.entry(old.line(i + gone)).or_insert(gone);
+            places.entry(by.line(old, i + gone)).or_insert(gone);
         }
-        let meet = (0..news).filter_map(|come| Some((*places.get(&new.line(j + come))?, come)));
+        let meet = (0..news).filter_map(|come| Some((*places.get(&by.line(new, j + come))?, come)));
         if let Some(nearest) = meet.min_by_key(|(gone, come)| gone + come) {
             return Some(nearest);
         }

@@ -1,6 +1,6 @@
 //! Compiling in the background.
 
-use super::{Base, List, Published};
+use super::{Base, Published};
 use acl::CompileError;
 use shm::{Label, PolicySegment, PortId};
 use std::io;
@@ -49,7 +49,7 @@ impl Fold {
 
     fn run(self) -> Folded {
         let Fold { port, of } = self;
-        let outcome = compile(of.list()).and_then(|base| {
+        let outcome = compile(&of).and_then(|base| {
             let base = Arc::new(base);
             let segment = segment(&base, &of)?;
             Ok((base, segment))
@@ -58,10 +58,10 @@ impl Fold {
     }
 }
 
-fn compile(list: &Arc<List>) -> Result<Base, FoldError> {
+fn compile(of: &Published) -> Result<Base, FoldError> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).start_handler(|_| stand_back()).build();
-    Ok(pool.map_err(io::Error::other)?.install(|| Base::compile(list))?)
+    Ok(pool.map_err(io::Error::other)?.install(|| of.base().compile_again(of.list()))?)
 }
 
 /// Of the calling thread alone, as Linux has it: a process number is a thread's.

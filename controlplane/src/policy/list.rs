@@ -58,9 +58,4 @@ impl List {
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
-
-    /// What tells one line from another: all that it says, and where it stands in the configuration.
-    pub(super) fn line(&self, place: usize) -> (&Rule, &[u8; shm::layout::LABEL_BYTES]) {
-        (&self.rules[place], self.labels[place].padded())
-    }
 }

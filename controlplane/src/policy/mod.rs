@@ -9,7 +9,8 @@
 //! A rule has a number as long as its base is in use, and its hit counter stands under that number. With a new base all
 //! numbers move; its segment says of each rule what number it had, so that its counts go with it. A rule is the same if its
 //! label (access list and sequence number), what it matches and what it does are: a line that is written anew
-//! begins at zero, as on IOS. The data plane does the sums: see `manager::policies` there.
+//! begins at zero, as on IOS. Where a line that comes moves the sequence numbers of many behind it, they are known by what
+//! they match and do, and the change says their new labels. The data plane does the sums: see `manager::policies` there.
 
 pub mod diff;
 pub mod fold;

@@ -146,7 +146,8 @@ impl Policies {
             return Ok(None);
         }
         let origins = published.origins(now);
-        let change = change_segment(&published, origins.get(published.base().list.len()..))?;
+        let first = published.change().map_or(0, |(_, first, _)| first);
+        let change = change_segment(&published, origins.get(first as usize..))?;
         Ok(Some(Next { port, base: Some(segment), change, published }))
     }
 
@@ -168,6 +169,8 @@ fn change_segment(
     published: &Published,
     origins: Option<&[Option<u32>]>,
 ) -> io::Result<Option<PolicySegment>> {
-    let build = |(image, labels): (&acl::Image, _)| PolicySegment::build(image.as_bytes(), labels, origins);
+    let build = |(image, first, labels): (&acl::Image, _, _)| {
+        PolicySegment::build_change(image.as_bytes(), first, labels, origins)
+    };
     published.change().map(build).transpose()
 }

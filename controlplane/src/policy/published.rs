@@ -1,7 +1,7 @@
 //! What the data plane looks the packets of a port up in: a base, and a change of it. Pure.
 
 use super::List;
-use super::diff::hunks;
+use super::diff::{By, Hunk, hunks};
 use acl::{CompileError, Delta, Image};
 use shm::Label;
 use std::collections::HashMap;
@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 pub const LONG: usize = 512;
 /// Lines that a change may add and remove in all. More are compiled with the rest, so that look-ups stay fast.
 pub const MOST_CHANGES: usize = 4096;
+
+/// Lines that come and go without anybody asking whether all were numbered anew.
+const FEW: usize = 64;
 
 /// A list compiled as a whole.
 #[derive(Debug)]
@@ -32,6 +35,14 @@ impl Base {
         let image = acl::compile(&list.rules, acl::Limits::default())?;
         Ok(Base { list: Arc::clone(list), image, took: began.elapsed() })
     }
+
+    /// The same for a list that may say what this one says, under other labels.
+    pub fn compile_again(&self, list: &Arc<List>) -> Result<Base, CompileError> {
+        if list.rules != self.list.rules {
+            return Base::compile(list);
+        }
+        Ok(Base { list: Arc::clone(list), image: self.image.clone(), took: self.took })
+    }
 }
 
 /// A change of a base.
@@ -39,8 +50,10 @@ impl Base {
 struct Change {
     delta: Delta,
     image: Arc<Image>,
-    /// Of the numbers that it gave, be the rules still there or not.
+    /// Of all numbers from `first` on, be the rules still there or not.
     labels: Vec<Label>,
+    /// The first number that the base has not, or 0 where lines of the base have other labels now.
+    first: u32,
     /// The number of each rule of the list, which is in the list's order.
     numbers: Vec<u32>,
 }
@@ -71,9 +84,9 @@ impl Published {
         &self.base
     }
 
-    /// The compiled change, and the labels of the numbers that it gave.
-    pub fn change(&self) -> Option<(&Image, &[Label])> {
-        self.change.as_ref().map(|change| (&*change.image, change.labels.as_slice()))
+    /// The compiled change, and the labels of all numbers from the first on that it says.
+    pub fn change(&self) -> Option<(&Image, u32, &[Label])> {
+        self.change.as_ref().map(|change| (&*change.image, change.first, change.labels.as_slice()))
     }
 
     /// Rules that the change adds and removes.
@@ -98,13 +111,14 @@ impl Published {
         if self.base.list.len() < LONG {
             return (*list == self.list).then(|| self.clone());
         }
-        let hunks = hunks(&self.list, list, MOST_CHANGES)?;
-        if hunks.is_empty() {
+        let (by, hunks) = difference(&self.list, list)?;
+        if hunks.is_empty() && by == By::Line {
             return Some(self.clone());
         }
-        let (mut delta, mut labels) = match &self.change {
-            Some(change) => (change.delta.clone(), change.labels.clone()),
-            None => (Delta::new(self.base.list.len() as u32), Vec::new()),
+        let len = self.base.list.len() as u32;
+        let (mut delta, mut first, mut labels) = match &self.change {
+            Some(change) => (change.delta.clone(), change.first, change.labels.clone()),
+            None => (Delta::new(len), len, Vec::new()),
         };
         let mut numbers = Vec::with_capacity(list.len());
         let mut stayed = 0;
@@ -125,28 +139,50 @@ impl Published {
         if delta.changes() > MOST_CHANGES {
             return None;
         }
+        if by == By::Rule {
+            if first > 0 {
+                labels.splice(0..0, self.base.list.labels.iter().copied());
+                first = 0;
+            }
+            for (number, label) in numbers.iter().zip(&list.labels) {
+                *labels.get_mut(*number as usize)? = *label;
+            }
+        }
         let image = Arc::new(delta.compile(acl::Limits::default()).ok()?);
-        let change = Some(Change { delta, image, labels, numbers });
+        let change = Some(Change { delta, image, labels, first, numbers });
         Some(Published { base: Arc::clone(&self.base), change, list: Arc::clone(list) })
     }
 
     /// For each number of `self`, the number that the same line has in what was there before; of what came since, and of
     /// what is no longer there, none.
     pub fn origins(&self, before: &Published) -> Vec<Option<u32>> {
-        let labels = self.change().map_or(0, |(_, labels)| labels.len());
-        let mut origins = vec![None; self.base.list.len() + labels];
+        let given = self.change.as_ref().map_or(self.base.list.len() as u32, |change| change.delta.numbers());
+        let mut origins = vec![None; given as usize];
         let same = Arc::ptr_eq(&self.list, &before.list);
+        let lines = |list: &'_ List, place: usize| (list.rules[place], list.labels[place]);
         let places: HashMap<_, usize> = match same {
             true => HashMap::new(),
-            false => (0..before.list.len()).map(|place| (before.list.line(place), place)).collect(),
+            false => (0..before.list.len()).map(|place| (lines(&before.list, place), place)).collect(),
         };
         for place in 0..self.list.len() {
-            let there = if same { Some(place) } else { places.get(&self.list.line(place)).copied() };
+            let there = if same { Some(place) } else { places.get(&lines(&self.list, place)).copied() };
             if let Some(origin) = origins.get_mut(self.number(place) as usize) {
                 *origin = there.map(|there| before.number(there));
             }
         }
         origins
+    }
+}
+
+/// The hunks, and what the lines are known by in them: by all that they say, unless it looks as if they were numbered anew.
+fn difference(old: &List, new: &List) -> Option<(By, Vec<Hunk>)> {
+    let lines = |hunks: &Vec<Hunk>| hunks.iter().map(|hunk| hunk.old.len() + hunk.new.len()).sum::<usize>();
+    let by_line = hunks(old, new, By::Line, MOST_CHANGES);
+    let many = by_line.as_ref().map_or(usize::MAX, lines);
+    let by_rule = if many > FEW { hunks(old, new, By::Rule, MOST_CHANGES) } else { None };
+    match by_rule {
+        Some(by_rule) if lines(&by_rule) < many / 2 => Some((By::Rule, by_rule)),
+        _ => by_line.map(|by_line| (By::Line, by_line)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lists that change, by the way that the daemon takes: compared, changed, folded, sent over shared memory; against a scan
 //! of the list, and against a count that is kept by line.
 
-use super::diff::hunks;
+use super::diff::{By, hunks as hunks_of};
 use super::published::{LONG, MOST_CHANGES};
 use super::*;
 use acl::{Action, Classifier, KeyV4, Linear, Overlay, Rule, Verdict};
@@ -66,7 +66,10 @@ impl Plane {
                 }
                 Command::ChangePolicy { segment, .. } => {
                     let image = self.server.image(segment).unwrap();
-                    origins.iter_mut().for_each(|origins| origins.extend(image.origins()));
+                    if let Some(origins) = &mut origins {
+                        origins.truncate(image.first() as usize);
+                        origins.extend(image.origins());
+                    }
                     self.change = Some(Overlay::verify(image).unwrap());
                 }
                 Command::KeepPolicy { .. } => assert!(self.base.is_some()),
@@ -88,15 +91,12 @@ impl Plane {
     }
 
     fn numbers(&self) -> usize {
-        (self.base().rules() + self.change.as_ref().map_or(0, |change| change.image().rules())) as usize
+        self.base().rules().max(self.change.as_ref().map_or(0, |change| change.image().numbers())) as usize
     }
 
     fn label(&self, number: u32) -> Label {
-        let base = self.base();
-        match number.checked_sub(base.rules()) {
-            None => base.image().label(number).unwrap(),
-            Some(added) => self.change.as_ref().unwrap().image().label(added).unwrap(),
-        }
+        let changed = self.change.as_ref().and_then(|change| change.image().label(number));
+        changed.or_else(|| self.base().image().label(number)).unwrap()
     }
 
     /// Numbers in the order in which rules are asked.
@@ -139,9 +139,21 @@ impl Reference {
         let place = edit.place % self.rules.len();
         let gone = edit.gone.min(self.rules.len() - place);
         self.rules.drain(place..place + gone);
-        self.labels.drain(place..place + gone).for_each(|label| drop(self.hits.remove(&label)));
+        self.labels.drain(place..place + gone).for_each(|label| {
+            self.hits.remove(&label);
+        });
         for (more, rule) in edit.come.iter().enumerate() {
             self.insert(place + more, *rule);
+        }
+    }
+
+    fn renumber(&mut self) {
+        for label in &mut self.labels {
+            self.written += 1;
+            let before = std::mem::replace(label, Label::new(&format!("100:{}", self.written)).unwrap());
+            if let Some(hits) = self.hits.remove(&before) {
+                self.hits.insert(*label, hits);
+            }
         }
     }
 
@@ -183,6 +195,8 @@ struct Edit {
 #[derive(Clone, Debug)]
 enum Step {
     Reload(Vec<Edit>),
+    /// All lines get other sequence numbers; one comes in front.
+    Renumber,
     StartFold,
     FinishFold,
     /// The data plane is another one, which holds nothing.
@@ -213,6 +227,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let edit = (any::<usize>(), 0..30_usize, prop::collection::vec(rule(), 0..30))
         .prop_map(|(place, gone, come)| Edit { place, gone, come });
     let step = prop_oneof![
+        1 => Just(Step::Renumber),
         6 => prop::collection::vec(edit, 0..6).prop_map(Step::Reload),
         2 => Just(Step::StartFold),
         3 => Just(Step::FinishFold),
@@ -262,6 +277,11 @@ proptest! {
                     edits.iter().for_each(|edit| reference.edit(edit));
                     reload(&mut policies, &mut plane, &reference);
                 }
+                Step::Renumber => {
+                    reference.insert(0, filler((1 << 21) + reference.written as u32));
+                    reference.renumber();
+                    reload(&mut policies, &mut plane, &reference);
+                }
                 Step::StartFold => {
                     if let Some(fold) = policies.fold() {
                         let compiler = compiler.clone();
@@ -303,7 +323,7 @@ proptest! {
         };
         let new: Vec<u32> = old.iter().copied().take(same).chain(new).chain(old.iter().copied().skip(same)).collect();
         let (old_list, new_list) = (of(&old), of(&new));
-        let hunks = hunks(&old_list, &new_list, MOST_CHANGES).unwrap();
+        let hunks = hunks_of(&old_list, &new_list, By::Line, MOST_CHANGES).unwrap();
         let mut made = old.clone();
         for hunk in hunks.iter().rev() {
             made.splice(hunk.old.clone(), new[hunk.new.clone()].iter().copied());
@@ -311,7 +331,7 @@ proptest! {
         prop_assert_eq!(made, new);
         let lines: usize = hunks.iter().map(|hunk| hunk.old.len() + hunk.new.len()).sum();
         if lines > 0 {
-            prop_assert_eq!(diff::hunks(&old_list, &new_list, lines - 1), None);
+            prop_assert_eq!(hunks_of(&old_list, &new_list, By::Line, lines - 1), None);
         }
     }
 }

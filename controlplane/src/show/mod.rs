@@ -83,7 +83,7 @@ impl View {
 fn policy(policy: &shm::PolicyView) -> Option<PolicyHits> {
     let order = match policy.change() {
         Some(change) => acl::Overlay::verify(change).ok()?.order(),
-        None => (0..policy.image().rules()).collect(),
+        None => (0..policy.image().numbers()).collect(),
     };
     let rule = |number| {
         let (label, hits) = policy.rule(number)?;

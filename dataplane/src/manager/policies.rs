@@ -94,7 +94,7 @@ fn one(
         (None, Some(image)) => {
             let refused = refused(image.segment());
             let base = Classifier::verify(image).map_err(|error| refused(&error))?;
-            if base.rules() != base.image().rules() {
+            if base.image().first() != 0 || base.rules() != base.image().numbers() {
                 return Err(refused(&"it has not as many labels as rules"));
             }
             Arc::new(base)
@@ -109,7 +109,7 @@ fn one(
         None => None,
     };
     let of_change = change.as_ref().map(|change| change.image().clone());
-    let numbers = base.rules().saturating_add(of_change.as_ref().map_or(0, PolicyImage::rules));
+    let numbers = base.rules().max(of_change.as_ref().map_or(0, PolicyImage::numbers));
     let hits = match staying.filter(|current| numbers <= current.hits.rules()) {
         Some(current) => Arc::clone(&current.hits),
         None => server.hits(numbers).map_err(|error| {
@@ -121,8 +121,11 @@ fn one(
         (Some(current), _) if Arc::ptr_eq(&current.hits, &hits) => None,
         (Some(current), _) => Some((current, (0..current.numbers()).map(Some).collect())),
         (None, Some(current)) => {
-            let of_base = base.image().origins();
-            let all: Vec<_> = of_base.chain(of_change.iter().flat_map(PolicyImage::origins)).collect();
+            let mut all: Vec<_> = base.image().origins().collect();
+            if let Some(change) = of_change.filter(|change| change.first() as usize <= all.len()) {
+                all.truncate(change.first() as usize);
+                all.extend(change.origins());
+            }
             Some((current, all)).filter(|(_, all)| !all.is_empty())
         }
         (None, None) => None,

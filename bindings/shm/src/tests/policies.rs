@@ -25,7 +25,7 @@ fn an_offered_image_arrives_byte_for_byte() {
         assert_eq!(got.as_ref(), image);
         assert!(got.as_ref().as_ptr().addr().is_multiple_of(HEADER_BYTES), "it begins on a page");
         assert!(got.labels().eq((0..rules).map(label)));
-        assert_eq!((got.rules() as usize, got.segment()), (rules, number));
+        assert_eq!((got.numbers() as usize, got.segment()), (rules, number));
     }
 }
 
@@ -83,7 +83,7 @@ fn observers_see_policies_in_use_and_what_met_them() {
     let hits = plane.with(move |server| {
         let image = server.image(number).unwrap();
         ports.map(|port| {
-            let hits = server.hits(image.rules()).unwrap();
+            let hits = server.hits(image.numbers()).unwrap();
             server.set_policy(
                 port,
                 Some(PolicyInUse { image: image.clone(), change: None, hits: hits.clone() }),
@@ -120,7 +120,7 @@ fn observers_see_a_change_and_what_rules_bring_with_them() {
     let mut control = plane.control();
     let base = control.offer(&segment(b"image", 2)).unwrap();
     let origins = [Some(1), None, Some(MOST_NUMBERS - 1)];
-    let change = PolicySegment::build(b"change", &[5, 6, 7].map(label), Some(&origins)).unwrap();
+    let change = PolicySegment::build_change(b"change", 2, &[5, 6, 7].map(label), Some(&origins)).unwrap();
     let change = control.offer(&change).unwrap();
     let port = PortId::new(4).unwrap();
     plane.with(move |server| {
@@ -137,6 +137,18 @@ fn observers_see_a_change_and_what_rules_bring_with_them() {
     assert_eq!(seen.change().unwrap().as_ref(), b"change");
     let rules: Vec<_> = (0..).map_while(|number| seen.rule(number)).collect();
     assert_eq!(rules, [(label(0), 0), (label(1), 42), (label(5), 0), (label(6), 0), (label(7), 3)]);
+    // Lines that were numbered anew.
+    let change = PolicySegment::build_change(b"change", 1, &[8, 9].map(label), None).unwrap();
+    let change = control.offer(&change).unwrap();
+    let image = seen.image().clone();
+    plane.with(move |server| {
+        let change = server.image(change);
+        let hits = server.hits(3).unwrap();
+        server.set_policy(port, Some(PolicyInUse { image, change, hits }));
+    });
+    let seen = plane.observer().policies().unwrap().remove(0);
+    let rules: Vec<_> = (0..).map_while(|number| seen.rule(number)).collect();
+    assert_eq!(rules, [label(0), label(8), label(9)].map(|label| (label, 0)));
 }
 
 #[test]

@@ -172,7 +172,7 @@ proptest! {
         image in prop::collection::vec(any::<u8>(), 0..200),
         rules in 0..5_usize,
         with_origins: bool,
-        header in prop_oneof![Just(Vec::new()), pokes(9)],
+        header in prop_oneof![Just(Vec::new()), pokes(10)],
         labels in prop::collection::vec((0..5 * LABEL_BYTES, any::<u8>()), 0..3),
         cut in prop_oneof![4 => Just(0), 1 => 1..300_usize],
     ) {
@@ -196,7 +196,7 @@ proptest! {
             let image = policy.as_ref();
             prop_assert_eq!(image, &bytes[HEADER_BYTES..][..image.len()]);
             prop_assert!(HEADER_BYTES + image.len() <= labels_at);
-            prop_assert_eq!(policy.rules() as usize, rules.len());
+            prop_assert_eq!((policy.numbers() - policy.first()) as usize, rules.len());
             prop_assert_eq!(policy.labels().len(), rules.len());
             prop_assert_eq!(policy.origins().len(), origins.map_or(0, <[_]>::len));
             for (label, field) in policy.labels().zip(bytes[labels_at..].as_chunks::<LABEL_BYTES>().0) {
