@@ -13,6 +13,7 @@ MODULES = (
     "test_tunnel",
     "test_hostile",
     "test_crashes",
+    "test_access_lists",
     "test_refusals",
     "test_run_script",
 )

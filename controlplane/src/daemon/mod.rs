@@ -273,6 +273,7 @@ impl Daemon {
                             Answer::Facts(Box::new(ConfigFacts::new(
                                 &self.config,
                                 &self.plan,
+                                &self.policies,
                                 &file,
                                 self.installed,
                             )))

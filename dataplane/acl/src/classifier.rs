@@ -116,7 +116,7 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     }
 
     #[inline(always)]
-    fn tables(&self, family: usize) -> Tables<'_> {
+    pub(crate) fn tables(&self, family: usize) -> Tables<'_> {
         let Family { entries, blocks, ref ends, entries_at, blocks_at } = self.layout.families[family];
         let bytes = self.bytes.as_ref();
         let part = |at: usize, len: usize| bytes.get(at..at + len).unwrap_or_default();

@@ -14,6 +14,7 @@ mod key;
 mod layout;
 mod linear;
 mod lookup;
+mod shape;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use compile::{CompileError, Image, Limits, compile};
 pub use delta::{Changed, Delta, DeltaError, Overlay};
 pub use key::{KeyV4, KeyV6};
 pub use linear::Linear;
+pub use shape::TreeShape;
 
 use model::Selector;
 

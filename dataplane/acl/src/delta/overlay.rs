@@ -4,7 +4,7 @@ use super::{HEADER_WORDS, MAGIC, Parts, VERSION, order};
 use crate::key::Words;
 use crate::layout::{Entry, LINE, NONE, V4, V6};
 use crate::lookup::{BURST, Burst};
-use crate::{Classifier, KeyV4, KeyV6, Verdict, VerifyError};
+use crate::{Classifier, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
 
 /// The image inside of a delta.
@@ -112,6 +112,11 @@ impl<D: AsRef<[u8]>> Overlay<D> {
             None
         };
         bits.is_some_and(|bits| bits >> (rule % 8) & 1 != 0)
+    }
+
+    /// The trees of the added rules.
+    pub fn trees(&self) -> Vec<TreeShape> {
+        self.added.trees()
     }
 
     /// What holds the bytes.

@@ -78,6 +78,27 @@ fn images_do_not_depend_on_the_number_of_cores() {
     assert_eq!(on(1), on(4));
 }
 
+/// What is told of an image is what was compiled: a tree for every root, no deeper than there are levels, over what rules say.
+#[test]
+fn the_shape_of_an_image_can_be_told() {
+    let mut random = Rng::with_seed(11);
+    let shape = |rules: &[Rule]| {
+        let image = compile(rules, Limits::default()).unwrap();
+        Classifier::verify(image.as_bytes()).unwrap().trees()
+    };
+    assert_eq!(shape(&[]), []);
+    let one = [rule(&mut random, true, (0, 0))];
+    assert_eq!(shape(&one), [TreeShape { leaves: 1, ..TreeShape::default() }]);
+    let many: Vec<Rule> = (0..4000).map(|_| rule(&mut random, false, (0, 100))).collect();
+    let trees = shape(&many);
+    assert!(trees.iter().all(|tree| tree.ipv6 && !tree.destination), "{trees:?}");
+    assert!(
+        trees
+            .iter()
+            .any(|tree| tree.source && tree.depth > 0 && tree.tables >= tree.depth && tree.leaves > 10)
+    );
+}
+
 /// Rules that nothing tells apart make long leaves, not deep trees or large images.
 #[test]
 fn identical_rules_stay_small() {
