@@ -156,6 +156,25 @@ class AccessLists(LabCase):
         # (The one that came and went begins anew each time.)
         self.assertFalse([rule for rule in rules["TUNNEL"] if f"eq {FICKLE}" in rule["text"]])
 
+    def test_the_operator_sees_what_was_compiled(self):
+        self.reload(exceptions(LINES))
+        self.reload(exceptions(LINES - 1))
+
+        def wan():
+            shown = self.a.json("show", "access-lists", "detail", "--json")
+            compiled = next(each for each in shown["compiled"] if each["interface"] == "wan")
+            return compiled if not (compiled["change"] or compiled["recompiling"]) else None
+
+        compiled = self.eventually("the change to be folded in", wan, 60)
+        self.assertEqual(compiled["crypto_map"], "SITES")
+        # One rule more is of IPv6.
+        self.assertEqual((compiled["rules"], compiled["compiled_rules"]), (LINES + 1, LINES + 1))
+        self.assertGreater(compiled["compile_ms"], 0)
+        self.assertEqual({tree["family"] for tree in compiled["trees"]}, {"ipv4", "ipv6"})
+        text = self.a.espalier("show", "access-lists", "detail").stdout
+        self.assertIn(f"wan, crypto map SITES: {LINES + 1} rules in force", text)
+        self.assertIn("IPv4 tree by source", text)
+
     def test_how_soon_a_change_is_in_use(self):
         """Prints it; no assertion knows how fast this machine is."""
         lines = exceptions(100_000)

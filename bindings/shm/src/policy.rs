@@ -241,6 +241,9 @@ impl PolicyImage {
 }
 
 /// The compiled image, without header and labels. It begins on a page.
+///
+/// These are small pages, unless the machine's `/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `always`: of an image
+/// of many MiB (some ten thousand rules), look-ups that go all over it then miss the TLB at nearly every block.
 impl AsRef<[u8]> for PolicyImage {
     fn as_ref(&self) -> &[u8] {
         let (offset, len) = self.inner.parts.image;

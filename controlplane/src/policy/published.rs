@@ -14,7 +14,7 @@ pub const LONG: usize = 512;
 /// Lines that a change may add and remove in all. More are compiled with the rest, so that look-ups stay fast.
 pub const MOST_CHANGES: usize = 4096;
 
-/// Lines that come and go without anybody asking whether all were numbered anew.
+/// Lines that come in a row without anybody asking whether all were numbered anew.
 const FEW: usize = 64;
 
 /// A list compiled as a whole.
@@ -178,9 +178,11 @@ impl Published {
 fn difference(old: &List, new: &List) -> Option<(By, Vec<Hunk>)> {
     let lines = |hunks: &Vec<Hunk>| hunks.iter().map(|hunk| hunk.old.len() + hunk.new.len()).sum::<usize>();
     let by_line = hunks(old, new, By::Line, MOST_CHANGES);
+    if by_line.iter().flatten().all(|hunk| hunk.new.len() <= FEW) && by_line.is_some() {
+        return by_line.map(|by_line| (By::Line, by_line));
+    }
     let many = by_line.as_ref().map_or(usize::MAX, lines);
-    let by_rule = if many > FEW { hunks(old, new, By::Rule, MOST_CHANGES) } else { None };
-    match by_rule {
+    match hunks(old, new, By::Rule, MOST_CHANGES) {
         Some(by_rule) if lines(&by_rule) < many / 2 => Some((By::Rule, by_rule)),
         _ => by_line.map(|by_line| (By::Line, by_line)),
     }
