@@ -110,7 +110,9 @@ fn one(
     };
     let of_change = change.as_ref().map(|change| change.image().clone());
     let numbers = base.rules().max(of_change.as_ref().map_or(0, PolicyImage::numbers));
-    let hits = match staying.filter(|current| numbers <= current.hits.rules()) {
+    // Only who kept the base goes on with the numbers that were given: another one gives them anew, to other rules.
+    let goes_on = |current: &&Arc<Policy>| spec.base.is_none() && numbers <= current.hits.rules();
+    let hits = match staying.filter(goes_on) {
         Some(current) => Arc::clone(&current.hits),
         None => server.hits(numbers).map_err(|error| {
             tracing::error!("port {port}: no hit counters: {error}");
@@ -119,7 +121,10 @@ fn one(
     };
     let origins = match (staying, current) {
         (Some(current), _) if Arc::ptr_eq(&current.hits, &hits) => None,
-        (Some(current), _) => Some((current, (0..current.numbers()).map(Some).collect())),
+        (Some(current), _) => {
+            let known = if spec.base.is_none() { current.numbers() } else { base.rules() };
+            Some((current, (0..known).map(Some).collect()))
+        }
         (None, Some(current)) => {
             let mut all: Vec<_> = base.image().origins().collect();
             if let Some(change) = of_change.filter(|change| change.first() as usize <= all.len()) {
