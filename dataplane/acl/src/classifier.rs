@@ -6,7 +6,7 @@ use crate::layout::{
     MAGIC, MORE, NONE, ROW, V4, V6, VERSION, action, number_row, protocol_row, rows,
 };
 use crate::lookup::{BURST, BackEnd, Burst, Tables};
-use crate::{Action, KeyV4, KeyV6, Verdict};
+use crate::{KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
 /// Why bytes are no image. The fault is theirs who made the bytes.
@@ -52,8 +52,15 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     pub fn verify(bytes: B) -> Result<Classifier<B>, VerifyError> {
         let layout = read_header(bytes.as_ref())?;
         let classifier = Classifier { bytes, layout, back_end: BackEnd::best() };
-        for rule in 0..layout.rules as u32 {
-            classifier.action(rule).ok_or(VerifyError::Rule(rule))?;
+        let actions = classifier.actions();
+        for (rule, stored) in actions.iter().enumerate() {
+            let sound = match rule < layout.rules {
+                true => action::read(words(*stored)).is_some(),
+                false => words(*stored) == action::NO_RULE,
+            };
+            if !sound {
+                return Err(VerifyError::Rule(rule as u32));
+            }
         }
         verify_family::<V4>(classifier.tables(0), layout.rules)?;
         verify_family::<V6>(classifier.tables(1), layout.rules)?;
@@ -89,15 +96,13 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     }
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
+        let actions = self.actions();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             let burst = Burst::new(keys, verdicts.len());
             let mut best = [NONE; BURST];
             self.find(family, &burst, &[], &mut best);
             for (verdict, rule) in verdicts.iter_mut().zip(best).take(burst.count) {
-                *verdict = match self.action(rule) {
-                    Some(action) => Verdict::new(rule, action),
-                    None => Verdict::NONE,
-                };
+                *verdict = Verdict::new(rule, action_of(actions, rule));
             }
         }
     }
@@ -129,22 +134,25 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         }
     }
 
+    /// What becomes of a packet, by rules; and last, if there is no rule for it.
     #[inline(always)]
-    pub(crate) fn action(&self, rule: u32) -> Option<Action> {
-        let rule = rule as usize;
-        if rule >= self.layout.rules {
-            return None;
-        }
-        let at = HEADER_WORDS * 4 + rule * ACTION_BYTES;
-        let words = self.bytes.as_ref().get(at..)?.first_chunk::<ACTION_BYTES>()?;
-        let both = u64::from_le_bytes(*words);
-        match (both as u32, (both >> 32) as u32) {
-            (action::PROTECT, entry) => Some(Action::Protect(entry)),
-            (action::BYPASS, 0) => Some(Action::Bypass),
-            (action::DISCARD, 0) => Some(Action::Discard),
-            _ => None,
-        }
+    pub(crate) fn actions(&self) -> &[[u8; ACTION_BYTES]] {
+        let len = (self.layout.rules + 1) * ACTION_BYTES;
+        self.bytes.as_ref().get(HEADER_WORDS * 4..HEADER_WORDS * 4 + len).unwrap_or_default().as_chunks().0
     }
+}
+
+/// The action of a rule, or what is behind all actions.
+#[inline(always)]
+pub(crate) fn action_of(actions: &[[u8; ACTION_BYTES]], rule: u32) -> [u32; 2] {
+    let place = (rule as usize).min(actions.len().wrapping_sub(1));
+    actions.get(place).map_or(action::NO_RULE, |stored| words(*stored))
+}
+
+#[inline(always)]
+fn words(stored: [u8; ACTION_BYTES]) -> [u32; 2] {
+    let both = u64::from_le_bytes(stored);
+    [both as u32, (both >> 32) as u32]
 }
 
 /// The parts of an image, from a header that may be anything: they make up the whole, and the levels are in order.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header    magic, version, number of rules, 0; then of each family: entries, blocks, and where each level ends
-//! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry
+//! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry; then those of no rule
 //! IPv4      entries, then blocks
 //! IPv6      entries, then blocks
 //! ```
@@ -22,7 +22,7 @@
 use std::array::from_fn;
 
 pub(crate) const MAGIC: u32 = 0x4C43_4145;
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// Levels of entries at most, the roots' included.
 pub(crate) const LEVELS: usize = 24;
 /// Groups of rules at most.
@@ -73,10 +73,47 @@ pub(crate) const fn number_row(n: usize) -> usize {
     2 * n - 1
 }
 
+/// What becomes of a packet, as two words.
 pub(crate) mod action {
-    pub(crate) const BYPASS: u32 = 0;
-    pub(crate) const DISCARD: u32 = 1;
-    pub(crate) const PROTECT: u32 = 2;
+    use crate::Action;
+
+    const BYPASS: u32 = 0;
+    const DISCARD: u32 = 1;
+    const PROTECT: u32 = 2;
+    /// Behind the actions of all rules, so that where no rule matched there are words to take, too.
+    pub(crate) const NO_RULE: [u32; 2] = [3, 0];
+
+    pub(crate) const fn write(action: Action) -> [u32; 2] {
+        match action {
+            Action::Bypass => [BYPASS, 0],
+            Action::Discard => [DISCARD, 0],
+            Action::Protect(entry) => [PROTECT, entry],
+        }
+    }
+
+    /// `None` if that is no action.
+    #[inline]
+    pub(crate) const fn read(words: [u32; 2]) -> Option<Action> {
+        match words {
+            [BYPASS, 0] => Some(Action::Bypass),
+            [DISCARD, 0] => Some(Action::Discard),
+            [PROTECT, entry] => Some(Action::Protect(entry)),
+            _ => None,
+        }
+    }
+}
+
+/// The bits of `word` under `mask`, side by side.
+#[inline(always)]
+pub(crate) const fn pick(word: u32, mut mask: u32) -> u32 {
+    let mut picked = 0;
+    let mut to = 0;
+    while mask != 0 {
+        picked |= (word >> mask.trailing_zeros() & 1) << to;
+        mask &= mask - 1;
+        to += 1;
+    }
+    picked
 }
 
 /// One place of a walk.
@@ -154,7 +191,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// From the numbers that the header gives. Numbers of 32 bits do not overflow here.
     pub(crate) fn new(rules: usize, counts: [(usize, usize, [u32; LEVELS]); 2]) -> Layout {
-        let mut at = HEADER_WORDS * 4 + (rules * ACTION_BYTES).next_multiple_of(LINE);
+        let mut at = HEADER_WORDS * 4 + ((rules + 1) * ACTION_BYTES).next_multiple_of(LINE);
         let families = from_fn(|family| {
             let (entries, blocks, ends) = counts[family];
             let entries_at = at;

@@ -1,9 +1,8 @@
 //! What look-ups in trees cost, in about clocks of a processor of 2023: enough to choose between trees, not to foretell.
 
-use super::cut;
 use super::pattern::Pattern;
 use super::tree::Tree;
-use crate::layout::{ENTRY_BYTES, LANES, NONE, ROW, rows};
+use crate::layout::{ENTRY_BYTES, LANES, NONE, ROW, pick, rows};
 
 /// Keys that are tried at most.
 pub(super) const TRIED: usize = 1024;
@@ -50,7 +49,7 @@ impl Trial {
             let (mut at, mut levels) = (tree, 0);
             while let Tree::Node { word, mask, table, children } = at {
                 levels += 1;
-                at = &children[table[cut::pick(key[*word], *mask) as usize] as usize];
+                at = &children[table[pick(key[*word], *mask) as usize] as usize];
             }
             let Tree::Leaf(ids) = at else { return Outcome { levels, blocks: 0, first: NONE, found: NONE } };
             let number = |id: &u32| patterns[*id as usize].number;

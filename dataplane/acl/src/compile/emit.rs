@@ -3,11 +3,11 @@
 use super::Image;
 use super::pattern::{NOTHING, Pattern};
 use super::tree::Tree;
+use crate::Rule;
 use crate::layout::{
     Entry, HEADER_WORDS, LANES, LEVELS, Layout, MORE, NONE, ROW, action, number_row, ports_row, protocol_row,
     rows,
 };
-use crate::{Action, Rule};
 
 /// One family, laid out.
 struct Laid {
@@ -32,7 +32,8 @@ pub(super) fn emit<const A: usize, const B: usize>(
     let mut image = Image::zeroed(layout.bytes);
     let bytes = image.as_bytes_mut();
     write(&mut bytes[..HEADER_WORDS * 4], layout.header());
-    write(&mut bytes[HEADER_WORDS * 4..], rules.iter().flat_map(|rule| stored(rule.action)));
+    let actions = rules.iter().map(|rule| action::write(rule.action)).chain([action::NO_RULE]);
+    write(&mut bytes[HEADER_WORDS * 4..], actions.flatten());
     let [family4, family6] = layout.families;
     write(&mut bytes[family4.entries_at..], words(&v4.entries));
     write_blocks(&mut bytes[family4.blocks_at..family6.entries_at], &v4, v4_patterns);
@@ -49,14 +50,6 @@ fn write(bytes: &mut [u8], words: impl IntoIterator<Item = u32>) {
 
 fn words(entries: &[Entry]) -> impl Iterator<Item = u32> {
     entries.iter().flat_map(|entry| [entry.0 as u32, (entry.0 >> 32) as u32])
-}
-
-fn stored(action: Action) -> [u32; 2] {
-    match action {
-        Action::Bypass => [action::BYPASS, 0],
-        Action::Discard => [action::DISCARD, 0],
-        Action::Protect(entry) => [action::PROTECT, entry],
-    }
 }
 
 fn lay_out<const N: usize>(roots: &[Tree], patterns: &[Pattern<N>]) -> Option<Laid> {

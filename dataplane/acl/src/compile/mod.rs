@@ -128,7 +128,8 @@ pub(crate) fn compile_in(rules: &[Rule], limits: Limits, haste: bool) -> Result<
     let (v4, v6) = pattern::of_rules(rules);
     // What the rules take without copies; what is left may go to copies and tables.
     let lane = |n: usize| rows(n) * ROW / LANES;
-    let least = HEADER_WORDS * 4 + rules.len() * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
+    let least =
+        HEADER_WORDS * 4 + (rules.len() + 1) * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
     let spare = limits.bytes.checked_sub(least).ok_or(too_large)?;
     let per_rule = spare / rules.len().max(1);
     let image = emit::emit(rules, &grow(&v4, per_rule, haste), &v4, &grow(&v6, per_rule, haste), &v6);

@@ -2,7 +2,7 @@
 
 use super::cut::{self, Cut};
 use super::pattern::Pattern;
-use crate::layout::{LANES, LEVELS};
+use crate::layout::{LANES, LEVELS, pick};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -69,8 +69,8 @@ fn distribute<const N: usize>(
     let mut of_value: Vec<Vec<u32>> = vec![Vec::new(); values];
     for &id in ids {
         let pattern = &patterns[id as usize];
-        let fixed = cut::pick(pattern.value[word] & pattern.mask[word], mask);
-        let free = cut::pick(!pattern.mask[word], mask);
+        let fixed = pick(pattern.value[word] & pattern.mask[word], mask);
+        let free = pick(!pattern.mask[word], mask);
         // Every subset of the bits that the rule does not ask for.
         let mut subset = 0_u32;
         loop {

@@ -1,6 +1,7 @@
 //! A verified delta, and look-ups through it.
 
 use super::{HEADER_WORDS, MAGIC, Parts, VERSION};
+use crate::classifier::action_of;
 use crate::key::Words;
 use crate::layout::{Entry, LINE, NONE, V4, V6};
 use crate::lookup::{BURST, Burst};
@@ -132,6 +133,7 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
         let Overlay { parts, removed, added, .. } = self.overlay;
         let removed = self.overlay.image().as_ref().get(parts.removed_at..parts.removed_at + removed);
         let removed = removed.unwrap_or_default();
+        let (base_actions, new_actions) = (self.base.actions(), added.actions());
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             let burst = Burst::new(keys, verdicts.len());
             let mut new = [NONE; BURST];
@@ -141,13 +143,12 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
             let mut best = places;
             self.base.find(family, &burst, removed, &mut best);
             for (slot, verdict) in verdicts.iter_mut().take(burst.count).enumerate() {
-                let (rule, action) = match best[slot] < places[slot] {
-                    true => (Some(best[slot]), self.base.action(best[slot])),
-                    false => (self.overlay.word(parts.numbers_at, new[slot]), added.action(new[slot])),
-                };
-                *verdict = match (rule, action) {
-                    (Some(rule), Some(action)) => Verdict::new(rule, action),
-                    _ => Verdict::NONE,
+                *verdict = match best[slot] < places[slot] {
+                    true => Verdict::new(best[slot], action_of(base_actions, best[slot])),
+                    false => {
+                        let rule = self.overlay.word(parts.numbers_at, new[slot]).unwrap_or(NONE);
+                        Verdict::new(rule, action_of(new_actions, new[slot]))
+                    }
                 };
             }
         }

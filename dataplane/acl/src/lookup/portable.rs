@@ -1,22 +1,15 @@
 //! The steps in plain Rust.
 
 use super::{Kernel, Row};
-use crate::layout::{LANES, ports_row, protocol_row, rows};
+use crate::layout::{LANES, pick, ports_row, protocol_row, rows};
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
 impl Kernel for Portable {
     #[inline(always)]
-    fn pick(self, word: u32, mut mask: u32) -> u32 {
-        let mut picked = 0;
-        let mut to = 0;
-        while mask != 0 {
-            picked |= (word >> mask.trailing_zeros() & 1) << to;
-            mask &= mask - 1;
-            to += 1;
-        }
-        picked
+    fn pick(self, word: u32, mask: u32) -> u32 {
+        pick(word, mask)
     }
 
     #[inline(always)]
