@@ -97,8 +97,9 @@ impl<B: AsRef<[u8]>> Classifier<B> {
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
         let actions = self.actions();
+        let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            let burst = Burst::new(keys, verdicts.len());
+            burst.fill(keys, verdicts.len());
             let mut best = [NONE; BURST];
             self.find(family, &burst, &[], &mut best);
             for (verdict, rule) in verdicts.iter_mut().zip(best).take(burst.count) {

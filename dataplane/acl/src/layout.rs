@@ -122,7 +122,7 @@ pub(crate) struct Entry(pub(crate) u64);
 
 impl Entry {
     const LEAF: u64 = 1 << 63;
-    const PLACE_BITS: u32 = 27;
+    pub(crate) const PLACE_BITS: u32 = 27;
     const LONG: u64 = 1 << (32 + Entry::PLACE_BITS);
     /// Places of tables and blocks are below.
     pub(crate) const PLACES: usize = 1 << Entry::PLACE_BITS;
@@ -154,6 +154,12 @@ impl Entry {
     #[inline(always)]
     pub(crate) const fn low(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Whether it is a leaf; of a node, the key's word, of a leaf, whether it is long; and the place.
+    #[inline(always)]
+    pub(crate) const fn high(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// Of a node, where the table begins; of a leaf, its first block.

@@ -134,8 +134,9 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
         let removed = self.overlay.image().as_ref().get(parts.removed_at..parts.removed_at + removed);
         let removed = removed.unwrap_or_default();
         let (base_actions, new_actions) = (self.base.actions(), added.actions());
+        let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            let burst = Burst::new(keys, verdicts.len());
+            burst.fill(keys, verdicts.len());
             let mut new = [NONE; BURST];
             added.find(family, &burst, &[], &mut new);
             // A rule that was added stands before the one at its place, so only those before that are better.

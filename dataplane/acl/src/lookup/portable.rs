@@ -1,6 +1,6 @@
 //! The steps in plain Rust.
 
-use super::{Kernel, Row};
+use super::{BURST, Burst, Kernel, Row};
 use crate::layout::{LANES, pick, ports_row, protocol_row, rows};
 
 #[derive(Clone, Copy)]
@@ -13,7 +13,8 @@ impl Kernel for Portable {
     }
 
     #[inline(always)]
-    fn compare<const N: usize>(self, block: &[Row], key: &[u32; N]) -> u32 {
+    fn compare<const N: usize>(self, block: &[Row], burst: &Burst<N>, slot: usize) -> u32 {
+        let key: [u32; N] = std::array::from_fn(|word| burst.words[word][slot % BURST]);
         let Some(block) = block.get(..rows(N)) else { return 0 };
         let row = |row: usize| -> [u32; LANES] {
             std::array::from_fn(|lane| u32::from_le_bytes(block[row].as_chunks().0[lane]))
