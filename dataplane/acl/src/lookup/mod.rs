@@ -42,9 +42,8 @@ impl<const N: usize> Burst<N> {
     pub(crate) fn fill<K: Words<N>>(&mut self, keys: &[K], verdicts: usize) {
         self.count = keys.len().min(verdicts).min(BURST);
         for (slot, key) in keys[..self.count].iter().enumerate() {
-            let key = key.words();
-            for word in 0..N {
-                self.words[word][slot % BURST] = key[word];
+            for (row, word) in self.words.iter_mut().zip(key.words()) {
+                row[slot % BURST] = word;
             }
         }
     }

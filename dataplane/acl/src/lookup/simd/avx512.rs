@@ -205,7 +205,7 @@ impl Kernel for Avx512 {
                         continue;
                     }
                     let protocol = rule(protocol_row(N));
-                    for half in 0..HALVES {
+                    for (half, least) in least.iter_mut().enumerate() {
                         let differs = |word: usize, value: u32, mask: u32| {
                             _mm512_ternarylogic_epi32::<DIFFERS>(row(word, half), all(value), all(mask))
                         };
@@ -220,7 +220,7 @@ impl Kernel for Avx512 {
                         }
                         let unlike = _mm512_or_si512(unlike, differs(N - 1, protocol, protocol >> 16));
                         let like = _mm512_testn_epi32_mask(unlike, unlike);
-                        least[half] = _mm512_mask_min_epu32(least[half], like, least[half], all(number));
+                        *least = _mm512_mask_min_epu32(*least, like, *least, all(number));
                     }
                 }
                 if word(&block[protocol_row(N)], 0) & MORE == 0 {
