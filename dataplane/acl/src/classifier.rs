@@ -55,8 +55,8 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         let actions = classifier.actions();
         for (rule, stored) in actions.iter().enumerate() {
             let sound = match rule < layout.rules {
-                true => action::read(words(*stored)).is_some(),
-                false => words(*stored) == action::NO_RULE,
+                true => action::read(action::words(*stored)).is_some(),
+                false => action::words(*stored) == action::NO_RULE,
             };
             if !sound {
                 return Err(VerifyError::Rule(rule as u32));
@@ -99,13 +99,23 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         let actions = self.actions();
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            burst.fill(keys, verdicts.len());
+            self.fill(keys, verdicts.len(), &mut burst);
             let mut best = [NONE; BURST];
             self.find(family, &burst, &[], &mut best);
-            for (verdict, rule) in verdicts.iter_mut().zip(best).take(burst.count) {
-                *verdict = Verdict::new(rule, action_of(actions, rule));
-            }
+            self.back_end.write(actions, &best, &mut verdicts[..burst.count]);
         }
+    }
+
+    /// The first keys as a burst, but no more than there are verdicts for.
+    #[inline(always)]
+    pub(crate) fn fill<K: Words<N>, const N: usize>(
+        &self,
+        keys: &[K],
+        verdicts: usize,
+        burst: &mut Burst<N>,
+    ) {
+        burst.count = keys.len().min(verdicts).min(BURST);
+        K::fill(self.back_end, &keys[..burst.count], burst);
     }
 
     /// Puts the first rule for each key, of those that are not in the bitmap of removed ones, into its place of `best`,
@@ -141,19 +151,6 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         let len = (self.layout.rules + 1) * ACTION_BYTES;
         self.bytes.as_ref().get(HEADER_WORDS * 4..HEADER_WORDS * 4 + len).unwrap_or_default().as_chunks().0
     }
-}
-
-/// The action of a rule, or what is behind all actions.
-#[inline(always)]
-pub(crate) fn action_of(actions: &[[u8; ACTION_BYTES]], rule: u32) -> [u32; 2] {
-    let place = (rule as usize).min(actions.len().wrapping_sub(1));
-    actions.get(place).map_or(action::NO_RULE, |stored| words(*stored))
-}
-
-#[inline(always)]
-fn words(stored: [u8; ACTION_BYTES]) -> [u32; 2] {
-    let both = u64::from_le_bytes(stored);
-    [both as u32, (both >> 32) as u32]
 }
 
 /// The parts of an image, from a header that may be anything: they make up the whole, and the levels are in order.

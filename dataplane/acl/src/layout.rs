@@ -91,6 +91,12 @@ pub(crate) mod action {
         }
     }
 
+    #[inline(always)]
+    pub(crate) const fn words(stored: [u8; super::ACTION_BYTES]) -> [u32; 2] {
+        let both = u64::from_le_bytes(stored);
+        [both as u32, (both >> 32) as u32]
+    }
+
     /// `None` if that is no action.
     #[inline]
     pub(crate) const fn read(words: [u32; 2]) -> Option<Action> {
@@ -124,6 +130,8 @@ impl Entry {
     const LEAF: u64 = 1 << 63;
     pub(crate) const PLACE_BITS: u32 = 27;
     const LONG: u64 = 1 << (32 + Entry::PLACE_BITS);
+    /// Of the upper half: the leaf is more than one block.
+    pub(crate) const LONG_HIGH: u32 = 1 << Entry::PLACE_BITS;
     /// Places of tables and blocks are below.
     pub(crate) const PLACES: usize = 1 << Entry::PLACE_BITS;
     /// A leaf without rules.

@@ -50,6 +50,7 @@ pub struct Rule {
 // Words as an image has them, so that whoever fills in a verdict need not ask which action it is: every third packet would
 // be guessed wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
 pub struct Verdict {
     rule: u32,
     action: [u32; 2],

@@ -1,10 +1,9 @@
 //! A verified delta, and look-ups through it.
 
 use super::{HEADER_WORDS, MAGIC, Parts, VERSION};
-use crate::classifier::action_of;
 use crate::key::Words;
 use crate::layout::{Entry, LINE, NONE, V4, V6};
-use crate::lookup::{BURST, Burst};
+use crate::lookup::{BURST, Burst, action_of};
 use crate::{Classifier, KeyV4, KeyV6, Verdict, VerifyError};
 use std::array::from_fn;
 
@@ -136,7 +135,7 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
         let (base_actions, new_actions) = (self.base.actions(), added.actions());
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            burst.fill(keys, verdicts.len());
+            self.base.fill(keys, verdicts.len(), &mut burst);
             let mut new = [NONE; BURST];
             added.find(family, &burst, &[], &mut new);
             // A rule that was added stands before the one at its place, so only those before that are better.

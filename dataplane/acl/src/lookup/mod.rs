@@ -11,8 +11,9 @@ mod scan;
 mod simd;
 mod walk;
 
-use crate::key::Words;
-use crate::layout::{Entry, GROUPS, LEVELS, ROW};
+use crate::key::fill;
+use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, ROW, V4, action};
+use crate::{KeyV4, Verdict};
 use portable::Portable;
 use walk::Places;
 
@@ -35,17 +36,6 @@ impl<const N: usize> Burst<N> {
     #[inline(always)]
     pub(crate) const fn new() -> Burst<N> {
         Burst { words: [[0; BURST]; N], count: 0 }
-    }
-
-    /// The first keys in place of those that were there, but no more than there are verdicts for.
-    #[inline(always)]
-    pub(crate) fn fill<K: Words<N>>(&mut self, keys: &[K], verdicts: usize) {
-        self.count = keys.len().min(verdicts).min(BURST);
-        for (slot, key) in keys[..self.count].iter().enumerate() {
-            for (row, word) in self.words.iter_mut().zip(key.words()) {
-                row[slot % BURST] = word;
-            }
-        }
     }
 }
 
@@ -83,6 +73,31 @@ impl BackEnd {
         all
     }
 
+    /// As [`Words::fill`](crate::key::Words::fill) says.
+    #[inline]
+    pub(crate) fn fill_v4(self, keys: &[KeyV4], burst: &mut Burst<V4>) {
+        match self {
+            BackEnd::Portable => fill(keys, burst),
+            #[cfg(target_arch = "x86_64")]
+            BackEnd::Simd(width) => width.fill_v4(keys, burst),
+        }
+    }
+
+    /// As [`verdicts_of`] says.
+    #[inline]
+    pub(crate) fn write(
+        self,
+        actions: &[[u8; ACTION_BYTES]],
+        rules: &[u32; BURST],
+        verdicts: &mut [Verdict],
+    ) {
+        match self {
+            BackEnd::Portable => verdicts_of(actions, rules, verdicts),
+            #[cfg(target_arch = "x86_64")]
+            BackEnd::Simd(width) => width.write(actions, rules, verdicts),
+        }
+    }
+
     /// Puts the number of the first rule that matches into each place of `best`, where it is before what stands there.
     #[inline]
     pub(crate) fn search<const N: usize>(
@@ -102,6 +117,21 @@ impl BackEnd {
     }
 }
 
+/// Fills in the verdicts for these rules. The last action is that of no rule, and of all that are not there.
+#[inline(always)]
+fn verdicts_of(actions: &[[u8; ACTION_BYTES]], rules: &[u32; BURST], verdicts: &mut [Verdict]) {
+    for (verdict, &rule) in verdicts.iter_mut().zip(rules) {
+        *verdict = Verdict::new(rule, action_of(actions, rule));
+    }
+}
+
+/// The action of a rule, or what is behind all actions.
+#[inline(always)]
+pub(crate) fn action_of(actions: &[[u8; ACTION_BYTES]], rule: u32) -> [u32; 2] {
+    let place = (rule as usize).min(actions.len().wrapping_sub(1));
+    actions.get(place).map_or(action::NO_RULE, |stored| action::words(*stored))
+}
+
 /// What instruction sets differ in.
 trait Kernel: Copy {
     /// The bits of `word` under `mask`, side by side.
@@ -113,20 +143,21 @@ trait Kernel: Copy {
         walk::one_by_one(self, tables, burst, root, places);
     }
 
-    /// Lists the keys of whose leaf the first rule is before the best that is known. Returns how many there are.
+    /// Compares each key with the blocks of its leaf, until a rule matches; but not where all its rules are behind the
+    /// best that is known.
     #[inline(always)]
-    fn hopeful(self, places: &Places, best: &[u32; BURST], count: usize, list: &mut [u32; BURST]) -> usize {
-        scan::hopeful(places, best, count, list)
+    fn scan<const N: usize, const REMOVED: bool>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        leaves: &Places,
+        best: &mut [u32; BURST],
+    ) {
+        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, leaves, best);
     }
 
     /// A bit for each rule of a block (of as many rows as [`rows`](crate::layout::rows) says) that matches the key.
     fn compare<const N: usize>(self, block: &[Row], burst: &Burst<N>, slot: usize) -> u32;
-
-    /// The first of these numbers of which `matching` has a bit, or [`NONE`](crate::layout::NONE).
-    #[inline(always)]
-    fn first(self, numbers: &Row, matching: u32) -> u32 {
-        scan::first(numbers, matching)
-    }
 
     /// Compares all keys with the blocks of one leaf.
     #[inline(always)]
@@ -137,7 +168,7 @@ trait Kernel: Copy {
         leaf: Entry,
         best: &mut [u32; BURST],
     ) {
-        scan::scan::<Self, N, REMOVED>(self, tables, burst, &Places::all_at(leaf), best);
+        self.scan::<N, REMOVED>(tables, burst, &Places::all_at(leaf), best);
     }
 
     /// Asks for a block that will be compared soon.
@@ -159,7 +190,7 @@ fn search<K: Kernel, const N: usize, const REMOVED: bool>(
         } else {
             let mut places = Places::all_at(root);
             kernel.walk(tables, burst, root, &mut places);
-            scan::scan::<K, N, REMOVED>(kernel, tables, burst, &places, best);
+            kernel.scan::<N, REMOVED>(tables, burst, &places, best);
         }
     }
 }

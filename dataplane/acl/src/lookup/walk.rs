@@ -49,28 +49,41 @@ pub(super) fn one_by_one<K: Kernel, const N: usize>(
     root: Entry,
     places: &mut Places,
 ) {
-    let mut list = [0_u8; BURST];
+    let mut list = [0_u32; BURST];
     let mut count = 0;
-    for index in 0..burst.count as u8 {
-        let slot = usize::from(index) % BURST;
+    for index in 0..burst.count as u32 {
+        let slot = index as usize % BURST;
         let next = step(kernel, tables, burst, slot, root);
         places.set(slot, next);
         list[count % BURST] = index;
         count += usize::from(!next.is_leaf());
     }
-    for _ in 2..LEVELS {
+    descend(kernel, tables, burst, (list, count), 2, places);
+}
+
+/// Takes the listed keys, which are at nodes of the level given, to leaves.
+#[inline(always)]
+pub(super) fn descend<K: Kernel, const N: usize>(
+    kernel: K,
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    (mut list, mut count): ([u32; BURST], usize),
+    level: usize,
+    places: &mut Places,
+) {
+    for _ in level..LEVELS {
+        if count == 0 {
+            break;
+        }
         let mut more = 0;
         for place in 0..count {
             let index = list[place % BURST];
-            let slot = usize::from(index) % BURST;
+            let slot = index as usize % BURST;
             let next = step(kernel, tables, burst, slot, places.get(slot));
             places.set(slot, next);
             list[more % BURST] = index;
             more += usize::from(!next.is_leaf());
         }
         count = more;
-        if count == 0 {
-            break;
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! 256 bits, without masks.
 
 use super::super::{BURST, Burst, Kernel, Row};
-use super::{load, prefetch};
+use super::{load_row, prefetch};
 use crate::layout::{ports_row, protocol_row, rows};
 use std::arch::x86_64::*;
 
@@ -23,14 +23,15 @@ impl Kernel for Avx2 {
         unsafe {
             let all = |word: usize| _mm256_set1_epi32(burst.words[word][slot % BURST] as i32);
             let mut unlike = _mm256_subs_epu16(
-                _mm256_sub_epi16(all(N - 2), load(&block[ports_row(N)])),
-                load(&block[ports_row(N) + 1]),
+                _mm256_sub_epi16(all(N - 2), load_row(&block[ports_row(N)])),
+                load_row(&block[ports_row(N) + 1]),
             );
             for word in 0..N - 2 {
-                let difference = _mm256_xor_si256(all(word), load(&block[2 * word]));
-                unlike = _mm256_or_si256(unlike, _mm256_and_si256(difference, load(&block[2 * word + 1])));
+                let difference = _mm256_xor_si256(all(word), load_row(&block[2 * word]));
+                unlike =
+                    _mm256_or_si256(unlike, _mm256_and_si256(difference, load_row(&block[2 * word + 1])));
             }
-            let protocol = load(&block[protocol_row(N)]);
+            let protocol = load_row(&block[protocol_row(N)]);
             let difference = _mm256_xor_si256(all(N - 1), protocol);
             let protocol = _mm256_and_si256(difference, _mm256_srli_epi32::<16>(protocol));
             let unlike = _mm256_or_si256(unlike, protocol);

@@ -6,8 +6,10 @@
 mod avx2;
 mod avx512;
 
-use super::{BURST, Burst, Row, Tables, search};
-use crate::layout::rows;
+use super::{BURST, Burst, Row, Tables, search, verdicts_of};
+use crate::key::fill;
+use crate::layout::{ACTION_BYTES, V4, rows};
+use crate::{KeyV4, Verdict};
 use avx2::Avx2;
 use avx512::Avx512;
 use std::arch::x86_64::*;
@@ -33,6 +35,31 @@ impl Width {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
         [avx2.then_some(Width(Lanes::Avx2)), avx512.then_some(Width(Lanes::Avx512))].into_iter().flatten()
+    }
+
+    /// As [`Words::fill`](crate::key::Words::fill) says.
+    #[inline]
+    pub(crate) fn fill_v4(self, keys: &[KeyV4], burst: &mut Burst<V4>) {
+        match self.0 {
+            Lanes::Avx2 => fill(keys, burst),
+            // SAFETY: the width was made, so the processor has its instructions.
+            Lanes::Avx512 => unsafe { avx512::fill_v4(keys, &mut burst.words) },
+        }
+    }
+
+    /// As [`verdicts_of`] says.
+    #[inline]
+    pub(crate) fn write(
+        self,
+        actions: &[[u8; ACTION_BYTES]],
+        rules: &[u32; BURST],
+        verdicts: &mut [Verdict],
+    ) {
+        match self.0 {
+            Lanes::Avx2 => verdicts_of(actions, rules, verdicts),
+            // SAFETY: the width was made, so the processor has its instructions.
+            Lanes::Avx512 => unsafe { avx512::write_verdicts(actions, rules, verdicts) },
+        }
     }
 
     /// As [`super::BackEnd::search`] says.
@@ -84,8 +111,9 @@ fn prefetch<const N: usize>(block: &[Row]) {
 }
 
 /// One row of a block.
-#[inline(always)]
-unsafe fn load(row: &Row) -> __m256i {
-    // SAFETY: the row is as long as the vector; the caller has the instructions.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_row(row: &Row) -> __m256i {
+    // SAFETY: the row is as long as the vector.
     unsafe { _mm256_loadu_si256(row.as_ptr().cast()) }
 }

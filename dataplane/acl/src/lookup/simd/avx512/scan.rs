@@ -1,0 +1,93 @@
+//! The rules of the leaf of each key.
+
+use super::super::super::scan::{NEAR, block, go_on};
+use super::super::super::walk::Places;
+use super::super::super::{BURST, Burst, Row, Tables};
+use super::super::{load_row, prefetch};
+use super::{Avx512, DIFFERS, EITHER, Masks, all, listed, load, present, slots, store};
+use crate::layout::{Entry, NONE, number_row, ports_row, protocol_row, rows};
+use std::arch::x86_64::*;
+use std::array::from_fn;
+
+/// As [`Kernel::scan`](super::Kernel::scan) says.
+#[inline]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+pub(super) fn scan<const N: usize, const REMOVED: bool>(
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    leaves: &Places,
+    best: &mut [u32; BURST],
+) {
+    let there = present(burst.count);
+    let hopeful: Masks = from_fn(|half| {
+        let leaf = _mm512_movepi32_mask(load(&leaves.high, half)) & there[half];
+        _mm512_mask_cmplt_epu32_mask(leaf, load(&leaves.low, half), load(best, half))
+    });
+    let place = from_fn(|half| _mm512_and_si512(load(&leaves.high, half), all(Entry::PLACES as u32 - 1)));
+    let (places, count) = listed(hopeful, place);
+    let (of, _) = listed(hopeful, slots());
+    let places = &places[..count.min(BURST)];
+    if tables.rows.len() > NEAR {
+        for &place in places {
+            block::<N>(tables.rows, place as usize).into_iter().for_each(prefetch::<N>);
+        }
+    }
+    // Most leaves are one block.
+    let mut found = [NONE; BURST];
+    for (&place, &slot) in places.iter().zip(&of) {
+        let Some(block) = block::<N>(tables.rows, place as usize) else { break };
+        let matching = compare(block, burst, slot as usize);
+        let numbers = load_row(&block[number_row(N)]);
+        let first = _mm256_mask_compress_epi32(_mm256_set1_epi32(NONE as i32), matching, numbers);
+        found[slot as usize % BURST] = _mm256_cvtsi256_si32(first) as u32;
+    }
+    let again = from_fn(|half| {
+        let (found, known) = (load(&found, half), load(best, half));
+        let matching = _mm512_cmpneq_epi32_mask(found, all(NONE));
+        let gone = if REMOVED { removed(tables.removed, found, matching) } else { 0 };
+        store(best, half, _mm512_mask_min_epu32(known, matching & !gone, known, found));
+        let long = _mm512_test_epi32_mask(load(&leaves.high, half), all(Entry::LONG_HIGH));
+        hopeful[half] & (long & !matching | gone)
+    });
+    // One whose first match was removed begins anew.
+    let round = if REMOVED { 0 } else { 1 };
+    go_on::<_, N, REMOVED>(Avx512, tables, burst, leaves, listed(again, slots()), round, best);
+}
+
+/// Which of these rules may be removed: those whose bits are set, or in the last bytes of the bitmap.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn removed(bitmap: &[u8], number: __m512i, mask: __mmask16) -> __mmask16 {
+    let words = (bitmap.len() / 4).min(i32::MAX as usize) as u32;
+    let word = _mm512_srli_epi32::<5>(number);
+    let there = _mm512_mask_cmplt_epu32_mask(mask, word, all(words));
+    // SAFETY: what is gathered lies below the number of the bitmap's words.
+    let bits =
+        unsafe { _mm512_mask_i32gather_epi32::<4>(all(u32::MAX), there, word, bitmap.as_ptr().cast()) };
+    let bit = _mm512_srlv_epi32(bits, _mm512_and_si512(number, all(31)));
+    _mm512_mask_test_epi32_mask(mask, bit, all(1))
+}
+
+/// As [`Kernel::compare`](super::Kernel::compare) says.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub(super) fn compare<const N: usize>(block: &[Row], burst: &Burst<N>, slot: usize) -> __mmask8 {
+    let Some(block) = block.get(..rows(N)) else { return 0 };
+    let key = |word: usize| _mm256_set1_epi32(burst.words[word][slot % BURST] as i32);
+    let row = |row: usize| load_row(&block[row]);
+    let differs = |word: usize, value: __m256i, mask: __m256i| {
+        _mm256_ternarylogic_epi32::<DIFFERS>(key(word), value, mask)
+    };
+    let ports = _mm256_sub_epi16(key(N - 2), row(ports_row(N)));
+    let mut unlike = _mm256_subs_epu16(ports, row(ports_row(N) + 1));
+    // The words of an address are even in number, or source and destination have one each.
+    for word in (0..N - 2).step_by(2) {
+        let first = differs(word, row(2 * word), row(2 * word + 1));
+        let second = differs(word + 1, row(2 * word + 2), row(2 * word + 3));
+        unlike = _mm256_ternarylogic_epi32::<EITHER>(unlike, first, second);
+    }
+    let protocol = row(protocol_row(N));
+    let protocol = differs(N - 1, protocol, _mm256_srli_epi32::<16>(protocol));
+    let unlike = _mm256_or_si256(unlike, protocol);
+    _mm256_testn_epi32_mask(unlike, unlike)
+}
