@@ -1,9 +1,10 @@
 //! A verified image, ready for look-ups.
 
+use crate::block::{self, Block, LANES};
 use crate::key::Words;
 use crate::layout::{
-    ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LANES, LEVELS, Layout,
-    MAGIC, MORE, NONE, ROW, V4, V6, VERSION, action, number_row, protocol_row, rows,
+    ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LEVELS, Layout, MAGIC,
+    NONE, V4, V6, VERSION, action,
 };
 use crate::lookup::{BURST, BackEnd, Burst, Tables};
 use crate::{KeyV4, KeyV6, Verdict};
@@ -30,7 +31,7 @@ pub enum VerifyError {
     /// A node leads backwards or out of the image.
     #[error("node {0} of the compiled access list is malformed")]
     Node(u32),
-    /// A block holds rules that are not there, or goes on behind the end.
+    /// A block holds rules that are not there.
     #[error("block {0} of the compiled access list is malformed")]
     Block(u32),
 }
@@ -136,11 +137,10 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         let Family { entries, blocks, ref ends, entries_at, blocks_at } = self.layout.families[family];
         let bytes = self.bytes.as_ref();
         let part = |at: usize, len: usize| bytes.get(at..at + len).unwrap_or_default();
-        let blocks = blocks * rows([V4, V6][family]) * ROW;
         Tables {
             ends,
             entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
-            rows: part(blocks_at, blocks).as_chunks().0,
+            blocks: part(blocks_at, blocks * block::bytes([V4, V6][family])),
             removed: &[],
         }
     }
@@ -185,16 +185,13 @@ fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
 
 /// Every way ends at a block that is there, and every block's rules are there.
 fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<(), VerifyError> {
-    let blocks = tables.rows.chunks_exact(rows(N));
-    let count = blocks.len();
-    for (place, block) in blocks.enumerate() {
-        let word = |row: usize, lane: usize| u32::from_le_bytes(block[row].as_chunks().0[lane]);
-        let present = |lane| {
-            let number = word(number_row(N), lane);
-            number == NONE || (number as usize) < rules
+    let count = tables.blocks.len() / block::bytes(N);
+    for place in 0..count {
+        let sound = |block: Block<'_, N>| {
+            let mut numbers = (0..LANES).map(|lane| block::word(block.numbers(), lane));
+            numbers.all(|number| number == NONE || (number as usize) < rules)
         };
-        let last = place + 1 == count;
-        if !(0..LANES).all(present) || (last && word(protocol_row(N), 0) & MORE != 0) {
+        if !Block::at(tables.blocks, place).is_some_and(sound) {
             return Err(VerifyError::Block(place as u32));
         }
     }

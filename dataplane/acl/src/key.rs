@@ -60,6 +60,8 @@ pub(crate) fn fill<K: Words<N>, const N: usize>(keys: &[K], burst: &mut Burst<N>
         for (row, word) in burst.words.iter_mut().zip(key.words()) {
             row[slot % BURST] = word;
         }
+        let seen = burst.words[N - 1][slot % BURST] & PORTS_SEEN != 0;
+        burst.unseen[slot % BURST] = if seen { 0 } else { u32::MAX };
     }
 }
 

@@ -15,10 +15,10 @@
 //! block). The entries of level 0 are the roots, one for each group of rules; the table of a node lies in the level
 //! after its own, so a walk takes no more steps than there are levels.
 //!
-//! A **block** is eight rules, field by field, so that they are compared with a key at once: a row of eight values and a
-//! row of eight masks for each word of the addresses, the first ports, how many ports follow, the protocols, and the
-//! rules' numbers, ascending. A leaf is one block, or several in a row as the mark [`MORE`] says.
+//! A **block** is eight rules, field by field, so that they are compared with a key at once, as [`block`] says. A leaf is one
+//! block, or several in a row.
 
+use crate::block;
 use std::array::from_fn;
 
 pub(crate) const MAGIC: u32 = 0x4C43_4145;
@@ -34,10 +34,6 @@ pub(crate) const ACTION_BYTES: usize = 8;
 pub(crate) const ENTRY_BYTES: usize = 8;
 /// Bytes that every part is a multiple of.
 pub(crate) const LINE: usize = 64;
-/// Rules of a block.
-pub(crate) const LANES: usize = 8;
-/// Bytes of one row of a block.
-pub(crate) const ROW: usize = 4 * LANES;
 /// No rule.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -48,30 +44,6 @@ pub(crate) const V6: usize = 10;
 
 /// In the protocol word of a key: its ports can be seen.
 pub(crate) const PORTS_SEEN: u32 = 1 << 8;
-/// In the protocol word of a rule, and never in that of a key: nothing matches.
-pub(crate) const NEVER: u32 = 1 << 9;
-/// In the protocol word of a block's first rule, where no mask reaches: the leaf goes on in the block behind.
-pub(crate) const MORE: u32 = 1 << 15;
-
-/// Rows of a block over keys of `n` words.
-pub(crate) const fn rows(n: usize) -> usize {
-    2 * n
-}
-
-/// Where the row of the ports' beginnings is; that of their extents is behind it.
-pub(crate) const fn ports_row(n: usize) -> usize {
-    2 * n - 4
-}
-
-/// Where the row of protocols is.
-pub(crate) const fn protocol_row(n: usize) -> usize {
-    2 * n - 2
-}
-
-/// Where the row of numbers is.
-pub(crate) const fn number_row(n: usize) -> usize {
-    2 * n - 1
-}
 
 /// What becomes of a packet, as two words.
 pub(crate) mod action {
@@ -210,7 +182,7 @@ impl Layout {
             let (entries, blocks, ends) = counts[family];
             let entries_at = at;
             let blocks_at = entries_at + (entries * ENTRY_BYTES).next_multiple_of(LINE);
-            at = blocks_at + blocks * rows([V4, V6][family]) * ROW;
+            at = blocks_at + blocks * block::bytes([V4, V6][family]);
             Family { entries, blocks, ends, entries_at, blocks_at }
         });
         Layout { rules, families, bytes: at }

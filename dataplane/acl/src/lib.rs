@@ -7,6 +7,7 @@
 //! The kernels of the look-up are `unsafe` where they use vectors; that is in `lookup::simd` alone.
 #![deny(unsafe_code)]
 
+mod block;
 mod classifier;
 mod compile;
 mod delta;

@@ -2,7 +2,8 @@
 
 use super::pattern::Pattern;
 use super::tree::Tree;
-use crate::layout::{ENTRY_BYTES, LANES, NONE, ROW, pick, rows};
+use crate::block::{self, LANES};
+use crate::layout::{ENTRY_BYTES, NONE, pick};
 
 /// Keys that are tried at most.
 pub(super) const TRIED: usize = 1024;
@@ -69,7 +70,7 @@ impl Trial {
 /// What a tree takes in the image.
 fn bytes<const N: usize>(tree: &Tree) -> usize {
     match tree {
-        Tree::Leaf(ids) => ids.len().div_ceil(LANES) * rows(N) * ROW,
+        Tree::Leaf(ids) => block::count(ids.len()) * block::bytes(N),
         Tree::Node { table, children, .. } => {
             table.len() * ENTRY_BYTES + children.iter().map(bytes::<N>).sum::<usize>()
         }

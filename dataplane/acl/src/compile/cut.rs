@@ -4,7 +4,7 @@
 //! while what they save on the way outweighs the copies.
 
 use super::pattern::Pattern;
-use crate::layout::LANES;
+use crate::block::LANES;
 
 /// Bits of one of the key's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use super::cut::{self, Cut};
 use super::pattern::Pattern;
-use crate::layout::{LANES, LEVELS, pick};
+use crate::block::LANES;
+use crate::layout::{LEVELS, pick};
 use rayon::prelude::*;
 use std::collections::HashMap;
 

@@ -11,8 +11,9 @@ mod scan;
 mod simd;
 mod walk;
 
+use crate::block::Block;
 use crate::key::fill;
-use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, ROW, V4, action};
+use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, V4, action};
 use crate::{KeyV4, Verdict};
 use portable::Portable;
 use walk::Places;
@@ -20,13 +21,12 @@ use walk::Places;
 /// Keys that are searched for side by side.
 pub(crate) const BURST: usize = 32;
 
-/// A block, or one row of one.
-pub(crate) type Row = [u8; ROW];
-
 /// Keys side by side.
 pub(crate) struct Burst<const N: usize> {
     /// Each word of all keys.
     pub(crate) words: [[u32; BURST]; N],
+    /// All ones for a key whose ports cannot be seen, none for others.
+    pub(crate) unseen: [u32; BURST],
     /// How many are there.
     pub(crate) count: usize,
 }
@@ -35,7 +35,7 @@ impl<const N: usize> Burst<N> {
     /// No keys yet.
     #[inline(always)]
     pub(crate) const fn new() -> Burst<N> {
-        Burst { words: [[0; BURST]; N], count: 0 }
+        Burst { words: [[0; BURST]; N], unseen: [0; BURST], count: 0 }
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Tables<'a> {
     /// Where each level of entries ends.
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
-    pub(crate) rows: &'a [Row],
+    pub(crate) blocks: &'a [u8],
     /// A bit for each rule that is not there any more, the first in the lowest bit; none if all are there.
     pub(crate) removed: &'a [u8],
 }
@@ -156,8 +156,8 @@ trait Kernel: Copy {
         scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, leaves, best);
     }
 
-    /// A bit for each rule of a block (of as many rows as [`rows`](crate::layout::rows) says) that matches the key.
-    fn compare<const N: usize>(self, block: &[Row], burst: &Burst<N>, slot: usize) -> u32;
+    /// A bit for each rule of a block that matches the key. Places without a rule may match, too.
+    fn compare<const N: usize>(self, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32;
 
     /// Compares all keys with the blocks of one leaf.
     #[inline(always)]
@@ -172,7 +172,7 @@ trait Kernel: Copy {
     }
 
     /// Asks for a block that will be compared soon.
-    fn prefetch<const N: usize>(self, block: &[Row]);
+    fn prefetch<const N: usize>(self, block: Block<'_, N>);
 }
 
 #[inline(always)]

@@ -1,11 +1,12 @@
 //! The rules of the leaf of each key.
 
 use super::walk::Places;
-use super::{BURST, Burst, Kernel, Row, Tables};
-use crate::layout::{LANES, MORE, NONE, ROW, number_row, protocol_row, rows};
+use super::{BURST, Burst, Kernel, Tables};
+use crate::block::{Block, LANES, word};
+use crate::layout::NONE;
 
-/// Rows of blocks that stay near the core by themselves; of more, they are asked for in time.
-pub(super) const NEAR: usize = (1 << 20) / ROW;
+/// Bytes of blocks that stay near the core by themselves; of more, they are asked for in time.
+pub(super) const NEAR: usize = 1 << 20;
 
 /// As [`Kernel::scan`] says.
 #[inline(always)]
@@ -18,12 +19,12 @@ pub(super) fn one_by_one<K: Kernel, const N: usize, const REMOVED: bool>(
 ) {
     let mut list = [0; BURST];
     let mut count = 0;
-    let far = tables.rows.len() > NEAR;
+    let far = tables.blocks.len() > NEAR;
     for (slot, &best) in best.iter().enumerate().take(burst.count) {
         let leaf = leaves.get(slot);
         list[count % BURST] = slot as u32;
         count += usize::from(leaf.is_leaf() & (leaf.low() < best));
-        if far && let Some(block) = block::<N>(tables.rows, leaf.place()) {
+        if far && let Some(block) = Block::<N>::at(tables.blocks, leaf.place()) {
             kernel.prefetch::<N>(block);
         }
     }
@@ -33,7 +34,7 @@ pub(super) fn one_by_one<K: Kernel, const N: usize, const REMOVED: bool>(
         let index = list[place % BURST];
         let slot = index as usize % BURST;
         let leaf = leaves.get(slot);
-        let Some(block) = block::<N>(tables.rows, leaf.place()) else { break };
+        let Some(block) = Block::<N>::at(tables.blocks, leaf.place()) else { break };
         let found = first_of::<_, N, REMOVED>(kernel, block, burst, slot, tables.removed);
         best[slot] = best[slot].min(found);
         list[longer % BURST] = index;
@@ -58,13 +59,11 @@ pub(super) fn go_on<K: Kernel, const N: usize, const REMOVED: bool>(
         for place in 0..count {
             let index = list[place % BURST];
             let slot = index as usize % BURST;
-            let Some(block) = block::<N>(tables.rows, leaves.get(slot).place() + round) else { break };
+            let Some(block) = Block::<N>::at(tables.blocks, leaves.get(slot).place() + round) else { break };
             let found = first_of::<_, N, REMOVED>(kernel, block, burst, slot, tables.removed);
             best[slot] = best[slot].min(found);
             list[more % BURST] = index;
-            let last = word(&block[number_row(N)], LANES - 1);
-            let goes_on = word(&block[protocol_row(N)], 0) & MORE != 0;
-            more += usize::from(goes_on & (last < best[slot]));
+            more += usize::from(leaves.get(slot).is_long() & (block.last() < best[slot]));
         }
         count = more;
         round += 1;
@@ -75,7 +74,7 @@ pub(super) fn go_on<K: Kernel, const N: usize, const REMOVED: bool>(
 #[inline(always)]
 fn first_of<K: Kernel, const N: usize, const REMOVED: bool>(
     kernel: K,
-    block: &[Row],
+    block: Block<'_, N>,
     burst: &Burst<N>,
     slot: usize,
     removed: &[u8],
@@ -83,7 +82,7 @@ fn first_of<K: Kernel, const N: usize, const REMOVED: bool>(
     let mut matching = kernel.compare(block, burst, slot);
     loop {
         let nothing = u32::from(matching == 0).wrapping_neg();
-        let number = word(&block[number_row(N)], matching.trailing_zeros() as usize % LANES) | nothing;
+        let number = word(block.numbers(), matching.trailing_zeros() as usize % LANES) | nothing;
         if !REMOVED || !is_removed(removed, number) {
             return number;
         }
@@ -94,15 +93,4 @@ fn first_of<K: Kernel, const N: usize, const REMOVED: bool>(
 #[inline(always)]
 pub(super) fn is_removed(removed: &[u8], number: u32) -> bool {
     removed.get(number as usize / 8).is_some_and(|bits| bits >> (number % 8) & 1 != 0)
-}
-
-#[inline(always)]
-pub(super) fn word(row: &Row, lane: usize) -> u32 {
-    u32::from_le_bytes(row.as_chunks().0[lane])
-}
-
-#[inline(always)]
-pub(super) fn block<const N: usize>(all: &[Row], place: usize) -> Option<&[Row]> {
-    let at = place * rows(N);
-    all.get(at..at + rows(N))
 }

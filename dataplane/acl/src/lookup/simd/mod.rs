@@ -6,9 +6,10 @@
 mod avx2;
 mod avx512;
 
-use super::{BURST, Burst, Row, Tables, search, verdicts_of};
+use super::{BURST, Burst, Tables, search, verdicts_of};
+use crate::block::{Block, Bytes, Row};
 use crate::key::fill;
-use crate::layout::{ACTION_BYTES, V4, rows};
+use crate::layout::{ACTION_BYTES, V4};
 use crate::{KeyV4, Verdict};
 use avx2::Avx2;
 use avx512::Avx512;
@@ -43,7 +44,7 @@ impl Width {
         match self.0 {
             Lanes::Avx2 => fill(keys, burst),
             // SAFETY: the width was made, so the processor has its instructions.
-            Lanes::Avx512 => unsafe { avx512::fill_v4(keys, &mut burst.words) },
+            Lanes::Avx512 => unsafe { avx512::fill_v4(keys, burst) },
         }
     }
 
@@ -101,19 +102,24 @@ fn search_avx512<const N: usize, const REMOVED: bool>(
 }
 
 #[inline(always)]
-fn prefetch<const N: usize>(block: &[Row]) {
-    // Two rows are a line.
-    let Some(block) = block.get(..rows(N)) else { return };
-    for line in 0..N {
+fn prefetch<const N: usize>(block: Block<'_, N>) {
+    for line in block.lines() {
         // SAFETY: a prefetch touches nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(block[2 * line].as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
     }
 }
 
-/// One row of a block.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_row(row: &Row) -> __m256i {
     // SAFETY: the row is as long as the vector.
     unsafe { _mm256_loadu_si256(row.as_ptr().cast()) }
+}
+
+/// Bytes as words.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_bytes(bytes: &Bytes) -> __m256i {
+    // SAFETY: so many bytes are loaded as there are.
+    _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(bytes.as_ptr().cast()) })
 }

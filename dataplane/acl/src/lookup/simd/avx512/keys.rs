@@ -1,9 +1,9 @@
 //! Keys as rows of words.
 
-use super::super::super::BURST;
-use super::{HALVES, WIDE, store};
+use super::super::super::Burst;
+use super::{HALVES, WIDE, all, load, store};
 use crate::KeyV4;
-use crate::layout::V4;
+use crate::layout::{PORTS_SEEN, V4};
 use std::arch::x86_64::*;
 use std::mem::{offset_of, size_of};
 
@@ -22,10 +22,10 @@ const KEYS: usize = WIDE / V4;
 /// The bytes of those that are no padding.
 const BYTES: u64 = 0x3FFF_3FFF_3FFF_3FFF;
 
-/// The words of each key, at most [`BURST`], in a column of its own; zeros behind.
+/// The words of each key, at most a burst's, in a column of its own; zeros behind.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(in super::super) fn fill_v4(keys: &[KeyV4], words: &mut [[u32; BURST]; V4]) {
+pub(in super::super) fn fill_v4(keys: &[KeyV4], burst: &mut Burst<V4>) {
     for half in 0..HALVES {
         let quarter = |quarter: usize| {
             let keys = keys.get(half * WIDE + quarter * KEYS..).unwrap_or_default();
@@ -34,12 +34,14 @@ pub(in super::super) fn fill_v4(keys: &[KeyV4], words: &mut [[u32; BURST]; V4]) 
             unsafe { _mm512_maskz_loadu_epi8(there & BYTES, keys.as_ptr().cast()) }
         };
         let [first, second, third, fourth] = [quarter(0), quarter(1), quarter(2), quarter(3)];
-        for (word, row) in words.iter_mut().enumerate() {
+        for (word, row) in burst.words.iter_mut().enumerate() {
             let every = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0);
             let every = _mm512_add_epi32(every, _mm512_set1_epi32(word as i32));
             let front = _mm512_permutex2var_epi32(first, every, second);
             let back = _mm512_permutex2var_epi32(third, every, fourth);
             store(row, half, _mm512_inserti64x4::<1>(front, _mm512_castsi512_si256(back)));
         }
+        let seen = _mm512_test_epi32_mask(load(&burst.words[V4 - 1], half), all(PORTS_SEEN));
+        store(&mut burst.unseen, half, _mm512_maskz_mov_epi32(!seen, all(u32::MAX)));
     }
 }

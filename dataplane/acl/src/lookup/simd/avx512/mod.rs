@@ -10,8 +10,9 @@ mod verdicts;
 mod walk;
 
 use super::super::walk::Places;
-use super::super::{BURST, Burst, Kernel, Row, Tables};
+use super::super::{BURST, Burst, Kernel, Tables};
 use super::{Avx2, prefetch};
+use crate::block::Block;
 use crate::layout::Entry;
 pub(super) use keys::fill_v4;
 use std::arch::x86_64::*;
@@ -63,7 +64,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn compare<const N: usize>(self, block: &[Row], burst: &Burst<N>, slot: usize) -> u32 {
+    fn compare<const N: usize>(self, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32 {
         // SAFETY: whoever uses this kernel has the instructions.
         unsafe { u32::from(scan::compare(block, burst, slot)) }
     }
@@ -81,8 +82,8 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<const N: usize>(self, block: &[Row]) {
-        prefetch::<N>(block);
+    fn prefetch<const N: usize>(self, block: Block<'_, N>) {
+        prefetch(block);
     }
 }
 

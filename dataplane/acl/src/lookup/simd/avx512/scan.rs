@@ -1,11 +1,12 @@
 //! The rules of the leaf of each key.
 
-use super::super::super::scan::{NEAR, block, go_on};
+use super::super::super::scan::{NEAR, go_on};
 use super::super::super::walk::Places;
-use super::super::super::{BURST, Burst, Row, Tables};
-use super::super::{load_row, prefetch};
+use super::super::super::{BURST, Burst, Tables};
+use super::super::{load_bytes, load_row, prefetch};
 use super::{Avx512, DIFFERS, EITHER, Masks, all, listed, load, present, slots, store};
-use crate::layout::{Entry, NONE, number_row, ports_row, protocol_row, rows};
+use crate::block::Block;
+use crate::layout::{Entry, NONE};
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
@@ -27,17 +28,17 @@ pub(super) fn scan<const N: usize, const REMOVED: bool>(
     let (places, count) = listed(hopeful, place);
     let (of, _) = listed(hopeful, slots());
     let places = &places[..count.min(BURST)];
-    if tables.rows.len() > NEAR {
+    if tables.blocks.len() > NEAR {
         for &place in places {
-            block::<N>(tables.rows, place as usize).into_iter().for_each(prefetch::<N>);
+            Block::<N>::at(tables.blocks, place as usize).into_iter().for_each(prefetch::<N>);
         }
     }
     // Most leaves are one block.
     let mut found = [NONE; BURST];
     for (&place, &slot) in places.iter().zip(&of) {
-        let Some(block) = block::<N>(tables.rows, place as usize) else { break };
+        let Some(block) = Block::<N>::at(tables.blocks, place as usize) else { break };
         let matching = compare(block, burst, slot as usize);
-        let numbers = load_row(&block[number_row(N)]);
+        let numbers = load_row(block.numbers());
         let first = _mm256_mask_compress_epi32(_mm256_set1_epi32(NONE as i32), matching, numbers);
         found[slot as usize % BURST] = _mm256_cvtsi256_si32(first) as u32;
     }
@@ -70,24 +71,24 @@ fn removed(bitmap: &[u8], number: __m512i, mask: __mmask16) -> __mmask16 {
 
 /// As [`Kernel::compare`](super::Kernel::compare) says.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) fn compare<const N: usize>(block: &[Row], burst: &Burst<N>, slot: usize) -> __mmask8 {
-    let Some(block) = block.get(..rows(N)) else { return 0 };
-    let key = |word: usize| _mm256_set1_epi32(burst.words[word][slot % BURST] as i32);
-    let row = |row: usize| load_row(&block[row]);
-    let differs = |word: usize, value: __m256i, mask: __m256i| {
-        _mm256_ternarylogic_epi32::<DIFFERS>(key(word), value, mask)
-    };
-    let ports = _mm256_sub_epi16(key(N - 2), row(ports_row(N)));
-    let mut unlike = _mm256_subs_epu16(ports, row(ports_row(N) + 1));
+#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vl")]
+pub(super) fn compare<const N: usize>(block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> __mmask8 {
+    let all = |word: u32| _mm256_set1_epi32(word as i32);
+    let key = |word: usize| all(burst.words[word][slot % BURST]);
+    let ports = _mm256_sub_epi16(key(N - 2), load_row(block.firsts()));
+    // Ports that cannot be seen are beyond all but the range of every port.
+    let ports = _mm256_or_si256(ports, all(burst.unseen[slot % BURST]));
+    let mut unlike = _mm256_subs_epu16(ports, load_row(block.extents()));
     // The words of an address are even in number, or source and destination have one each.
     for word in (0..N - 2).step_by(2) {
-        let first = differs(word, row(2 * word), row(2 * word + 1));
-        let second = differs(word + 1, row(2 * word + 2), row(2 * word + 3));
-        unlike = _mm256_ternarylogic_epi32::<EITHER>(unlike, first, second);
+        let closed = |word: usize| {
+            let difference = _mm256_xor_si256(key(word), load_row(block.values(word)));
+            _mm256_srlv_epi32(difference, load_bytes(block.shifts(word)))
+        };
+        unlike = _mm256_ternarylogic_epi32::<EITHER>(unlike, closed(word), closed(word + 1));
     }
-    let protocol = row(protocol_row(N));
-    let protocol = differs(N - 1, protocol, _mm256_srli_epi32::<16>(protocol));
+    let (protocols, masks) = (load_bytes(block.protocols()), load_bytes(block.masks()));
+    let protocol = _mm256_ternarylogic_epi32::<DIFFERS>(key(N - 1), protocols, masks);
     let unlike = _mm256_or_si256(unlike, protocol);
     _mm256_testn_epi32_mask(unlike, unlike)
 }
