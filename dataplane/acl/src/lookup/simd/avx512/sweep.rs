@@ -2,7 +2,7 @@
 
 use super::super::super::scan::is_removed;
 use super::super::super::{BURST, Burst, Tables};
-use super::{Both, DIFFERS, EITHER, HALVES, all, load, store};
+use super::{Both, DIFFERS, EITHER, all, load, store};
 use crate::block::{Block, Bytes, LANES, word};
 use crate::layout::{Entry, NONE};
 use std::arch::x86_64::*;
@@ -49,7 +49,7 @@ pub(super) fn sweep<const N: usize, const REMOVED: bool>(
             break;
         }
     }
-    for half in 0..HALVES {
-        store(best, half, least[half]);
+    for (half, least) in least.into_iter().enumerate() {
+        store(best, half, least);
     }
 }
