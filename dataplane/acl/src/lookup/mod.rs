@@ -137,23 +137,19 @@ trait Kernel: Copy {
     /// The bits of `word` under `mask`, side by side.
     fn pick(self, word: u32, mask: u32) -> u32;
 
-    /// Takes each key from the root, which is a node, to a leaf.
+    /// Takes each key from the root, which is a node, to a leaf, and compares it with the blocks there, until a rule
+    /// matches; but not where all its rules are behind the best that is known.
     #[inline(always)]
-    fn walk<const N: usize>(self, tables: Tables<'_>, burst: &Burst<N>, root: Entry, places: &mut Places) {
-        walk::one_by_one(self, tables, burst, root, places);
-    }
-
-    /// Compares each key with the blocks of its leaf, until a rule matches; but not where all its rules are behind the
-    /// best that is known.
-    #[inline(always)]
-    fn scan<const N: usize, const REMOVED: bool>(
+    fn tree<const N: usize, const REMOVED: bool>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
-        leaves: &Places,
+        root: Entry,
         best: &mut [u32; BURST],
     ) {
-        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, leaves, best);
+        let mut places = Places::all_at(root);
+        walk::one_by_one(self, tables, burst, root, &mut places);
+        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &places, best);
     }
 
     /// A bit for each rule of a block that matches the key. Places without a rule may match, too.
@@ -168,7 +164,7 @@ trait Kernel: Copy {
         leaf: Entry,
         best: &mut [u32; BURST],
     ) {
-        self.scan::<N, REMOVED>(tables, burst, &Places::all_at(leaf), best);
+        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &Places::all_at(leaf), best);
     }
 
     /// Asks for a block that will be compared soon.
@@ -188,9 +184,7 @@ fn search<K: Kernel, const N: usize, const REMOVED: bool>(
         if root.is_leaf() {
             kernel.sweep::<N, REMOVED>(tables, burst, root, best);
         } else {
-            let mut places = Places::all_at(root);
-            kernel.walk(tables, burst, root, &mut places);
-            kernel.scan::<N, REMOVED>(tables, burst, &places, best);
+            kernel.tree::<N, REMOVED>(tables, burst, root, best);
         }
     }
 }

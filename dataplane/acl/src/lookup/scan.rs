@@ -8,7 +8,7 @@ use crate::layout::NONE;
 /// Bytes of blocks that stay near the core by themselves; of more, they are asked for in time.
 pub(super) const NEAR: usize = 1 << 20;
 
-/// As [`Kernel::scan`] says.
+/// Compares each key with the blocks of its leaf.
 #[inline(always)]
 pub(super) fn one_by_one<K: Kernel, const N: usize, const REMOVED: bool>(
     kernel: K,

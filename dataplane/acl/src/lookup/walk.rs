@@ -21,7 +21,7 @@ impl Places {
     }
 
     #[inline(always)]
-    fn set(&mut self, slot: usize, entry: Entry) {
+    pub(super) fn set(&mut self, slot: usize, entry: Entry) {
         (self.low[slot], self.high[slot]) = (entry.low(), entry.high());
     }
 }
@@ -58,20 +58,7 @@ pub(super) fn one_by_one<K: Kernel, const N: usize>(
         list[count % BURST] = index;
         count += usize::from(!next.is_leaf());
     }
-    descend(kernel, tables, burst, (list, count), 2, places);
-}
-
-/// Takes the listed keys, which are at nodes of the level given, to leaves.
-#[inline(always)]
-pub(super) fn descend<K: Kernel, const N: usize>(
-    kernel: K,
-    tables: Tables<'_>,
-    burst: &Burst<N>,
-    (mut list, mut count): ([u32; BURST], usize),
-    level: usize,
-    places: &mut Places,
-) {
-    for _ in level..LEVELS {
+    for _ in 2..LEVELS {
         if count == 0 {
             break;
         }
@@ -86,4 +73,23 @@ pub(super) fn descend<K: Kernel, const N: usize>(
         }
         count = more;
     }
+}
+
+/// Takes one key from a node of the level given to its leaf.
+#[inline(always)]
+pub(super) fn descend<K: Kernel, const N: usize>(
+    kernel: K,
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    slot: usize,
+    mut at: Entry,
+    level: usize,
+) -> Entry {
+    for _ in level..LEVELS {
+        if at.is_leaf() {
+            break;
+        }
+        at = step(kernel, tables, burst, slot, at);
+    }
+    at
 }

@@ -4,12 +4,11 @@
 //! All functions want AVX-512 F, BW, CD, DQ and VL, and BMI1, BMI2 and POPCNT.
 
 mod keys;
-mod scan;
 mod sweep;
+mod tree;
 mod verdicts;
 mod walk;
 
-use super::super::walk::Places;
 use super::super::{BURST, Burst, Kernel, Tables};
 use super::{Avx2, prefetch};
 use crate::block::Block;
@@ -46,27 +45,21 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn walk<const N: usize>(self, tables: Tables<'_>, burst: &Burst<N>, root: Entry, places: &mut Places) {
-        // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { walk::walk(tables, burst, root, places) }
-    }
-
-    #[inline(always)]
-    fn scan<const N: usize, const REMOVED: bool>(
+    fn tree<const N: usize, const REMOVED: bool>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
-        leaves: &Places,
+        root: Entry,
         best: &mut [u32; BURST],
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { scan::scan::<N, REMOVED>(tables, burst, leaves, best) }
+        unsafe { tree::tree::<N, REMOVED>(tables, burst, root, best) }
     }
 
     #[inline(always)]
     fn compare<const N: usize>(self, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32 {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { u32::from(scan::compare(block, burst, slot)) }
+        unsafe { u32::from(tree::compare(block, burst, slot)) }
     }
 
     #[inline(always)]

@@ -1,8 +1,7 @@
 //! From the root of a tree to the leaf of each key.
 
-use super::super::super::walk::{Places, descend};
 use super::super::super::{Burst, Tables};
-use super::{Avx512, Both, HALVES, all, listed, load, present, slots, store};
+use super::{Both, HALVES, Masks, all, load, present};
 use crate::layout::{Entry, LEVELS};
 use std::arch::x86_64::*;
 use std::array::from_fn;
@@ -12,10 +11,20 @@ const ENOUGH: u32 = 12;
 /// Of the upper half of an entry.
 const LEAF: u32 = 1 << 31;
 
-/// As [`Kernel::walk`](super::Kernel::walk) says.
+/// Where the keys of a burst are.
+pub(super) struct Walk {
+    pub(super) low: Both,
+    pub(super) high: Both,
+    /// The few that are at nodes still.
+    pub(super) going: Masks,
+    /// Of these nodes.
+    pub(super) level: usize,
+}
+
+/// Takes the keys from the root, which is a node, to leaves, until few are left that have further to go.
 #[inline]
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(super) fn walk<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: Entry, places: &mut Places) {
+pub(super) fn walk<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: Entry) -> Walk {
     let mut low: Both = [all(root.low()); HALVES];
     let mut high: Both = [all(root.high()); HALVES];
     let mut going = present(burst.count);
@@ -32,17 +41,11 @@ pub(super) fn walk<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: E
         }
         level += 1;
         if going[0].count_ones() + going[1].count_ones() < ENOUGH || level == LEVELS {
-            break;
+            return Walk { low, high, going, level };
         }
         let words = from_fn(|half| choose(burst, half, high[half]));
         picked = pick_each(words, from_fn(|half| _mm512_maskz_mov_epi32(going[half], low[half])));
     }
-    for half in 0..HALVES {
-        store(&mut places.low, half, low[half]);
-        store(&mut places.high, half, high[half]);
-    }
-    let left = listed(going, slots());
-    descend(Avx512, tables, burst, left, level, places);
 }
 
 /// The entries at these places of the table, both halves: [`Entry::EMPTY`] where there is none, or where the mask has none.

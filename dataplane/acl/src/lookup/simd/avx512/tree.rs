@@ -1,32 +1,51 @@
-//! The rules of the leaf of each key.
+//! The rules of the leaves that a tree has for a burst.
 
 use super::super::super::scan::{NEAR, go_on};
-use super::super::super::walk::Places;
+use super::super::super::walk::{Places, descend};
 use super::super::super::{BURST, Burst, Tables};
 use super::super::{load_bytes, load_row, prefetch};
-use super::{Avx512, DIFFERS, EITHER, Masks, all, listed, load, present, slots, store};
+use super::walk::{Walk, walk};
+use super::{Avx512, DIFFERS, EITHER, HALVES, Masks, WIDE, all, listed, load, present, slots, store};
 use crate::block::Block;
 use crate::layout::{Entry, NONE};
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-/// As [`Kernel::scan`](super::Kernel::scan) says.
+/// As [`Kernel::tree`](super::Kernel::tree) says.
 #[inline]
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(super) fn scan<const N: usize, const REMOVED: bool>(
+pub(super) fn tree<const N: usize, const REMOVED: bool>(
     tables: Tables<'_>,
     burst: &Burst<N>,
-    leaves: &Places,
+    root: Entry,
     best: &mut [u32; BURST],
 ) {
+    let Walk { low, high, going, level } = walk(tables, burst, root);
     let there = present(burst.count);
-    let hopeful: Masks = from_fn(|half| {
-        let leaf = _mm512_movepi32_mask(load(&leaves.high, half)) & there[half];
-        _mm512_mask_cmplt_epu32_mask(leaf, load(&leaves.low, half), load(best, half))
-    });
-    let place = from_fn(|half| _mm512_and_si512(load(&leaves.high, half), all(Entry::PLACES as u32 - 1)));
-    let (places, count) = listed(hopeful, place);
-    let (of, _) = listed(hopeful, slots());
+    let mut hopeful: Masks =
+        from_fn(|half| _mm512_mask_cmplt_epu32_mask(there[half] & !going[half], low[half], load(best, half)));
+    let place = high.map(|high| _mm512_and_si512(high, all(Entry::PLACES as u32 - 1)));
+    let (mut places, mut count) = listed(hopeful, place);
+    let (mut of, _) = listed(hopeful, slots());
+    let mut leaves = Places::all_at(root);
+    for half in 0..HALVES {
+        store(&mut leaves.low, half, low[half]);
+        store(&mut leaves.high, half, high[half]);
+    }
+    for half in 0..HALVES {
+        let mut left = going[half];
+        while left != 0 {
+            let lane = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let slot = (half * WIDE + lane) % BURST;
+            let leaf = descend(Avx512, tables, burst, slot, leaves.get(slot), level);
+            leaves.set(slot, leaf);
+            let before = leaf.is_leaf() & (leaf.low() < best[slot]);
+            hopeful[half] |= u16::from(before) << lane;
+            (places[count % BURST], of[count % BURST]) = (leaf.place() as u32, slot as u32);
+            count += usize::from(before);
+        }
+    }
     let places = &places[..count.min(BURST)];
     if tables.blocks.len() > NEAR {
         for &place in places {
@@ -52,7 +71,7 @@ pub(super) fn scan<const N: usize, const REMOVED: bool>(
     });
     // One whose first match was removed begins anew.
     let round = if REMOVED { 0 } else { 1 };
-    go_on::<_, N, REMOVED>(Avx512, tables, burst, leaves, listed(again, slots()), round, best);
+    go_on::<_, N, REMOVED>(Avx512, tables, burst, &leaves, listed(again, slots()), round, best);
 }
 
 /// Which of these rules may be removed: those whose bits are set, or in the last bytes of the bitmap.
