@@ -18,7 +18,7 @@ const SAMPLE: usize = 2048;
 /// A bit must make the figure so much smaller.
 const WORTH: f64 = 0.95;
 /// Bits of one node at most.
-const BITS: u32 = 12;
+const BITS: u32 = 14;
 
 /// The best cut of these rules that makes no more than `copies` of them; `None` if none is worth it.
 pub(super) fn choose<const N: usize>(patterns: &[Pattern<N>], ids: &[u32], copies: usize) -> Option<Cut> {

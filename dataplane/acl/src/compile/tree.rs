@@ -13,6 +13,8 @@ pub(super) const COPIES: usize = 8;
 const ALONE: usize = 512;
 /// So few rules are a leaf: a second block now and then is cheaper than a level for all.
 const ENOUGH: usize = 2 * LANES;
+/// So few rules are a root that is a leaf, as that is compared with all keys at once.
+const SWEPT: usize = 3 * LANES;
 /// Leaves that have room, among those that the next one is tried with.
 const OPEN: usize = 4;
 
@@ -38,7 +40,7 @@ pub(super) fn grow<const N: usize>(
     copies: usize,
     level: usize,
 ) -> Tree {
-    if ids.len() <= ENOUGH || level + 1 >= LEVELS {
+    if ids.len() <= if level == 0 { SWEPT } else { ENOUGH } || level + 1 >= LEVELS {
         return Tree::Leaf(ids);
     }
     let Some(cut) = cut::choose(patterns, &ids, copies) else { return Tree::Leaf(ids) };

@@ -33,8 +33,9 @@ pub(super) fn sweep<const N: usize, const REMOVED: bool>(
                 let mut unlike = _mm512_subs_epu16(ports, all(word(block.extents(), lane)));
                 for each in (0..N - 2).step_by(2) {
                     let closed = |each: usize| {
-                        let difference = _mm512_xor_si512(key(each), all(word(block.values(each), lane)));
-                        _mm512_srl_epi32(difference, _mm_cvtsi32_si128(block.shifts(each)[lane].into()))
+                        let mask = u32::MAX.checked_shl(block.shifts(each)[lane].into()).unwrap_or(0);
+                        let value = all(word(block.values(each), lane));
+                        _mm512_ternarylogic_epi32::<DIFFERS>(key(each), value, all(mask))
                     };
                     unlike = _mm512_ternarylogic_epi32::<EITHER>(unlike, closed(each), closed(each + 1));
                 }

@@ -7,7 +7,7 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 
 /// So many keys are worth a vector; fewer go on one by one.
-const ENOUGH: u32 = 12;
+const ENOUGH: u32 = 8;
 /// Of the upper half of an entry.
 const LEAF: u32 = 1 << 31;
 
