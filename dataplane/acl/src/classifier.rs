@@ -97,13 +97,12 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     }
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
-        let actions = self.actions();
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             self.fill(keys, verdicts.len(), &mut burst);
             let mut best = [NONE; BURST];
             self.find(family, &burst, &[], &mut best);
-            self.back_end.write(actions, &best, &mut verdicts[..burst.count]);
+            self.write(&best, &mut verdicts[..burst.count]);
         }
     }
 
@@ -132,8 +131,14 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         self.back_end.search(Tables { removed, ..self.tables(family) }, burst, best);
     }
 
+    /// Fills in the verdicts for these rules, or that there is none.
     #[inline(always)]
-    fn tables(&self, family: usize) -> Tables<'_> {
+    pub(crate) fn write(&self, rules: &[u32; BURST], verdicts: &mut [Verdict]) {
+        self.back_end.write(self.actions(), rules, verdicts);
+    }
+
+    #[inline(always)]
+    pub(crate) fn tables(&self, family: usize) -> Tables<'_> {
         let Family { entries, blocks, ref ends, entries_at, blocks_at } = self.layout.families[family];
         let bytes = self.bytes.as_ref();
         let part = |at: usize, len: usize| bytes.get(at..at + len).unwrap_or_default();
