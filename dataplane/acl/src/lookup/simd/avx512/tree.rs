@@ -20,56 +20,11 @@ pub(super) fn tree<const N: usize, const REMOVED: bool>(
     root: Entry,
     best: &mut [u32; BURST],
 ) {
-    let arrived = arrive(tables, burst, root, best);
-    let Arrived { leaves, hopeful, places, slots: of, count } = &arrived;
-    let places = &places[..*count];
-    if tables.blocks.len() > NEAR {
-        for &place in places {
-            Block::<N>::at(tables.blocks, place as usize).into_iter().for_each(prefetch::<N>);
-        }
-    }
-    // Most leaves are one block.
-    let mut found = [NONE; BURST];
-    for (&place, &slot) in places.iter().zip(of) {
-        let Some(block) = Block::<N>::at(tables.blocks, place as usize) else { break };
-        let matching = compare(block, burst, slot as usize);
-        let numbers = load_row(block.numbers());
-        let first = _mm256_mask_compress_epi32(_mm256_set1_epi32(NONE as i32), matching, numbers);
-        found[slot as usize % BURST] = _mm256_cvtsi256_si32(first) as u32;
-    }
-    let again = from_fn(|half| {
-        let (found, known) = (load(&found, half), load(best, half));
-        let matching = _mm512_cmpneq_epi32_mask(found, all(NONE));
-        let gone = if REMOVED { removed(tables.removed, found, matching) } else { 0 };
-        store(best, half, _mm512_mask_min_epu32(known, matching & !gone, known, found));
-        let long = _mm512_test_epi32_mask(load(&leaves.high, half), all(Entry::LONG_HIGH));
-        hopeful[half] & (long & !matching | gone)
-    });
-    // One whose first match was removed begins anew.
-    let round = if REMOVED { 0 } else { 1 };
-    go_on::<_, N, REMOVED>(Avx512, tables, burst, leaves, listed(again, slots()), round, best);
-}
-
-/// The leaves of a tree that the keys of a burst came to, and which are worth a look.
-struct Arrived {
-    leaves: Places,
-    /// The keys of whose leaf the first rule is before the best that is known.
-    hopeful: Masks,
-    /// The first blocks of their leaves, and who they are, in some order.
-    places: [u32; BURST],
-    slots: [u32; BURST],
-    count: usize,
-}
-
-#[inline]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn arrive<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: Entry, best: &[u32; BURST]) -> Arrived {
     let Walk { low, high, going, level } = walk(tables, burst, root);
     let there = present(burst.count);
     let mut hopeful: Masks =
         from_fn(|half| _mm512_mask_cmplt_epu32_mask(there[half] & !going[half], low[half], load(best, half)));
     let place = high.map(|high| _mm512_and_si512(high, all(Entry::PLACES as u32 - 1)));
-    // From the vectors and not from where these are stored: what is written there later would have to be waited for.
     let (mut places, mut count) = listed(hopeful, place);
     let (mut of, _) = listed(hopeful, slots());
     let mut leaves = Places::all_at(root);
@@ -91,7 +46,32 @@ fn arrive<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: Entry, bes
             count += usize::from(before);
         }
     }
-    Arrived { leaves, hopeful, places, slots: of, count: count.min(BURST) }
+    let places = &places[..count.min(BURST)];
+    if tables.blocks.len() > NEAR {
+        for &place in places {
+            Block::<N>::at(tables.blocks, place as usize).into_iter().for_each(prefetch::<N>);
+        }
+    }
+    // Most leaves are one block.
+    let mut found = [NONE; BURST];
+    for (&place, &slot) in places.iter().zip(&of) {
+        let Some(block) = Block::<N>::at(tables.blocks, place as usize) else { break };
+        let matching = compare(block, burst, slot as usize);
+        let numbers = load_row(block.numbers());
+        let first = _mm256_mask_compress_epi32(_mm256_set1_epi32(NONE as i32), matching, numbers);
+        found[slot as usize % BURST] = _mm256_cvtsi256_si32(first) as u32;
+    }
+    let again = from_fn(|half| {
+        let (found, known) = (load(&found, half), load(best, half));
+        let matching = _mm512_cmpneq_epi32_mask(found, all(NONE));
+        let gone = if REMOVED { removed(tables.removed, found, matching) } else { 0 };
+        store(best, half, _mm512_mask_min_epu32(known, matching & !gone, known, found));
+        let long = _mm512_test_epi32_mask(load(&leaves.high, half), all(Entry::LONG_HIGH));
+        hopeful[half] & (long & !matching | gone)
+    });
+    // One whose first match was removed begins anew.
+    let round = if REMOVED { 0 } else { 1 };
+    go_on::<_, N, REMOVED>(Avx512, tables, burst, &leaves, listed(again, slots()), round, best);
 }
 
 /// Which of these rules may be removed: those whose bits are set, or in the last bytes of the bitmap.
