@@ -4,7 +4,7 @@ use super::*;
 use fastrand::Rng;
 
 /// How many in a hundred leave the source open, and the destination.
-const SHAPES: [(u32, u32); 4] = [(40, 1), (40, 50), (7, 7), (100, 100)];
+pub(super) const SHAPES: [(u32, u32); 4] = [(40, 1), (40, 50), (7, 7), (100, 100)];
 
 /// An address in one of few networks, and how much of it a prefix takes.
 fn network(random: &mut Rng, open: u32) -> (u32, u8) {
@@ -24,7 +24,7 @@ fn range(random: &mut Rng) -> PortRange {
     }
 }
 
-fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
+pub(super) fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
     let mut prefix = |open| -> Prefix {
         let (address, len) = network(random, open);
         match v4 {
@@ -42,7 +42,7 @@ fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
     Rule { selector, action: Action::Protect(random.u32(..)) }
 }
 
-fn key(random: &mut Rng) -> KeyV4 {
+pub(super) fn key(random: &mut Rng) -> KeyV4 {
     KeyV4 {
         source: network(random, 0).0,
         destination: network(random, 0).0,
