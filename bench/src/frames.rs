@@ -129,6 +129,7 @@ impl Sealer {
                 esn: false,
                 local: tunnel.remote().into(),
                 remote: LOCAL.into(),
+                udp_port: None,
                 tunnel: esp::tunnel::Options::default(),
             };
             Some(Sealer { key, template: esp::outbound::Template::new(&parameters).ok()? })
@@ -181,7 +182,8 @@ mod tests {
         let material = tunnel.key(Direction::Inbound, case);
         let (key, salt) = material.split_at(case.key.bytes());
         let key = gcm::Key::new(key, case.key).unwrap();
-        let parameters = esp::inbound::Parameters::new(case.suite(), salt.try_into().unwrap(), false, 0);
+        let parameters =
+            esp::inbound::Parameters::new(case.suite(), Mode::Tunnel, salt.try_into().unwrap(), false, 0);
         let opening = esp::inbound::prepare(&parameters, &packet, ipv4::HEADER_LEN, 0).unwrap();
         let job = gcm::Job {
             key: &key,
@@ -192,7 +194,7 @@ mod tests {
             icv: IcvLen::Bytes16,
         };
         assert_eq!(gcm::open(&mut [job]), 0);
-        let inner = esp::inbound::finish(&mut packet, opening.text).unwrap();
+        let inner = esp::inbound::finish(Mode::Tunnel, &mut packet, opening.text).unwrap();
         let inner = &packet[inner.range];
         let header = ipv4::Packet::new_checked(inner).unwrap();
         assert_eq!(header.source(), tunnel.beyond());

@@ -133,6 +133,7 @@ fn attach(port: PortId, device: &str) -> Result<Command, Error> {
         name: PortName::EMPTY,
         mac: Some(MACS[port.index()]),
         mtu: MTU,
+        vlan: None,
         shutdown: false,
     }))
 }
@@ -155,6 +156,7 @@ fn sa(tunnel: Tunnel, direction: Direction, case: &Case) -> Result<Command, Erro
         key,
         local: LOCAL.into(),
         remote: tunnel.remote().into(),
+        udp_port: None,
         extended_sequence: false,
         // The same packets come in over and over.
         replay_window: 0,

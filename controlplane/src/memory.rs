@@ -132,6 +132,8 @@ mod tests {
             mode: Mode::Tunnel,
             local: "192.0.2.1".parse().unwrap(),
             remote: "192.0.2.2".parse().unwrap(),
+            udp_port: None,
+            moved_to: None,
             entry: Some(0),
             extended_sequence: false,
             replay_window: 4096,

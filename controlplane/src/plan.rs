@@ -9,7 +9,6 @@ use config::{Config, EntryKey, Interface, Tunnel};
 use model::{Direction, Selector};
 use shm::{AttachPort, Command, Device, InstallSa, Limits, PortId, PortName, PortStatus, SaStatus};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What the data plane holds, as far as shared memory shows it.
@@ -162,6 +161,7 @@ fn attach(interface: &Interface, port: PortId) -> Result<AttachPort, PlanError> 
         name: PortName::new(interface.linux_name.as_str()).map_err(refuse("the name in Linux"))?,
         mac: interface.mac.map(config::MacAddress::bytes),
         mtu: interface.mtu,
+        vlan: interface.vlan,
         shutdown: interface.shutdown,
     })
 }
@@ -186,7 +186,7 @@ fn sa_name(tunnel: &Tunnel<'_>, direction: Direction) -> SaName {
         Direction::Inbound => tunnel.inbound.spi,
         Direction::Outbound => tunnel.outbound.spi,
     };
-    SaName::new(direction, spi, IpAddr::V4(tunnel.local), IpAddr::V4(tunnel.peer))
+    SaName::new(direction, spi, tunnel.local, tunnel.peer)
 }
 
 /// The number of each tunnel's entry: the one that its SA in the data plane has, else the lowest that none has.
@@ -268,8 +268,9 @@ fn planned(
         suite: tunnel.suite,
         mode: tunnel.mode,
         key: session.key.clone(),
-        local: IpAddr::V4(tunnel.local),
-        remote: IpAddr::V4(tunnel.peer),
+        local: tunnel.local,
+        remote: tunnel.peer,
+        udp_port: tunnel.settings.udp_port,
         extended_sequence: tunnel.esn,
         replay_window: if inbound { tunnel.replay.packets() } else { 0 },
         first_sequence: if inbound { 1 } else { start.first_sequence },

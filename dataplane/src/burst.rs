@@ -23,6 +23,24 @@ pub(crate) enum Family {
     V6,
 }
 
+impl From<Family> for esp::tunnel::Version {
+    fn from(family: Family) -> esp::tunnel::Version {
+        match family {
+            Family::V4 => esp::tunnel::Version::V4,
+            Family::V6 => esp::tunnel::Version::V6,
+        }
+    }
+}
+
+impl From<esp::tunnel::Version> for Family {
+    fn from(version: esp::tunnel::Version) -> Family {
+        match version {
+            esp::tunnel::Version::V4 => Family::V4,
+            esp::tunnel::Version::V6 => Family::V6,
+        }
+    }
+}
+
 /// What the stages know of a packet beside its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Meta {
@@ -32,6 +50,9 @@ pub(crate) struct Meta {
     pub(crate) next_hop: u32,
     /// The port that the packet will leave by, from the last route look-up.
     pub(crate) egress: u16,
+    /// Where its ESP header begins, in bytes, and the sender's UDP port (0: not in UDP), of what is to be decrypted.
+    pub(crate) esp_at: u16,
+    pub(crate) from_port: u16,
     /// The policy entry that protects it, from classification.
     pub(crate) entry: u32,
     /// When it began to wait for its neighbour's address, in TSC clocks; 0 if it never did.

@@ -5,7 +5,7 @@ use crate::policy::Policy;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
 use shm::Limits;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Ports that a gateway can have.
@@ -55,6 +55,8 @@ pub(crate) struct PortView {
     pub(crate) mac: [u8; 6],
     /// The longest IP packet that may leave, in bytes.
     pub(crate) mtu: u16,
+    /// All that it carries is tagged with this VLAN.
+    pub(crate) vlan: Option<u16>,
     /// The operator shut it down.
     pub(crate) shutdown: bool,
     /// The crypto map on it.
@@ -105,6 +107,8 @@ pub(crate) struct InboundSa {
     pub(crate) window_words: usize,
     /// Where its packets come to.
     pub(crate) local: IpAddr,
+    /// Where its packets come from, of an SA in UDP, whose peer may move.
+    pub(crate) peer: Option<SocketAddr>,
     /// What may come out of it.
     pub(crate) selectors: Vec<Selector>,
     pub(crate) limits: Limits,

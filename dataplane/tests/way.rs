@@ -5,7 +5,9 @@
 
 mod gateway;
 
-use gateway::frames::{datagram, frame};
+use esp::find::{Found, find};
+use esp::tunnel::Version;
+use gateway::frames::{datagram, frame, tagged};
 use gateway::{Outcome, Site, doors, received, run};
 use packet::{ethernet, ipv4, ipv6, protocol};
 use proptest::prelude::*;
@@ -46,6 +48,15 @@ fn drops(outcome: &Outcome, reason: DropReason) -> u64 {
     outcome.counters.drops().get(&reason).copied().unwrap_or(0)
 }
 
+/// Where the ESP header of a frame begins.
+fn esp_at(frame: &[u8]) -> usize {
+    let packet = &frame[ethernet::HEADER_LEN..];
+    match find(Version::of(packet).unwrap(), packet) {
+        Found::Esp { at, end, .. } if end == packet.len() => ethernet::HEADER_LEN + at,
+        other => panic!("{other:?} in {packet:?}"),
+    }
+}
+
 fn there_and_back(site: &Site) {
     let peer = site.peer();
     let sent = conversation(site);
@@ -57,8 +68,7 @@ fn there_and_back(site: &Site) {
     assert_eq!(here.sas[0].counters.packets, count);
     assert_eq!(here.sas[0].next_sequence, site.first_sequence + count);
     for esp in &here.wan {
-        let outer = ipv4::Packet::new_checked(&esp[ethernet::HEADER_LEN..]).unwrap();
-        assert_eq!(outer.protocol(), protocol::ESP);
+        esp_at(esp);
         assert!(
             !esp.windows(16).any(|window| (0..16).all(|at| window[at] == window[0].wrapping_add(at as u8)))
         );
@@ -69,7 +79,7 @@ fn there_and_back(site: &Site) {
     for (number, esp) in here.wan.iter().enumerate() {
         let mut tampered = esp.clone();
         // Somewhere behind the SPI and the sequence number: the IV, the text or the ICV.
-        let at = ethernet::HEADER_LEN + ipv4::HEADER_LEN + 8;
+        let at = esp_at(esp) + 8;
         let at = at + number * 7 % (esp.len() - at);
         tampered[at] ^= 1 << (number % 8);
         hostile.extend([tampered, esp.clone(), esp.clone()]);
@@ -90,10 +100,57 @@ fn what_one_protects_the_other_brings_back() {
     there_and_back(&Site::a());
 }
 
+#[test]
+fn also_over_ipv6_and_in_udp() {
+    let over_v6 = Site { local: "2001:db8:ffff::1", remote: "2001:db8:ffff::2", ..Site::a() };
+    there_and_back(&Site { udp_port: Some(4500), ..Site::a() });
+    there_and_back(&Site { udp_port: Some(4500), ..over_v6.clone() });
+    there_and_back(&over_v6);
+}
+
+/// Both ports in VLANs: what is of another, or of none, is not theirs.
+#[test]
+fn frames_have_their_ports_vlan() {
+    let site = Site { vlans: [Some(7), Some(4094)], ..Site::a() };
+    let plain = conversation(&site);
+    // A priority is no matter.
+    let mut lan: Vec<Vec<u8>> = plain.iter().map(|frame| tagged(frame, 7 | 5 << 13)).collect();
+    lan.extend([
+        plain[0].clone(),
+        tagged(&plain[0], 8),
+        tagged(&plain[0], 0),
+        tagged(&tagged(&plain[0], 7), 9),
+    ]);
+    lan.push(plain[0][..13].to_vec());
+    let here = run(&site, &lan, &[]);
+    assert_eq!(here.wan.len(), plain.len(), "{:?}", here.counters.drops());
+    assert_eq!((drops(&here, DropReason::WrongVlan), drops(&here, DropReason::Runt)), (4, 1));
+    let untagged: Vec<Vec<u8>> = here.wan.iter().map(|frame| [&frame[..12], &frame[16..]].concat()).collect();
+    assert!(std::iter::zip(&here.wan, &untagged).all(|(frame, bare)| *frame == tagged(bare, 4094)));
+
+    let peer = site.peer();
+    let there = run(&peer, &[], &here.wan);
+    let expected: Vec<Vec<u8>> = arrived(&site, &peer).iter().map(|frame| tagged(frame, 7)).collect();
+    assert_eq!(there.lan, expected, "{:?}", there.counters.drops());
+}
+
 /// The low half of the sequence number passes zero on the way.
 #[test]
 fn also_where_the_extended_sequence_number_carries() {
     there_and_back(&Site { esn: true, first_sequence: (1 << 32) - 50, ..Site::a() });
+}
+
+/// An SA without ESN sends its last number, and nothing after it.
+#[test]
+fn no_number_is_used_after_the_last() {
+    let site = Site { first_sequence: (1 << 32) - 3, ..Site::a() };
+    let sent = conversation(&site);
+    let here = run(&site, &sent, &[]);
+    assert_eq!(here.wan.len(), 3);
+    let last = here.wan[2][esp_at(&here.wan[2]) + 4..][..4].to_vec();
+    assert_eq!(last, u32::MAX.to_be_bytes());
+    assert_eq!(drops(&here, DropReason::EspSequenceExhausted), sent.len() as u64 - 3);
+    assert_eq!(here.sas[0].next_sequence, 1 << 32);
 }
 
 /// What comes in clear where the map wants it protected, or out of an SA that is not for it, is not let in.
@@ -154,6 +211,15 @@ fn any_frame(site: Site) -> impl Strategy<Value = Vec<u8>> {
     let ip = prop_oneof![
         (ends(), ends(), 0u8..4, bytes.clone()).prop_map(|(s, d, ttl, p)| datagram(s, d, ttl, &p)),
         (ends6(), ends6(), 0u8..4, bytes.clone()).prop_map(|(s, d, ttl, p)| datagram(s, d, ttl, &p)),
+        // What claims to be ESP to us, in UDP.
+        (ends(), prop::sample::select(vec![0_usize, 1, 4, 5, 40]), bytes.clone()).prop_map(
+            |(source, len, text)| {
+                let text: Vec<u8> = text.into_iter().map(|byte| byte | 0xF0).take(len).collect();
+                let mut packet = datagram(source, "192.0.2.1", 9, &text);
+                packet[ipv4::HEADER_LEN + 2..ipv4::HEADER_LEN + 4].copy_from_slice(&4500_u16.to_be_bytes());
+                packet
+            }
+        ),
         // What claims to be ESP to us.
         (ends(), prop::bool::ANY, bytes.clone()).prop_map(|(source, known, text)| {
             let mut esp = if known { 0x2001_u32.to_be_bytes().to_vec() } else { Vec::new() };

@@ -12,6 +12,8 @@ MODULES = (
     "test_oracles",
     "test_tunnel",
     "test_hostile",
+    "test_scenarios",
+    "test_vlan",
     "test_crashes",
     "test_access_lists",
     "test_refusals",

@@ -66,6 +66,8 @@ class PeerCase(LabCase):
     in host-a; everything else is what a test puts on the cables."""
 
     gateways = False
+    # Instead of the demonstration's.
+    config_text = None
 
     @classmethod
     def setUpClass(cls):
@@ -75,7 +77,11 @@ class PeerCase(LabCase):
         network.ip("gw-b", "link", "set", WAN_LINK, "arp", "on", "promisc", "off")
         network.ip("gw-b", "address", "add", f"{SITE_B.wan_v4}/24", "dev", WAN_LINK)
         network.ip("gw-b", "-6", "address", "add", f"{SITE_B.wan_v6}/64", "dev", WAN_LINK, "nodad")
-        cls.gateway = cls.lab.add_gateway(SITE_A)
+        config = None
+        if cls.config_text:
+            config = cls.lab.folder / "test.conf"
+            config.write_text(cls.config_text)
+        cls.gateway = cls.lab.add_gateway(SITE_A, config)
         cls.gateway.start()
         cls.gateway.wait_ready()
         cls.keys = manual_keys(cls.gateway.config)
@@ -90,6 +96,15 @@ class PeerCase(LabCase):
 
     def counters(self):
         return Counters(self.gateway.stats())
+
+    def settled(self, received):
+        """The counters when so many packets have come, and each has left by one door."""
+
+        def read():
+            now = self.counters()
+            return now if now.received >= received and not now.unaccounted() else None
+
+        return self.eventually(f"{received} packets to come, and to leave by a door", read)
 
     def station(self, port):
         """The MAC address of one of the gateway's ports."""

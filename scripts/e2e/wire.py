@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 import time
+from contextlib import contextmanager
 
 from lab.network import NAMESPACES
 
@@ -13,6 +14,8 @@ ETH_P_ALL = 0x0003
 # Python has no name for it.
 SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
+PACKET_AUXDATA = 8
+TP_STATUS_VLAN_VALID = 1 << 4
 PACKET_IGNORE_OUTGOING = 23
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -22,20 +25,28 @@ def _enter(namespace_file):
         raise OSError(ctypes.get_errno(), "setns")
 
 
+@contextmanager
+def in_namespace_of(lab, role):
+    """The thread is in that namespace of the laboratory for a while; sockets stay where they are made."""
+    with open("/proc/self/ns/net", "rb") as home, open(NAMESPACES / lab.network.namespace(role), "rb") as there:
+        _enter(there)
+        try:
+            yield
+        finally:
+            _enter(home)
+
+
 class Cable:
     """One end of a cable in a namespace of the laboratory: sends whole Ethernet frames, and receives those that
     arrive. A socket stays in the namespace in which it was opened, so this works from our own."""
 
     def __init__(self, lab, role, link):
-        with open("/proc/self/ns/net", "rb") as home, open(NAMESPACES / lab.network.namespace(role), "rb") as there:
-            _enter(there)
-            try:
-                self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
-                self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-                self.socket.bind((link, ETH_P_ALL))
-            finally:
-                _enter(home)
+        with in_namespace_of(lab, role):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+            self.socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+            self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+            self.socket.bind((link, ETH_P_ALL))
 
     def __enter__(self):
         return self
@@ -59,9 +70,10 @@ class Cable:
                 break
             self.socket.settimeout(left)
             try:
-                frame = self.socket.recv(65536)
+                frame, beside, _, _ = self.socket.recvmsg(65536, 256)
             except TimeoutError:
                 break
+            frame = _with_tag(frame, beside)
             if wanted(frame):
                 frames.append(frame)
         return frames
@@ -74,6 +86,16 @@ class Cable:
                 self.socket.recv(65536)
         except BlockingIOError:
             pass
+
+
+def _with_tag(frame, beside):
+    """The frame as it was on the cable: Linux takes a VLAN's tag out and tells it beside (packet(7), tpacket_auxdata)."""
+    for level, kind, data in beside:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, _, _, _, _, tci, tpid = struct.unpack_from("=IIIHHHH", data)
+            if status & TP_STATUS_VLAN_VALID:
+                return frame[:12] + struct.pack("!HH", tpid or 0x8100, tci) + frame[12:]
+    return frame
 
 
 def checksum(data):

@@ -85,6 +85,8 @@ named_enum! {
         Prefix = 25, "prefix", "An address and a length, with no bits beyond the length.";
         Reason = 26, "reason", "Why something failed.";
         Address = 27, "address", "An IP address.";
+        UdpPort = 28, "UDP port", "1 to 65535; 0 is ESP directly over IP.";
+        Vlan = 29, "VLAN", "1 to 4094; 0 is none.";
     }
 }
 

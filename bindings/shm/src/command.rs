@@ -60,6 +60,9 @@ pub struct AttachPort {
     pub mac: Option<MacAddress>,
     /// Largest IP packet in bytes, 68 (RFC 791) to 9600.
     pub mtu: u16,
+    /// All that it carries is of this VLAN (IEEE 802.1Q), 1 to [`AttachPort::MAX_VLAN`]; `None`: untagged. Its mirror TAP sees no
+    /// tags.
+    pub vlan: Option<u16>,
     /// Administratively down: attached, but it carries nothing.
     pub shutdown: bool,
 }
@@ -96,6 +99,9 @@ pub struct InstallSa {
     pub local: IpAddr,
     /// Outer address of the peer, of the same family.
     pub remote: IpAddr,
+    /// ESP goes in UDP (RFC 3948), to this port of the peer until the peer is seen elsewhere; `None`: directly over IP.
+    /// Inbound, both are taken whatever it says, and with it the peer may move.
+    pub udp_port: Option<u16>,
     /// Extended (64-bit) sequence numbers, RFC 4303 section 2.2.1.
     pub extended_sequence: bool,
     /// Inbound: packets of the anti-replay window; 0 turns the check off.
@@ -401,6 +407,8 @@ impl AttachPort {
     pub const MIN_MTU: u16 = 68;
     /// The largest MTU: what common NICs call jumbo frames.
     pub const MAX_MTU: u16 = 9600;
+    /// The largest VLAN; 4095 is reserved.
+    pub const MAX_VLAN: u16 = 4094;
 
     fn write(&self, w: &mut Writer<'_>) -> Result<(), Malformed> {
         if self.mac == Some([0; 6]) {
@@ -410,7 +418,11 @@ impl AttachPort {
         w.bytes(self.device.padded())?;
         w.bytes(self.name.padded())?;
         w.bytes(&self.mac.unwrap_or_default())?;
+        if self.vlan == Some(0) {
+            return Err(Malformed(Field::Vlan));
+        }
         w.u16(self.mtu)?;
+        w.u16(self.vlan.unwrap_or_default())?;
         w.u8(u8::from(self.shutdown))
     }
 
@@ -433,8 +445,13 @@ impl AttachPort {
         if !(AttachPort::MIN_MTU..=AttachPort::MAX_MTU).contains(&mtu) {
             return Err(Malformed(Field::Mtu));
         }
+        let vlan = r.u16()?;
+        if vlan > AttachPort::MAX_VLAN {
+            return Err(Malformed(Field::Vlan));
+        }
+        let vlan = (vlan != 0).then_some(vlan);
         let shutdown = read_flag(r, Field::Flags)?;
-        Ok(AttachPort { port, device, name, mac: (mac != [0; 6]).then_some(mac), mtu, shutdown })
+        Ok(AttachPort { port, device, name, mac: (mac != [0; 6]).then_some(mac), mtu, vlan, shutdown })
     }
 }
 
@@ -523,6 +540,7 @@ impl InstallSa {
         w.u32(self.spi.get())?;
         w.address(self.local)?;
         w.address(self.remote)?;
+        w.u16(self.udp_port.unwrap_or_default())?;
         w.u32(self.replay_window)?;
         w.u64(self.first_sequence)?;
         w.u64(self.replay_floor)?;
@@ -531,7 +549,10 @@ impl InstallSa {
             w.u64(limit)?;
         }
         w.u32(self.entry.unwrap_or(NONE))?;
-        // A limit of zero or an entry that reads as "none" would come back as something else.
+        // A port or limit of zero, or an entry that reads as "none", would come back as something else.
+        if self.udp_port == Some(0) {
+            return Err(Malformed(Field::UdpPort));
+        }
         if self.limits != Limits::from_words(self.limits.words()).ok_or(Malformed(Field::Lifetime))? {
             return Err(Malformed(Field::Lifetime));
         }
@@ -555,6 +576,7 @@ impl InstallSa {
         if local.is_ipv4() != remote.is_ipv4() {
             return Err(Malformed(Field::RemoteAddress));
         }
+        let udp_port = Some(r.u16()?).filter(|&port| port != 0);
         let replay_window = r.u32()?;
         if replay_window > MAX_REPLAY_WINDOW {
             return Err(Malformed(Field::ReplayWindow));
@@ -585,6 +607,7 @@ impl InstallSa {
             key,
             local,
             remote,
+            udp_port,
             extended_sequence,
             replay_window,
             first_sequence,

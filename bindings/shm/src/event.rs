@@ -5,7 +5,7 @@ use crate::command::PortId;
 use crate::layout::{MAX_ENTRIES, MAX_SA_CAPACITY};
 use crate::named::named_enum;
 use model::Spi;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 named_enum! {
     /// Why a transaction was refused, and so applied in no part.
@@ -25,8 +25,8 @@ named_enum! {
         NoSuchSa = 13, "no_such_sa", "There is no SA of this index.";
         DuplicateSpi = 14, "duplicate_spi", "Another inbound SA has this SPI; choose another SPI. The detail is that SA's index.";
         SuiteUnsupported = 15, "suite_unsupported", "This data plane cannot do the suite; choose another one.";
-        ModeUnsupported = 16, "mode_unsupported", "This data plane cannot do the mode; use tunnel mode.";
-        AddressUnsupported = 17, "address_unsupported", "This data plane cannot do outer addresses of this family; use IPv4.";
+        ModeUnsupported = 16, "mode_unsupported", "This data plane cannot do the mode; use the other one.";
+        AddressUnsupported = 17, "address_unsupported", "The SA's addresses are of two families; use one.";
         WindowsExhausted = 18, "windows_exhausted", "No room for one more replay window; use smaller windows or a larger SA segment.";
         NotOutbound = 19, "not_outbound", "Only an outbound SA can serve a policy entry.";
         NoSuchSegment = 20, "no_such_segment", "No policy segment of this number was offered; offer it first.";
@@ -35,8 +35,8 @@ named_enum! {
         RouteRefused = 23, "route_refused", "The route table is full or does not take the prefix. The detail is errno.";
         OutOfMemory = 24, "out_of_memory", "The data plane has no memory for it; give it more, or ask for less.";
         Internal = 25, "internal", "A fault in the data plane; its log has more.";
-        NoSuchPolicy = 27, "no_such_policy", "The port has no policy that could be kept or changed; set one.";
         TooManyEntries = 26, "too_many_entries", "The number of the entry or next hop is above what this data plane holds.";
+        NoSuchPolicy = 28, "no_such_policy", "The port has no policy that could be kept or changed; set one.";
     }
 }
 
@@ -121,6 +121,16 @@ pub enum Event {
         /// Its SPI.
         spi: Spi,
     },
+    /// The peer of an SA in UDP was seen at another address or port, by a packet that is authentic and the newest. What is
+    /// sent goes there now (RFC 7296, section 2.23).
+    PeerMoved {
+        /// The inbound SA.
+        index: u32,
+        /// Its SPI.
+        spi: Spi,
+        /// Where it is now.
+        peer: SocketAddr,
+    },
     /// A port's link changed.
     PortLink {
         /// Which.
@@ -138,6 +148,7 @@ mod kind {
     pub(super) const SA_HARD_EXPIRED: u16 = 5;
     pub(super) const SEQUENCE_EXHAUSTED: u16 = 6;
     pub(super) const PORT_LINK: u16 = 7;
+    pub(super) const PEER_MOVED: u16 = 8;
 }
 
 impl Event {
@@ -180,6 +191,12 @@ impl Event {
             Event::PortLink { port, up } => {
                 w.u16(port.get())?;
                 w.u8(u8::from(up))?;
+            }
+            Event::PeerMoved { index, spi, peer } => {
+                w.u32(index)?;
+                w.u32(spi.get())?;
+                w.address(peer.ip())?;
+                w.u16(peer.port())?;
             }
         }
         Event::decode(&slot).map(|_| slot)
@@ -243,6 +260,12 @@ impl Event {
                     _ => return Err(Malformed(Field::Flags)),
                 }
             }
+            kind::PEER_MOVED => {
+                let (index, spi) = read_sa(&mut r)?;
+                let address = r.address(Field::Address)?;
+                let port = Some(r.u16()?).filter(|&port| port != 0).ok_or(Malformed(Field::UdpPort))?;
+                Event::PeerMoved { index, spi, peer: SocketAddr::new(address, port) }
+            }
             _ => return Err(Malformed(Field::Kind)),
         };
         r.finish()?;
@@ -258,6 +281,7 @@ impl Event {
             Event::SaHardExpired { .. } => kind::SA_HARD_EXPIRED,
             Event::SequenceExhausted { .. } => kind::SEQUENCE_EXHAUSTED,
             Event::PortLink { .. } => kind::PORT_LINK,
+            Event::PeerMoved { .. } => kind::PEER_MOVED,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::windows::Windows;
 use model::{Direction, Mode, Spi, Suite};
 use serde::Serialize;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,13 +73,13 @@ pub struct SaCounters {
 }
 
 /// Words of a descriptor in memory.
-const DESCRIPTOR_WORDS: usize = 16;
+const DESCRIPTOR_WORDS: usize = 18;
 
 /// The slot of one SA.
 #[repr(C, align(64))]
 pub struct SaSlot {
     descriptor: Guarded<DESCRIPTOR_WORDS>,
-    reserved: [AtomicU64; 7],
+    reserved: [AtomicU64; 5],
     /// Place of the replay window: offset in words, shifted by [`PLACE_SHIFT`], and binary logarithm of its words plus 1.
     place: AtomicU64,
     /// Outbound: the next sequence number to use. Taken in blocks.
@@ -115,8 +115,12 @@ pub struct SaDescriptor {
     pub mode: Mode,
     /// Outer address on this side.
     pub local: IpAddr,
-    /// Outer address of the peer.
+    /// Outer address of the peer, as it was installed.
     pub remote: IpAddr,
+    /// In UDP, to this port of the peer, as it was installed; `None`: ESP directly over IP.
+    pub udp_port: Option<u16>,
+    /// Where the peer was seen since, if elsewhere; what is sent goes there.
+    pub moved_to: Option<SocketAddr>,
     /// The policy entry that it serves.
     pub entry: Option<u32>,
     /// Extended sequence numbers.
@@ -151,6 +155,8 @@ impl SaDescriptor {
             mode: sa.mode,
             local: sa.local,
             remote: sa.remote,
+            udp_port: sa.udp_port,
+            moved_to: None,
             entry: sa.entry,
             extended_sequence: sa.extended_sequence,
             replay_window: sa.replay_window,
@@ -171,6 +177,9 @@ impl SaDescriptor {
             | if self.extended_sequence { FLAG_ESN } else { 0 };
         let [l0, l1] = halves(local);
         let [r0, r1] = halves(remote);
+        let (_, moved) = address_bytes(self.moved_to.map_or(self.remote, |to| to.ip()));
+        let [m0, m1] = halves(moved);
+        let moved_port = self.moved_to.map_or(0, |to| u32::from(to.port()));
         let [soft_packets, hard_packets, soft_bytes, hard_bytes] = self.limits.words();
         [
             u64::from_ne_bytes([
@@ -197,7 +206,9 @@ impl SaDescriptor {
             self.replay_floor,
             self.iv_base,
             self.installed_at,
-            0,
+            pair(self.udp_port.unwrap_or_default().into(), moved_port),
+            m0,
+            m1,
         ]
     }
 
@@ -219,7 +230,9 @@ impl SaDescriptor {
             replay_floor,
             iv_base,
             installed_at,
-            _,
+            ports,
+            m0,
+            m1,
         ] = words;
         let [flags, direction, mode, suite, key, icv, family, _] = small.to_ne_bytes();
         if flags & FLAG_USED == 0 {
@@ -228,6 +241,9 @@ impl SaDescriptor {
         let (spi, entry) = unpair(spi_entry);
         let (index, replay_window) = unpair(index_window);
         let entry = (entry != NONE).then_some(entry);
+        let (udp_port, moved_port) = unpair(ports);
+        let (udp_port, moved_port) = (u16::try_from(udp_port).ok()?, u16::try_from(moved_port).ok()?);
+        let moved_to = SocketAddr::new(address_from(family, whole([m0, m1]))?, moved_port);
         if replay_window > MAX_REPLAY_WINDOW || entry.is_some_and(|entry| entry >= MAX_ENTRIES) {
             return None;
         }
@@ -240,6 +256,8 @@ impl SaDescriptor {
             mode: mode_from(mode)?,
             local: address_from(family, whole([l0, l1]))?,
             remote: address_from(family, whole([r0, r1]))?,
+            udp_port: (udp_port != 0).then_some(udp_port),
+            moved_to: (moved_port != 0).then_some(moved_to),
             entry,
             extended_sequence: flags & FLAG_ESN != 0,
             replay_window,
@@ -468,6 +486,18 @@ impl SaTable {
         slot.set_place(0, 0);
         if let Some(descriptor) = slot.descriptor() {
             slot.descriptor.write(&SaDescriptor { live: false, ..descriptor }.words());
+        }
+    }
+
+    /// Says where the peer of a live SA was seen last; of the family of the SA's addresses.
+    ///
+    /// For the manager's thread only.
+    pub fn set_peer(&self, index: u32, peer: SocketAddr) {
+        let Some(slot) = self.slot(index) else { return };
+        if let Some(descriptor) = slot.descriptor()
+            && descriptor.remote.is_ipv4() == peer.is_ipv4()
+        {
+            slot.descriptor.write(&SaDescriptor { moved_to: Some(peer), ..descriptor }.words());
         }
     }
 

@@ -25,7 +25,7 @@ named_enum! {
         EspTooOld = 16, "esp_too_old", "The sequence number is left of the replay window; a replay, or reordering: use a wider window.";
         EspBadIcv = 17, "esp_bad_icv", "The ICV does not verify; keys differ between the sides, or the packet was altered.";
         EspBadPadding = 18, "esp_bad_padding", "The padding is not 1, 2, 3, ... or too long; the peer's ESP is faulty.";
-        EspBadNextHeader = 19, "esp_bad_next_header", "The next header is not an inner IP version of this mode; compare both sides' modes.";
+        EspBadNextHeader = 19, "esp_bad_next_header", "The next header is neither IPv4 nor IPv6, so not of tunnel mode; compare both sides' modes.";
         EspBadInner = 20, "esp_bad_inner", "The inner packet is malformed; suspect the sender behind the peer.";
         EspSelectorMismatch = 21, "esp_selector_mismatch", "The inner packet is not what its SA is for; compare both sides' access lists.";
         EspSequenceExhausted = 22, "esp_sequence_exhausted", "The SA has no sequence number left; rekey it, and use ESN.";
@@ -48,6 +48,11 @@ named_enum! {
         PortDown = 39, "port_down", "The egress port is down or detached; check the link and `shutdown`.";
         NoTap = 40, "no_tap", "The packet is for Linux, but its port has no mirror TAP.";
         Internal = 41, "internal", "A fault in the data plane; please report it.";
+        EspTransportFragment = 42, "esp_transport_fragment", "A fragment cannot be protected in transport mode (RFC 4303, section 3.3.4); lower the sender's MTU, or use tunnel mode.";
+        EspOtherEnds = 43, "esp_other_ends", "Transport mode is for packets between the SA's ends, and this one is not; use tunnel mode.";
+        UdpKeepalive = 44, "udp_keepalive", "A keepalive of a peer behind a translator (RFC 3948, section 2.3); normal.";
+        EspNested = 45, "esp_nested", "ESP in ESP in ESP: more layers than are opened; suspect a loop of tunnels.";
+        WrongVlan = 46, "wrong_vlan", "The frame is not of the port's VLAN; check the port's encapsulation and the switch's.";
     }
 }
 

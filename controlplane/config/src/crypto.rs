@@ -5,7 +5,7 @@ use model::{KeyMaterial, Mode, Spi, Suite};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// `crypto ipsec transform-set`: how ESP protects packets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +16,8 @@ pub struct TransformSet {
     pub suite: Suite,
     /// Extended (64-bit) sequence numbers (RFC 4303, section 2.2.1).
     pub esn: bool,
-    /// Tunnel, until Espalier has transport mode too.
+    /// What is asked for. An entry has transport mode only if all that it permits goes between the tunnel's ends, and
+    /// else tunnel mode, as in IOS: see [`crate::Tunnel::mode`].
     pub mode: Mode,
 }
 
@@ -25,7 +26,7 @@ pub struct TransformSet {
 pub struct CryptoMap {
     /// Its name.
     pub name: Name,
-    /// `local-address`: the interface whose primary address is the outer source address of every entry. `None`: the
+    /// `local-address`: the interface whose first address, of the peer's family, is the outer source address of each entry. `None`: the
     /// interface that the map is on.
     pub local_address: Option<Name>,
     /// By sequence number, 1 to 65535; asked in this order.
@@ -38,7 +39,9 @@ pub struct Entry {
     /// For people.
     pub description: Option<String>,
     /// The other end of the tunnel.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
+    /// `set udp-encapsulation`: ESP goes in UDP (RFC 3948), to this port of the peer. Not of IOS, where IKE finds it out.
+    pub udp_port: Option<u16>,
     /// Name of its transform set.
     pub transform_set: Name,
     /// `set session-key inbound esp`.

@@ -4,6 +4,7 @@ use crate::Name;
 use model::{Ipv4Prefix, Ipv6Prefix};
 use serde::Serialize;
 use std::fmt;
+use std::net::IpAddr;
 
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +25,8 @@ pub struct Interface {
     pub addresses6: Vec<Ipv6Prefix>,
     /// Largest IP packet in bytes, 68 to 9600.
     pub mtu: u16,
+    /// `encapsulation dot1Q`: all that it carries is tagged with this VLAN, 1 to 4094. Linux sees no tag.
+    pub vlan: Option<u16>,
     /// The crypto map on it.
     pub crypto_map: Option<Name>,
     /// Administratively down.
@@ -41,6 +44,17 @@ impl Interface {
     /// Its primary IPv4 address with its prefix, where it has one.
     pub fn primary(&self) -> Option<Ipv4Prefix> {
         self.addresses.first().copied()
+    }
+
+    /// The address that a tunnel to this peer begins at: its first of the peer's family; of IPv6, that is not link-local.
+    pub fn address_towards(&self, peer: IpAddr) -> Option<IpAddr> {
+        match peer {
+            IpAddr::V4(_) => self.primary().map(|prefix| prefix.addr().into()),
+            IpAddr::V6(_) => {
+                let mut addresses = self.addresses6.iter().map(Ipv6Prefix::addr);
+                addresses.find(|address| !address.is_unicast_link_local()).map(IpAddr::from)
+            }
+        }
     }
 
     /// The mirror TAP's name where the configuration gives none (`linux-name`): the name itself where Linux could take

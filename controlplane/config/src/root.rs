@@ -4,10 +4,10 @@ use crate::{
     AccessList, CryptoMap, Entry, EntryKey, Family, Interface, Name, ReplayWindow, SessionKey, StaticRoute,
     TransformSet, Verb,
 };
-use model::{Mode, Selector, Suite};
+use model::{Mode, Prefix, Selector, Suite};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// A configuration without contradictions. Only [`crate::parse`] makes one: every name in it leads somewhere, every key has
 /// the length that its suite wants, no key serves twice, and no inbound SPI stands for two SAs.
@@ -32,12 +32,12 @@ pub struct Tunnel<'a> {
     /// The entry itself.
     pub settings: &'a Entry,
     /// Outer address on this side.
-    pub local: Ipv4Addr,
-    /// Outer address of the peer.
-    pub peer: Ipv4Addr,
+    pub local: IpAddr,
+    /// Outer address of the peer, of the same family.
+    pub peer: IpAddr,
     /// Algorithms.
     pub suite: Suite,
-    /// Tunnel or transport.
+    /// Transport if the transform set says so and all that is permitted goes between `local` and `peer`; else tunnel.
     pub mode: Mode,
     /// Extended sequence numbers.
     pub esn: bool,
@@ -114,16 +114,17 @@ impl Config {
                 Some(name) => on.and_then(|_| self.interface(name.as_str())),
                 None => on,
             };
-            let Some(local) = source.and_then(Interface::primary) else { continue };
+            let Some(source) = source else { continue };
             for (&sequence, entry) in &map.entries {
+                let Some(local) = source.address_towards(entry.peer) else { continue };
                 let Some(set) = self.transform_sets.get(&entry.transform_set) else { continue };
                 tunnels.push(Tunnel {
                     entry: EntryKey { map: map.name.clone(), sequence },
                     settings: entry,
-                    local: local.addr(),
+                    local,
                     peer: entry.peer,
                     suite: set.suite,
-                    mode: set.mode,
+                    mode: self.mode(entry, local),
                     esn: set.esn,
                     replay: self.replay,
                     inbound: &entry.inbound,
@@ -133,6 +134,14 @@ impl Config {
             }
         }
         tunnels
+    }
+
+    /// The mode of an entry whose tunnel begins at `local`: transport if its transform set says so and all that it permits goes
+    /// from there to the peer; else tunnel.
+    pub fn mode(&self, entry: &Entry, local: IpAddr) -> Mode {
+        let asked = self.transform_sets.get(&entry.transform_set).map_or(Mode::Tunnel, |set| set.mode);
+        let between = |selector: &Selector| is_between(selector, local, entry.peer);
+        if asked == Mode::Transport && self.permits(entry).iter().all(between) { asked } else { Mode::Tunnel }
     }
 
     /// What the access lists of an entry permit.
@@ -147,4 +156,9 @@ impl Config {
         let mut lists = entry.access_lists.iter().filter_map(|name| self.access_lists.get(name));
         lists.find(|list| list.family == family)
     }
+}
+
+/// Whether a selector is of packets from one address to the other, and no others.
+fn is_between(selector: &Selector, source: IpAddr, destination: IpAddr) -> bool {
+    selector.source() == Prefix::from(source) && selector.destination() == Prefix::from(destination)
 }

@@ -4,7 +4,7 @@ use crate::source::MASK;
 use crate::{
     AccessList, Config, Entry, Family, Interface, PortMatch, ReplayWindow, Rule, SessionKey, Target, Verb,
 };
-use model::{Prefix, Protocol};
+use model::{Mode, Prefix, Protocol};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
@@ -49,7 +49,11 @@ impl Config {
             }
         }
         for set in self.transform_sets.values() {
-            writeln!(text, "crypto ipsec transform-set {} {}\n mode tunnel", set.name, set.suite)?;
+            let mode = match set.mode {
+                Mode::Tunnel => "tunnel",
+                Mode::Transport => "transport",
+            };
+            writeln!(text, "crypto ipsec transform-set {} {}\n mode {mode}", set.name, set.suite)?;
             if set.esn {
                 writeln!(text, " esn")?;
             }
@@ -162,6 +166,9 @@ fn write_entry(text: &mut String, entry: &Entry, secrets: Secrets) -> std::fmt::
     write_key(text, "inbound", &entry.inbound, secrets)?;
     write_key(text, "outbound", &entry.outbound, secrets)?;
     writeln!(text, " set transform-set {}", entry.transform_set)?;
+    if let Some(port) = entry.udp_port {
+        writeln!(text, " set udp-encapsulation port {port}")?;
+    }
     entry.access_lists.iter().try_for_each(|name| writeln!(text, " match address {name}"))
 }
 
@@ -197,6 +204,9 @@ fn write_interface(text: &mut String, interface: &Interface) -> std::fmt::Result
     }
     if interface.mtu != Interface::DEFAULT_MTU {
         writeln!(text, " ip mtu {}", interface.mtu)?;
+    }
+    if let Some(vlan) = interface.vlan {
+        writeln!(text, " encapsulation dot1Q {vlan}")?;
     }
     if let Some(map) = &interface.crypto_map {
         writeln!(text, " crypto map {map}")?;

@@ -66,6 +66,7 @@ fn the_whole_of_a_configuration() {
     assert_eq!((site.entry.to_string(), servers.entry.to_string()), ("WAN 10".into(), "WAN 20".into()));
     assert_eq!(site.local, Ipv4Addr::new(203, 0, 113, 1));
     assert_eq!(site.peer, Ipv4Addr::new(203, 0, 113, 2));
+    assert_eq!((site.mode, site.settings.udp_port), (Mode::Tunnel, None));
     assert_eq!((site.inbound.spi.get(), site.outbound.spi.get()), (256, 0x101));
     assert_eq!(site.outbound.key.expose()[..4], [0xf0, 1, 2, 3]);
     assert_eq!((site.suite, site.esn), (Suite::AES_GCM_256, true));
@@ -201,6 +202,92 @@ fn form_says_nothing() {
     assert_eq!(good(""), Config::default());
 }
 
+#[test]
+fn a_vlan_of_an_interface() {
+    let vlan = |line: &str| format!("interface lan\n device a\n {line}\n");
+    assert_eq!(good(&vlan("encapsulation dot1q 100")).interfaces()[0].vlan, Some(100));
+    assert_eq!(good(&vlan("shutdown")).interfaces()[0].vlan, None);
+    for bad in [
+        "encapsulation dot1Q 0",
+        "encapsulation dot1Q 4095",
+        "encapsulation dot1Q 5 native",
+        "encapsulation isl 5",
+    ] {
+        assert_eq!(errors(&vlan(bad)).len(), 1, "{bad}");
+    }
+}
+
+/// Mode, where the tunnel begins, the port of ESP in UDP, and how many warnings there were.
+type Seen = (Mode, String, Option<u16>, usize);
+
+/// Entries of every mode and family, on an interface that has addresses of both.
+fn tunnels(peer: &str, list: &str, extra: &str) -> Result<Seen, Vec<(usize, String)>> {
+    let keys = "00".repeat(19);
+    let text = format!(
+        "interface wan\n device a\n ip address 192.0.2.1 255.255.255.0\n ipv6 address fe80::9/64\n \
+         ipv6 address 2001:db8::1/64\n crypto map M\ncrypto ipsec transform-set T esp-gcm 128\n mode transport\n{list}\n\
+         crypto map M 10 ipsec-manual\n set peer {peer}\n set transform-set T\n match address L\n{extra} \
+         set session-key inbound esp 256 cipher {keys}01\n set session-key outbound esp 257 cipher {keys}02\n"
+    );
+    match parse("modes.conf", &text) {
+        Ok((config, warnings)) => {
+            let tunnels = config.tunnels();
+            let again = good(&config.to_text(Secrets::Shown));
+            assert_eq!(again, config);
+            let [tunnel] = tunnels.as_slice() else { panic!("{tunnels:?}") };
+            Ok((tunnel.mode, tunnel.local.to_string(), tunnel.settings.udp_port, warnings.len()))
+        }
+        Err(_) => Err(errors(&text)),
+    }
+}
+
+#[test]
+fn transport_mode_is_for_what_goes_between_the_ends() {
+    let hosts = "access-list L permit ip host 192.0.2.1 host 192.0.2.2";
+    let hosts = hosts.replace("access-list L", "ip access-list extended L\n");
+    let one = |list: &str| tunnels("192.0.2.2", list, "").unwrap();
+    assert_eq!(one(&hosts), (Mode::Transport, "192.0.2.1".into(), None, 0));
+    assert_eq!(one(&hosts.replace(" ip host", " gre host")), (Mode::Transport, "192.0.2.1".into(), None, 0));
+    for wider in [
+        hosts.replace("host 192.0.2.2", "any"),
+        hosts.replace("host 192.0.2.1", "host 192.0.2.9"),
+        format!("{hosts}\n permit ip 10.0.0.0 0.255.255.255 any"),
+    ] {
+        assert_eq!(one(&wider), (Mode::Tunnel, "192.0.2.1".into(), None, 1), "{wider}");
+    }
+    let six = "ipv6 access-list L\n permit ipv6 host 2001:db8::1 host 2001:db8:9::2";
+    let at = tunnels("2001:db8:9::2", six, "").unwrap();
+    assert_eq!(at, (Mode::Transport, "2001:db8::1".into(), None, 0), "not the link-local address");
+}
+
+#[test]
+fn esp_in_udp_and_peers_over_ipv6() {
+    let any = "ipv6 access-list L\n permit ipv6 any any";
+    for (line, port) in [
+        (" set udp-encapsulation\n", Some(4500)),
+        (" set udp-encapsulation port 61000\n", Some(61000)),
+        ("", None),
+    ] {
+        assert_eq!(tunnels("2001:db8::2", any, line), Ok((Mode::Tunnel, "2001:db8::1".into(), port, 1)));
+    }
+    for (peer, extra) in [
+        ("fe80::2", ""),
+        ("::ffff:192.0.2.2", ""),
+        ("ff02::1", ""),
+        ("2001:db8::1", ""),
+        ("192.0.2", ""),
+        ("2001:db8::2", " set udp-encapsulation port 0\n"),
+        ("2001:db8::2", " set udp-encapsulation port\n"),
+        ("2001:db8::2", " set udp-encapsulation 4500 4500\n"),
+    ] {
+        assert!(tunnels(peer, any, extra).is_err(), "{peer} {extra}");
+    }
+    let text = "interface wan\n device a\n ip address 192.0.2.1 255.255.255.0\n crypto map M\n\
+                crypto map M 10 ipsec-manual\n set peer 2001:db8::2\n";
+    let said = errors(text);
+    assert!(said.iter().any(|(line, said)| *line == 4 && said.contains("no IPv6 address")), "{said:?}");
+}
+
 /// Whatever a router can say beyond us is an error of its own line that names it, and says so only once a block.
 #[test]
 fn what_is_not_there_is_refused_by_name() {
@@ -213,7 +300,6 @@ fn what_is_not_there_is_refused_by_name() {
         ("crypto map M 10 ipsec-isakmp\n set peer 192.0.2.1\n", 1, "`ipsec-isakmp`"),
         ("crypto ipsec transform-set T esp-3des esp-sha-hmac\n", 1, "`esp-3des esp-sha-hmac`"),
         ("crypto ipsec transform-set T esp-gcm 192\n", 1, "`esp-gcm 192`"),
-        ("crypto ipsec transform-set T esp-gcm 256\n mode transport\n", 2, "`mode transport`"),
         ("crypto ipsec profile P\n set transform-set T\n", 1, "`crypto ipsec profile`"),
         ("ip access-list standard S\n permit 10.0.0.0\n", 1, "`ip access-list standard`"),
         ("access-list 100 permit tcp any any established\n", 1, "`established`"),

@@ -357,6 +357,9 @@ impl Daemon {
                     serves(index)
                 );
             }
+            Event::PeerMoved { index, spi, peer } => {
+                tracing::info!("the peer of SA {spi} of {} moved to {peer}", serves(index));
+            }
             Event::PortLink { port, up } => {
                 let name = self.plan.ports.get(&port).map(|attach| attach.name).unwrap_or_default();
                 tracing::info!("port {port} ({name}): link {}", if up { "up" } else { "down" });

@@ -3,9 +3,10 @@
 use crate::plan::Plan;
 use crate::policy::Policies;
 use config::{Config, CryptoMap, EntryKey, Interface};
+use model::Mode;
 use serde::{Deserialize, Serialize};
 use shm::PortId;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Everything, for one answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,8 @@ pub struct InterfaceFacts {
     pub description: Option<String>,
     /// With the lengths of their prefixes.
     pub addresses: Vec<String>,
+    /// The VLAN of all that it carries.
+    pub vlan: Option<u16>,
     /// The crypto map on it.
     pub crypto_map: Option<String>,
     /// Administratively down.
@@ -81,13 +84,17 @@ pub struct EntryFacts {
     /// For people.
     pub description: Option<String>,
     /// Outer address of this side.
-    pub local: Option<Ipv4Addr>,
+    pub local: Option<IpAddr>,
     /// Outer address of the peer.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
+    /// ESP goes in UDP, to this port of the peer.
+    pub udp_port: Option<u16>,
     /// Name of its transform set.
     pub transform_set: String,
     /// What that is.
     pub transform: String,
+    /// Tunnel or transport.
+    pub mode: Mode,
     /// Extended sequence numbers.
     pub extended_sequence: bool,
     /// Of the inbound SA.
@@ -166,6 +173,7 @@ fn interface(interface: &Interface) -> InterfaceFacts {
         device: interface.device.clone(),
         description: interface.description.clone(),
         addresses: addresses.chain(interface.addresses6.iter().map(ToString::to_string)).collect(),
+        vlan: interface.vlan,
         crypto_map: interface.crypto_map.as_ref().map(ToString::to_string),
         shutdown: interface.shutdown,
     }
@@ -178,17 +186,19 @@ fn map(config: &Config, plan: &Plan, map: &CryptoMap) -> MapFacts {
         Some(name) => config.interface(name.as_str()),
         None => on.first().copied(),
     };
-    let local = source.and_then(Interface::primary).map(|prefix| prefix.addr());
     let entries = map.entries.iter().map(|(&sequence, entry)| {
         let set = config.transform_sets().get(&entry.transform_set);
+        let local = source.and_then(|interface| interface.address_towards(entry.peer));
         EntryFacts {
             sequence,
             number: plan.entries.get(&EntryKey { map: map.name.clone(), sequence }).copied(),
             description: entry.description.clone(),
             local,
             peer: entry.peer,
+            udp_port: entry.udp_port,
             transform_set: entry.transform_set.to_string(),
             transform: set.map(|set| set.suite.to_string()).unwrap_or_default(),
+            mode: local.map_or(Mode::Tunnel, |local| config.mode(entry, local)),
             extended_sequence: set.is_some_and(|set| set.esn),
             inbound_spi: entry.inbound.spi.get(),
             outbound_spi: entry.outbound.spi.get(),

@@ -2,7 +2,7 @@
 
 use super::{Page, View};
 use crate::operator::facts::{EntryFacts, MapFacts};
-use model::Direction;
+use model::{Direction, Mode};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -105,7 +105,10 @@ fn write_map(text: &mut String, map: &Map) -> std::fmt::Result {
         if let Some(description) = &facts.description {
             writeln!(text, "        Description: {description}")?;
         }
-        writeln!(text, "        Peer = {}", facts.peer)?;
+        match facts.udp_port {
+            Some(port) => writeln!(text, "        Peer = {}, ESP in UDP to port {port}", facts.peer)?,
+            None => writeln!(text, "        Peer = {}", facts.peer)?,
+        }
         for list in &facts.access_lists {
             writeln!(text, "        Extended IP access list {list}")?;
         }
@@ -113,7 +116,15 @@ fn write_map(text: &mut String, map: &Map) -> std::fmt::Result {
             writeln!(text, "            {rule}")?;
         }
         let esn = if facts.extended_sequence { ", esn" } else { "" };
-        writeln!(text, "        Transform set = {}: {{ {}{esn} }}", facts.transform_set, facts.transform)?;
+        let mode = match facts.mode {
+            Mode::Tunnel => "",
+            Mode::Transport => ", mode transport",
+        };
+        writeln!(
+            text,
+            "        Transform set = {}: {{ {}{esn}{mode} }}",
+            facts.transform_set, facts.transform
+        )?;
         for (direction, spi, up) in [
             ("inbound", facts.inbound_spi, entry.inbound_up),
             ("outbound", facts.outbound_spi, entry.outbound_up),

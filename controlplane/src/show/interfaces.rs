@@ -27,6 +27,8 @@ pub struct InterfacePage {
     pub description: Option<String>,
     /// With the lengths of their prefixes.
     pub addresses: Vec<String>,
+    /// The VLAN of all that it carries.
+    pub vlan: Option<u16>,
     /// The crypto map on it.
     pub crypto_map: Option<String>,
 }
@@ -104,6 +106,7 @@ fn page(name: String, port: Option<Port>, facts: Option<&InterfaceFacts>) -> Int
         port,
         description: facts.and_then(|facts| facts.description.clone()),
         addresses: facts.map(|facts| facts.addresses.clone()).unwrap_or_default(),
+        vlan: facts.and_then(|facts| facts.vlan),
         crypto_map: facts.and_then(|facts| facts.crypto_map.clone()),
     }
 }
@@ -139,6 +142,9 @@ fn write_interface(text: &mut String, interface: &InterfacePage) -> std::fmt::Re
     }
     let speed = port.speed_mbps.map(|speed| format!(", {speed} Mbit/s")).unwrap_or_default();
     writeln!(text, "  MTU {} bytes{speed}, port {}, mirror TAP {}", port.mtu, port.port, port.linux_name)?;
+    if let Some(vlan) = interface.vlan {
+        writeln!(text, "  Encapsulation 802.1Q Virtual LAN, Vlan ID {vlan}")?;
+    }
     if let Some(map) = &interface.crypto_map {
         writeln!(text, "  Crypto map {map}")?;
     }

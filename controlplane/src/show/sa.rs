@@ -6,7 +6,7 @@ use serde::Serialize;
 use shm::{SaCounts, SaStatus};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// All SAs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,8 +32,12 @@ pub struct Association {
     pub mode: Mode,
     /// Outer address of this side.
     pub local: IpAddr,
-    /// Outer address of the peer.
+    /// Outer address of the peer, as it was installed.
     pub remote: IpAddr,
+    /// In UDP, to this port of the peer, as it was installed.
+    pub udp_port: Option<u16>,
+    /// Where the peer was seen since, if elsewhere.
+    pub moved_to: Option<SocketAddr>,
     /// The crypto map that it serves, where a daemon could be asked.
     pub crypto_map: Option<String>,
     /// The sequence number of that map's entry.
@@ -79,6 +83,8 @@ pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
         mode: d.mode,
         local: d.local,
         remote: d.remote,
+        udp_port: d.udp_port,
+        moved_to: d.moved_to,
         crypto_map: serves.map(|(map, _)| map.name.clone()),
         map_sequence: serves.map(|(_, entry)| entry.sequence),
         interfaces: serves.map(|(map, _)| map.interfaces.clone()).unwrap_or_default(),
@@ -93,6 +99,14 @@ pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
 }
 
 impl Association {
+    /// Where the peer is now, with its port where ESP goes in UDP.
+    fn peer(&self) -> (IpAddr, Option<u16>) {
+        match self.moved_to {
+            Some(to) => (to.ip(), Some(to.port())),
+            None => (self.remote, self.udp_port),
+        }
+    }
+
     fn errors(&self) -> u64 {
         let c = &self.counters;
         [c.auth_failed, c.replayed, c.too_old, c.selector_mismatch, c.malformed, c.expired, c.other]
@@ -140,7 +154,11 @@ fn write_pair(text: &mut String, local: IpAddr, remote: IpAddr, sas: &[&Associat
         }
         writeln!(text, "    Crypto map tag: {tag}, local addr {local}")?;
     }
-    writeln!(text, "\n   current_peer {remote}")?;
+    let (peer, port) = of(outbound).chain(of(inbound)).next().map_or((remote, None), |sa| sa.peer());
+    match port {
+        Some(port) => writeln!(text, "\n   current_peer {peer} port {port}")?,
+        None => writeln!(text, "\n   current_peer {peer}")?,
+    }
     let (encaps, decaps) = (sum(outbound, |sa| sa.counters.packets), sum(inbound, |sa| sa.counters.packets));
     let (out_bytes, in_bytes) = (sum(outbound, |sa| sa.counters.bytes), sum(inbound, |sa| sa.counters.bytes));
     writeln!(text, "    #pkts encaps: {encaps}, #pkts encrypt: {encaps}, #bytes encrypt: {out_bytes}")?;
@@ -165,6 +183,7 @@ fn write_sa(text: &mut String, sa: &Association) -> std::fmt::Result {
         Mode::Tunnel => "Tunnel",
         Mode::Transport => "Transport",
     };
+    let mode = if sa.udp_port.is_some() { format!("{mode} UDP-Encaps") } else { mode.to_owned() };
     let esn = if sa.extended_sequence { ", ESN" } else { "" };
     let c = &sa.counters;
     writeln!(text, "      spi: {}({})", sa.spi, sa.spi.get())?;

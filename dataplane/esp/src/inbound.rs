@@ -1,9 +1,9 @@
-//! Decapsulation (RFC 4303, section 3.4) in tunnel mode.
+//! Decapsulation (RFC 4303, section 3.4) in tunnel and transport mode.
 
 use crate::tunnel::{self, Version};
-use crate::{Aad, iv, sequence};
-use model::{IcvLen, Suite};
-use packet::{Ecn, esp, ipv4, ipv6, protocol};
+use crate::{Aad, iv, sequence, transport, udp};
+use model::{IcvLen, Mode, Suite};
+use packet::{Ecn, esp, extensions, ipv4, ipv6, protocol};
 use std::ops::Range;
 
 /// Pad length and next header.
@@ -12,6 +12,8 @@ const TRAILER_LEN: usize = 2;
 /// What an inbound SA is, as far as opening its packets needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
+    /// Tunnel or transport.
+    pub mode: Mode,
     /// The end of the keying material: the first 4 bytes of the nonce.
     pub salt: [u8; 4],
     /// Of the ICV on the wire.
@@ -24,11 +26,11 @@ pub struct Parameters {
 
 impl Parameters {
     /// With the ICV of a suite.
-    pub const fn new(suite: Suite, salt: [u8; 4], esn: bool, window: u32) -> Parameters {
+    pub const fn new(suite: Suite, mode: Mode, salt: [u8; 4], esn: bool, window: u32) -> Parameters {
         let icv = match suite {
             Suite::AesGcm { icv, .. } => icv,
         };
-        Parameters { salt, icv, esn, window }
+        Parameters { mode, salt, icv, esn, window }
     }
 }
 
@@ -41,7 +43,7 @@ pub enum Error {
     /// The padding is longer than the packet, or is not 1, 2, 3, ... (RFC 4303, section 2.4).
     #[error("the padding is longer than the packet, or is not 1, 2, 3, ...")]
     BadPadding,
-    /// What is inside is neither IPv4 nor IPv6, so not of tunnel mode.
+    /// Tunnel mode: what is inside is neither IPv4 nor IPv6.
     #[error("next header {0} is not of tunnel mode (4 or 41)")]
     BadNextHeader(u8),
     /// A dummy packet, which traffic flow confidentiality sends (RFC 4303, section 2.6). To be dropped, and no fault.
@@ -68,10 +70,10 @@ pub struct Opening {
     pub text: Range<usize>,
 }
 
-/// The packet that was inside.
+/// The packet that was inside, or in transport mode the packet without its ESP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inner {
-    /// Its bytes within the outer packet, without padding.
+    /// Its bytes within the packet that came, without padding.
     pub range: Range<usize>,
     /// Its family.
     pub version: Version,
@@ -112,28 +114,38 @@ pub fn prepare(
 
 /// Takes the inner packet out of a packet whose ICV has verified and whose text is decrypted.
 ///
-/// `packet` is as it was for [`prepare`], and begins at the outer IP header; `text` is [`Opening::text`]. Checks the padding
-/// and the inner header (lengths, and the checksum of IPv4), cuts off what traffic flow confidentiality put behind the
-/// inner packet (RFC 4303, section 2.7), and joins the ECN of both headers into the inner one (RFC 6040). The inner TTL is
-/// not touched (see [`tunnel`]).
+/// `packet` is as it was for [`prepare`], and begins at the outer IP header; `text` is [`Opening::text`]. Checks the padding.
+///
+/// In tunnel mode it checks the inner header (lengths, and the checksum of IPv4), cuts off what traffic flow confidentiality
+/// put behind the inner packet (RFC 4303, section 2.7), and joins the ECN of both headers into the inner one (RFC 6040). The
+/// inner TTL is not touched (see [`tunnel`]).
+///
+/// In transport mode the packet's headers move up to the text, and name it; of a packet that came in UDP, the next layer's
+/// checksum is made anew (see [`udp`]).
 ///
 /// # Errors
 /// All of [`Error`].
 #[inline]
-pub fn finish(packet: &mut [u8], text: Range<usize>) -> Result<Inner, Error> {
+pub fn finish(mode: Mode, packet: &mut [u8], text: Range<usize>) -> Result<Inner, Error> {
     let start = text.start;
     let outer_ecn = outer_ecn(packet);
-    let text = packet.get_mut(text).ok_or(Error::Truncated)?;
-    let (body, &mut [pad_len, next_header]) = text.split_last_chunk_mut().ok_or(Error::Truncated)?;
-    let inner_len = body.len().checked_sub(usize::from(pad_len)).ok_or(Error::BadPadding)?;
-    let (inner, padding) = body.split_at_mut_checked(inner_len).ok_or(Error::BadPadding)?;
+    let bytes = packet.get_mut(text).ok_or(Error::Truncated)?;
+    let (body, &mut [pad_len, next_header]) = bytes.split_last_chunk_mut().ok_or(Error::Truncated)?;
+    let body_len = body.len().checked_sub(usize::from(pad_len)).ok_or(Error::BadPadding)?;
+    let (body, padding) = body.split_at_mut_checked(body_len).ok_or(Error::BadPadding)?;
     // At most 255 of them, as `pad_len` is a byte.
     if !padding.iter().copied().eq(1..=pad_len) {
         return Err(Error::BadPadding);
     }
+    if next_header == protocol::NO_NEXT_HEADER {
+        return Err(Error::Dummy);
+    }
+    if mode == Mode::Transport {
+        return out_of_transport(packet, start, body_len, next_header);
+    }
     let (version, length) = match next_header {
         protocol::IPV4 => {
-            let mut inner = ipv4::Packet::new_checked(inner)?;
+            let mut inner = ipv4::Packet::new_checked(body)?;
             inner.verify_checksum()?;
             let ecn = tunnel::decapsulated_ecn(outer_ecn, inner.ecn()).ok_or(Error::Congestion)?;
             if ecn != inner.ecn() {
@@ -142,17 +154,58 @@ pub fn finish(packet: &mut [u8], text: Range<usize>) -> Result<Inner, Error> {
             (Version::V4, usize::from(inner.total_len()))
         }
         protocol::IPV6 => {
-            let mut inner = ipv6::Packet::new_checked(inner)?;
+            let mut inner = ipv6::Packet::new_checked(body)?;
             let ecn = tunnel::decapsulated_ecn(outer_ecn, inner.ecn()).ok_or(Error::Congestion)?;
             if ecn != inner.ecn() {
                 inner.set_ecn(ecn);
             }
             (Version::V6, inner.total_len())
         }
-        protocol::NO_NEXT_HEADER => return Err(Error::Dummy),
         other => return Err(Error::BadNextHeader(other)),
     };
     Ok(Inner { range: start..start + length, version })
+}
+
+/// The packet's headers go to where the text begins, which is `body_len` bytes of `next_header`.
+fn out_of_transport(
+    packet: &mut [u8],
+    start: usize,
+    body_len: usize,
+    next_header: u8,
+) -> Result<Inner, Error> {
+    let version = Version::of(packet).ok_or(Error::BadInner(packet::Error::BadVersion))?;
+    let (header_len, named_at) = match version {
+        Version::V4 => (ipv4::Packet::new_unchecked(&*packet).header_len(), transport::PROTOCOL),
+        Version::V6 => {
+            // In UDP, what the IP header counts and the datagram does not is cut off.
+            let end = extensions::chain_unchecked(packet).end()?;
+            (end.at, end.named_at)
+        }
+    };
+    let came_in_udp = packet.get(named_at) == Some(&protocol::UDP);
+    let (begin, end) = (start.checked_sub(header_len), start + body_len);
+    // The ESP header at least is between the two, and `start` is inside of the packet.
+    let begin = begin.filter(|&begin| begin > 0).ok_or(Error::Truncated)?;
+    packet.copy_within(..header_len, begin);
+    let whole = packet.get_mut(begin..end).ok_or(Error::Truncated)?;
+    match version {
+        Version::V4 => {
+            let mut header = ipv4::Packet::new_unchecked(&mut *whole);
+            header.set_total_len((header_len + body_len) as u16);
+            header.set_protocol(next_header);
+        }
+        Version::V6 => {
+            let payload_len = header_len + body_len - ipv6::HEADER_LEN;
+            ipv6::Packet::new_unchecked(&mut *whole).set_payload_len(payload_len as u16);
+            if let Some(name) = whole.get_mut(named_at) {
+                *name = next_header;
+            }
+        }
+    }
+    if came_in_udp {
+        udp::mend_checksum(whole);
+    }
+    Ok(Inner { range: begin..end, version })
 }
 
 /// Of the outer header, which whoever found the ESP header has checked.

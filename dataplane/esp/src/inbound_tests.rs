@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const OUTER: usize = ipv4::HEADER_LEN;
 
 fn parameters() -> Parameters {
-    Parameters::new(Suite::AES_GCM_256, [1, 2, 3, 4], true, 64)
+    Parameters::new(Suite::AES_GCM_256, Mode::Tunnel, [1, 2, 3, 4], true, 64)
 }
 
 fn inner4(payload_len: usize) -> Vec<u8> {
@@ -56,7 +56,7 @@ fn opened(outer_ecn: Ecn, text: &[u8]) -> (Vec<u8>, Range<usize>) {
 
 fn finished(text: &[u8]) -> Result<Inner, Error> {
     let (mut packet, range) = opened(Ecn::NotEct, text);
-    finish(&mut packet, range)
+    finish(Mode::Tunnel, &mut packet, range)
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn ecn_is_carried_inwards_or_the_packet_is_dropped() {
                 }
                 text.extend([0, version.next_header()]);
                 let (mut packet, range) = opened(outer, &text);
-                match (finish(&mut packet, range), expected) {
+                match (finish(Mode::Tunnel, &mut packet, range), expected) {
                     (Ok(found), Some(ecn)) => {
                         let bytes = &packet[found.range];
                         match version {
@@ -159,7 +159,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_are_refused_or_read(
         mut packet in prop::collection::vec(any::<u8>(), 0..200), esp_offset in 0_usize..80, highest: u64, window: u32,
-        esn: bool, next_header in prop_oneof![Just(4_u8), Just(41), any::<u8>()], pad_len in 0_u8..4,
+        esn: bool, transport: bool, next_header in prop_oneof![Just(4_u8), Just(41), any::<u8>()], pad_len in 0_u8..4,
     ) {
         let parameters = Parameters { esn, window, ..parameters() };
         if let Ok(opening) = prepare(&parameters, &packet, esp_offset, highest) {
@@ -174,8 +174,10 @@ proptest! {
             if opening.text.len() > 44 {
                 packet[opening.text.start] = if next_header == 4 { 0x45 } else { 0x60 };
             }
-            if let Ok(inner) = finish(&mut packet, opening.text.clone()) {
-                prop_assert!(inner.range.start == opening.text.start && inner.range.end <= end - 2);
+            let mode = if transport { Mode::Transport } else { Mode::Tunnel };
+            if let Ok(inner) = finish(mode, &mut packet, opening.text.clone()) {
+                let begins = inner.range.start == opening.text.start || transport && inner.range.start < opening.text.start;
+                prop_assert!(begins && inner.range.end <= end - 2);
             }
         }
     }
@@ -183,6 +185,12 @@ proptest! {
     #[test]
     fn arbitrary_ranges_do_not_panic(mut packet in prop::collection::vec(any::<u8>(), 0..99), start: usize, end: usize) {
         let text = start % 128..end % 128;
-        let _ = finish(&mut packet, text);
+        let _ = finish(Mode::Tunnel, &mut packet, text.clone());
+        for first in [0x45, 0x4F, 0x60] {
+            if let Some(byte) = packet.first_mut() {
+                *byte = first;
+            }
+            let _ = finish(Mode::Transport, &mut packet, text.clone());
+        }
     }
 }

@@ -1,16 +1,27 @@
-//! Encapsulation (RFC 4303, section 3.3) in tunnel mode over IPv4.
+//! Encapsulation (RFC 4303, section 3.3): tunnel and transport mode, over IPv4 and IPv6, also in UDP (RFC 3948).
+//!
+//! What stands before the text of a packet is made once for each SA: in tunnel mode outer header, UDP header, ESP header;
+//! in transport mode UDP and ESP header, between a packet's own headers and the rest of it.
 
+use crate::transport::{self, NoPlace};
 use crate::tunnel::{self, Version};
-use crate::{Aad, iv};
+use crate::{Aad, iv, udp};
 use model::{Mode, Spi, Suite};
-use packet::{checksum, esp, ipv4, protocol};
-use std::net::{IpAddr, Ipv4Addr};
+use packet::{checksum, esp, extensions, ipv4, ipv6, protocol, udp as datagram};
+use std::net::IpAddr;
 use std::ops::Range;
 
-/// Outer IPv4 header, ESP header, IV.
-const HEADER_LEN: usize = ipv4::HEADER_LEN + esp::HEADER_LEN + iv::LEN;
-/// Where the ESP header begins.
-const ESP: usize = ipv4::HEADER_LEN;
+/// ESP header and IV.
+const ESP: usize = esp::HEADER_LEN + iv::LEN;
+/// UDP, ESP header and IV.
+const UDP: usize = datagram::HEADER_LEN + ESP;
+/// What stands before the text in tunnel mode: over IPv4 or IPv6, and in UDP there.
+const V4: usize = ipv4::HEADER_LEN + ESP;
+const V4_UDP: usize = ipv4::HEADER_LEN + UDP;
+const V6: usize = ipv6::HEADER_LEN + ESP;
+const V6_UDP: usize = ipv6::HEADER_LEN + UDP;
+/// The longest of them.
+const LONGEST: usize = V6_UDP;
 /// Pad length and next header.
 const TRAILER_LEN: usize = 2;
 
@@ -27,28 +38,24 @@ pub struct Parameters {
     pub salt: [u8; 4],
     /// Extended (64-bit) sequence numbers.
     pub esn: bool,
-    /// Source of the outer header.
+    /// This end: the source of outer headers, or of the packets themselves in transport mode.
     pub local: IpAddr,
-    /// Destination of the outer header.
+    /// The other end: their destination.
     pub remote: IpAddr,
-    /// Outer header fields.
+    /// In UDP, to this port of the peer; `None`: ESP directly over IP.
+    pub udp_port: Option<u16>,
+    /// Outer header fields; of no meaning in transport mode.
     pub tunnel: tunnel::Options,
 }
 
-/// Parameters that are not supported. The fault is the configuration's.
+/// The SA's ends are of two families. The fault is the configuration's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsupported {
-    /// An outer header that is not IPv4.
-    #[error("an outer header from {local} to {remote} is not supported; both addresses must be IPv4")]
-    Outer {
-        /// Source of the outer header.
-        local: IpAddr,
-        /// Destination of the outer header.
-        remote: IpAddr,
-    },
-    /// Transport mode.
-    #[error("transport mode is not supported; use tunnel mode")]
-    Transport,
+#[error("no packet can be from {local} to {remote}; both addresses must be of one family")]
+pub struct MixedFamilies {
+    /// This end.
+    pub local: IpAddr,
+    /// The other end.
+    pub remote: IpAddr,
 }
 
 /// Why a packet cannot be encapsulated.
@@ -60,9 +67,15 @@ pub enum Error {
     /// What is to be encapsulated is no IP packet.
     #[error("what is to be encapsulated is no IP packet")]
     NotIp,
-    /// The encapsulated packet would be longer than 65535 bytes.
-    #[error("the encapsulated packet would be longer than 65535 bytes")]
+    /// The encapsulated packet would be longer than its header can say.
+    #[error("the encapsulated packet would be longer than its header can say")]
     TooLong,
+    /// Transport mode: a fragment (RFC 4303, section 3.3.4).
+    #[error("a fragment cannot be protected in transport mode")]
+    Fragment,
+    /// Transport mode: the packet goes not from one end of the SA to the other.
+    #[error("transport mode is for packets between the SA's ends only")]
+    OtherEnds,
 }
 
 /// What sealing needs to know about an encapsulated packet. The ICV goes right behind `text`.
@@ -76,17 +89,33 @@ pub struct Sealing {
     pub text: Range<usize>,
 }
 
+/// What an SA puts before the text of its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Tunnel4,
+    Tunnel4Udp,
+    Tunnel6,
+    Tunnel6Udp,
+    Transport,
+}
+
 /// An outbound SA's headers, computed once.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// Outer header, SPI; what differs from packet to packet is zero.
-    header: [u8; HEADER_LEN],
-    /// Of the outer header as it stands in `header`.
+    shape: Shape,
+    /// What stands before the text; what differs from packet to packet is zero.
+    header: [u8; LONGEST],
+    /// Of these, so many bytes.
+    header_len: usize,
+    /// Of the outer IPv4 header as it stands in `header`.
     sum: u64,
     spi: u32,
     salt: [u8; 4],
     icv_len: usize,
     esn: bool,
+    in_udp: bool,
+    local: IpAddr,
+    remote: IpAddr,
     tunnel: tunnel::Options,
 }
 
@@ -94,35 +123,70 @@ impl Template {
     /// Prepares the headers of an SA.
     ///
     /// # Errors
-    /// [`Unsupported`].
-    pub fn new(parameters: &Parameters) -> Result<Template, Unsupported> {
-        let Parameters { local, remote, .. } = *parameters;
-        let (IpAddr::V4(source), IpAddr::V4(destination)) = (local, remote) else {
-            return Err(Unsupported::Outer { local, remote });
+    /// [`MixedFamilies`].
+    pub fn new(parameters: &Parameters) -> Result<Template, MixedFamilies> {
+        let Parameters { local, remote, udp_port, ref tunnel, .. } = *parameters;
+        let number = if udp_port.is_some() { protocol::UDP } else { protocol::ESP };
+        let (shape, outer) = match (parameters.mode, local, remote) {
+            (_, IpAddr::V4(_), IpAddr::V6(_)) | (_, IpAddr::V6(_), IpAddr::V4(_)) => {
+                return Err(MixedFamilies { local, remote });
+            }
+            (Mode::Transport, ..) => (Shape::Transport, Vec::new()),
+            (Mode::Tunnel, IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let mut outer = vec![0; ipv4::HEADER_LEN];
+                outer[0] = 0x45;
+                outer[8..10].copy_from_slice(&[tunnel.ttl, number]);
+                outer[12..16].copy_from_slice(&source.octets());
+                outer[16..].copy_from_slice(&destination.octets());
+                (if udp_port.is_some() { Shape::Tunnel4Udp } else { Shape::Tunnel4 }, outer)
+            }
+            (Mode::Tunnel, IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let mut outer = vec![0; ipv6::HEADER_LEN];
+                let label = tunnel.flow_label & 0x000F_FFFF;
+                outer[..4].copy_from_slice(&(6 << 28 | label).to_be_bytes());
+                outer[6..8].copy_from_slice(&[number, tunnel.ttl]);
+                outer[8..24].copy_from_slice(&source.octets());
+                outer[24..].copy_from_slice(&destination.octets());
+                (if udp_port.is_some() { Shape::Tunnel6Udp } else { Shape::Tunnel6 }, outer)
+            }
         };
-        if parameters.mode != Mode::Tunnel {
-            return Err(Unsupported::Transport);
-        }
-        let outer = outer_header(source, destination, parameters.tunnel.ttl);
-        let mut header = [0; HEADER_LEN];
-        let (ip, rest) = header.split_at_mut(ESP);
-        ip.copy_from_slice(&outer);
-        rest[..4].copy_from_slice(&parameters.spi.get().to_be_bytes());
+        let ports = udp_port.map(|port| [udp::PORT, port, 0, 0].map(u16::to_be_bytes).concat());
+        let spi = parameters.spi.get().to_be_bytes();
+        let front = [&outer[..], &ports.unwrap_or_default(), &spi, &[0; ESP - 4]].concat();
+        let mut header = [0; LONGEST];
+        header[..front.len()].copy_from_slice(&front);
         Ok(Template {
+            shape,
             header,
+            header_len: front.len(),
             sum: checksum::sum(&outer),
             spi: parameters.spi.get(),
             salt: parameters.salt,
             icv_len: parameters.suite.icv_len(),
             esn: parameters.esn,
-            tunnel: parameters.tunnel,
+            in_udp: udp_port.is_some(),
+            local,
+            remote,
+            tunnel: *tunnel,
         })
     }
 
-    /// Bytes by which a packet grows at its front: outer header, ESP header, IV.
+    /// Bytes by which a packet grows at its front: outer header, UDP header, ESP header, IV, as far as the SA has them.
     #[inline]
     pub const fn header_len(&self) -> usize {
-        HEADER_LEN
+        self.header_len
+    }
+
+    /// Family of the packets that come of it.
+    #[inline]
+    pub const fn version(&self) -> Version {
+        Version::of_address(self.remote)
+    }
+
+    /// Whether a sealed packet wants [`complete`].
+    #[inline]
+    pub const fn completes(&self) -> bool {
+        self.in_udp && self.remote.is_ipv6()
     }
 
     /// Bytes by which a packet of `inner_len` bytes grows at its back: padding to a multiple of 4 (RFC 4303,
@@ -130,6 +194,15 @@ impl Template {
     #[inline]
     pub const fn trailer_len(&self, inner_len: usize) -> usize {
         pad_len(inner_len) + TRAILER_LEN + self.icv_len
+    }
+
+    #[inline(always)]
+    fn sealing(&self, numbers: Numbers, text: Range<usize>) -> Sealing {
+        Sealing {
+            nonce: iv::nonce(self.salt, numbers.iv),
+            aad: Aad::new(self.spi, numbers.sequence, self.esn),
+            text,
+        }
     }
 
     /// Bytes of ICV.
@@ -151,29 +224,25 @@ impl Template {
     }
 }
 
-/// Total length, identification, TOS, DF and checksum stay zero.
-fn outer_header(source: Ipv4Addr, destination: Ipv4Addr, ttl: u8) -> [u8; ipv4::HEADER_LEN] {
-    let mut header = [0; ipv4::HEADER_LEN];
-    header[0] = 0x45;
-    header[8] = ttl;
-    header[9] = protocol::ESP;
-    header[12..16].copy_from_slice(&source.octets());
-    header[16..20].copy_from_slice(&destination.octets());
-    header
-}
-
 /// Bytes of padding that end inner packet, padding, pad length and next header on a multiple of 4.
 #[inline]
 const fn pad_len(inner_len: usize) -> usize {
     2_usize.wrapping_sub(inner_len) & 3
 }
 
+/// What differs between packets of an SA.
+#[derive(Clone, Copy)]
+struct Numbers {
+    sequence: u64,
+    iv: [u8; iv::LEN],
+}
+
 /// Writes headers and trailer around an inner packet, so that only sealing is left to do.
 ///
 /// `packet` has the inner packet, `inner_len` bytes, at [`Template::header_len`], and [`Template::trailer_len`] bytes after
-/// that; what these places held does not matter. The inner header must be sound, and its TTL is not touched (see
-/// [`tunnel`]). `sequence` comes from [`crate::sequence::allocate`], `iv` from [`iv::at`]: **neither may ever have been used
-/// before with this key**.
+/// that; what these places held does not matter. In transport mode the "inner packet" is the packet itself, and its headers
+/// move to the front. The inner header must be sound, and its TTL is not touched (see [`tunnel`]). `sequence` comes from
+/// [`crate::sequence::allocate`], `iv` from [`iv::at`]: **neither may ever have been used before with this key**.
 ///
 /// # Errors
 /// [`Error`]; then the packet is as it was.
@@ -185,43 +254,164 @@ pub fn encapsulate(
     packet: &mut [u8],
     inner_len: usize,
 ) -> Result<Sealing, Error> {
+    let numbers = Numbers { sequence, iv: iv.to_be_bytes() };
+    match template.shape {
+        Shape::Tunnel4 => in_tunnel::<V4>(template, numbers, packet, inner_len),
+        Shape::Tunnel4Udp => in_tunnel::<V4_UDP>(template, numbers, packet, inner_len),
+        Shape::Tunnel6 => in_tunnel::<V6>(template, numbers, packet, inner_len),
+        Shape::Tunnel6Udp => in_tunnel::<V6_UDP>(template, numbers, packet, inner_len),
+        Shape::Transport => in_transport(template, numbers, packet, inner_len),
+    }
+}
+
+/// `FRONT`: bytes of outer header, UDP header, ESP header and IV, which also says which of these there are.
+#[inline(always)]
+fn in_tunnel<const FRONT: usize>(
+    template: &Template,
+    numbers: Numbers,
+    packet: &mut [u8],
+    inner_len: usize,
+) -> Result<Sealing, Error> {
     let pad_len = pad_len(inner_len);
     let text_len = inner_len.checked_add(pad_len + TRAILER_LEN).ok_or(Error::WrongLength)?;
-    if packet.len().checked_sub(HEADER_LEN + template.icv_len) != Some(text_len) {
+    let outer_len = packet.len();
+    if outer_len.checked_sub(FRONT + template.icv_len) != Some(text_len) {
         return Err(Error::WrongLength);
     }
-    let total_len = u16::try_from(packet.len()).map_err(|_| Error::TooLong)?;
-    let (header, rest) = packet.split_first_chunk_mut::<HEADER_LEN>().ok_or(Error::WrongLength)?;
+    let over_v4 = const { FRONT == V4 || FRONT == V4_UDP };
+    let stated_len = if over_v4 { outer_len } else { outer_len - ipv6::HEADER_LEN };
+    let stated_len = u16::try_from(stated_len).map_err(|_| Error::TooLong)?;
+    let (header, rest) = packet.split_first_chunk_mut::<FRONT>().ok_or(Error::WrongLength)?;
     let (inner, trailer) = rest.split_at_mut_checked(inner_len).ok_or(Error::WrongLength)?;
     let version = Version::of(inner).ok_or(Error::NotIp)?;
 
     let (tos, df) = template.tunnel.outer(version, inner);
-    // An atomic datagram's identification says nothing (RFC 6864, section 4.1).
-    let (identification, flags) = if df { (0, 0x4000) } else { (sequence as u16, 0) };
-    let sum =
-        template.sum + u64::from(tos) + u64::from(total_len) + u64::from(identification) + u64::from(flags);
-    *header = template.header;
-    header[1] = tos;
-    header[2..4].copy_from_slice(&total_len.to_be_bytes());
-    header[4..6].copy_from_slice(&identification.to_be_bytes());
-    header[6..8].copy_from_slice(&u16::to_be_bytes(flags));
-    header[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());
-    header[ESP + 4..ESP + 8].copy_from_slice(&(sequence as u32).to_be_bytes());
-    let iv = iv.to_be_bytes();
-    header[ESP + 8..].copy_from_slice(&iv);
+    *header = *template.header.first_chunk().ok_or(Error::WrongLength)?;
+    if over_v4 {
+        // An atomic datagram's identification says nothing (RFC 6864, section 4.1).
+        let (identification, flags) = if df { (0, 0x4000) } else { (numbers.sequence as u16, 0) };
+        let sum = template.sum
+            + u64::from(tos)
+            + u64::from(stated_len)
+            + u64::from(identification)
+            + u64::from(flags);
+        header[1] = tos;
+        header[2..4].copy_from_slice(&stated_len.to_be_bytes());
+        header[4..6].copy_from_slice(&identification.to_be_bytes());
+        header[6..8].copy_from_slice(&u16::to_be_bytes(flags));
+        header[10..12].copy_from_slice(&checksum::finish(sum).to_be_bytes());
+    } else {
+        header[0] |= tos >> 4;
+        header[1] |= tos << 4;
+        header[4..6].copy_from_slice(&stated_len.to_be_bytes());
+    }
+    if const { FRONT == V4_UDP || FRONT == V6_UDP } {
+        let in_udp = (outer_len - (FRONT - UDP)) as u16;
+        header[FRONT - UDP + 4..FRONT - UDP + 6].copy_from_slice(&in_udp.to_be_bytes());
+    }
+    header[FRONT - ESP + 4..FRONT - iv::LEN].copy_from_slice(&(numbers.sequence as u32).to_be_bytes());
+    header[FRONT - iv::LEN..].copy_from_slice(&numbers.iv);
 
+    end_text(trailer, pad_len, version.next_header());
+    Ok(template.sealing(numbers, FRONT..FRONT + text_len))
+}
+
+/// The packet's own headers move to the front, up to the place for ESP, and name what is there now.
+fn in_transport(
+    template: &Template,
+    numbers: Numbers,
+    packet: &mut [u8],
+    inner_len: usize,
+) -> Result<Sealing, Error> {
+    let front = template.header_len;
+    let pad_len = pad_len(inner_len);
+    let outer_len = packet.len();
+    let grown = inner_len.checked_add(front + pad_len + TRAILER_LEN + template.icv_len);
+    if grown != Some(outer_len) {
+        return Err(Error::WrongLength);
+    }
+    let inner = packet.get(front..front + inner_len).ok_or(Error::WrongLength)?;
+    let place = transport::place(inner).map_err(|none| match none {
+        NoPlace::Fragment => Error::Fragment,
+        NoPlace::Malformed => Error::NotIp,
+    })?;
+    let (ends, ip_len) = match Version::of(inner).ok_or(Error::NotIp)? {
+        Version::V4 => {
+            let header = ipv4::Packet::new_unchecked(inner);
+            ((IpAddr::V4(header.source()), IpAddr::V4(header.destination())), outer_len)
+        }
+        Version::V6 => {
+            let header = ipv6::Packet::new_unchecked(inner);
+            let payload_len = outer_len.checked_sub(ipv6::HEADER_LEN).ok_or(Error::WrongLength)?;
+            ((IpAddr::V6(header.source()), IpAddr::V6(header.destination())), payload_len)
+        }
+    };
+    if ends != (template.local, template.remote) {
+        return Err(Error::OtherEnds);
+    }
+    let ip_len = u16::try_from(ip_len).map_err(|_| Error::TooLong)?;
+    // Padding is as of the whole packet, as its headers are multiples of 4.
+    let text = front + place.at..outer_len - template.icv_len;
+    if inner_len < place.at {
+        return Err(Error::NotIp);
+    }
+
+    packet.copy_within(front..front + place.at, 0);
+    let number = if template.in_udp { protocol::UDP } else { protocol::ESP };
+    match template.version() {
+        Version::V4 => {
+            let mut header = ipv4::Packet::new_unchecked(&mut *packet);
+            header.set_total_len(ip_len);
+            header.set_protocol(number);
+        }
+        Version::V6 => {
+            ipv6::Packet::new_unchecked(&mut *packet).set_payload_len(ip_len);
+            if let Some(name) = packet.get_mut(place.named_at) {
+                *name = number;
+            }
+        }
+    }
+    let (before, after) = packet.split_at_mut(text.start);
+    if let Some((_, header)) = before.split_at_mut_checked(place.at)
+        && let Some(template) = template.header.get(..front)
+        && header.len() == front
+    {
+        header.copy_from_slice(template);
+        if front == UDP {
+            let in_udp = (outer_len - place.at) as u16;
+            header[4..6].copy_from_slice(&in_udp.to_be_bytes());
+        }
+        header[front - ESP + 4..front - iv::LEN].copy_from_slice(&(numbers.sequence as u32).to_be_bytes());
+        header[front - iv::LEN..].copy_from_slice(&numbers.iv);
+    }
+    if let Some(trailer) = after.get_mut(inner_len - place.at..) {
+        end_text(trailer, pad_len, place.next_header);
+    }
+    Ok(template.sealing(numbers, text))
+}
+
+/// Padding, pad length and next header (RFC 4303, section 2.4).
+#[inline(always)]
+fn end_text(trailer: &mut [u8], pad_len: usize, next_header: u8) {
     for (byte, number) in trailer.iter_mut().zip(1..=pad_len as u8) {
         *byte = number;
     }
     if let Some([pad, next, ..]) = trailer.get_mut(pad_len..) {
-        (*pad, *next) = (pad_len as u8, version.next_header());
+        (*pad, *next) = (pad_len as u8, next_header);
     }
-    Ok(Sealing {
-        nonce: iv::nonce(template.salt, iv),
-        aad: Aad::new(template.spi, sequence, template.esn),
-        text: HEADER_LEN..HEADER_LEN + text_len,
-    })
 }
+
+/// Does what can be done to a packet only when it is sealed, where [`Template::completes`]: the UDP checksum over IPv6
+/// (see [`udp`]).
+pub fn complete(template: &Template, packet: &mut [u8]) {
+    let Ok(upper) = extensions::upper_layer(packet) else { return };
+    let (at, is_udp) = (upper.at, upper.number == protocol::UDP);
+    if let Some(bytes) = packet.get_mut(at..).filter(|_| is_udp) {
+        // It is there, and as long as it says: we wrote it.
+        let _ = datagram::fill_checksum(bytes, template.local, template.remote);
+    }
+}
+
 #[cfg(test)]
 #[path = "outbound_tests.rs"]
 mod tests;

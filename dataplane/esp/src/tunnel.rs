@@ -1,24 +1,27 @@
 //! What tunnel mode copies between the headers: RFC 4301, section 5.1.2, and RFC 6040 for ECN.
 //!
-//! | field of the outer IPv4 header | on the way out | on the way in |
+//! | field of the outer header | on the way out | on the way in |
 //! |---|---|---|
-//! | TTL | [`Options::ttl`], not the inner one | not looked at |
+//! | TTL, hop limit | [`Options::ttl`], not the inner one | not looked at |
 //! | DSCP | copied from the inner header, or fixed: [`Dscp`] | not looked at; the inner one stays |
 //! | ECN | RFC 6040, normal mode, or compatibility mode: [`EcnMode`] | joined with the inner one: [`decapsulated_ecn`] |
-//! | DF | [`DontFragment`] | not looked at |
-//! | identification | 0 where DF is set (RFC 6864), else the low 16 bits of the sequence number | not looked at |
-//! | options | none | not looked at |
+//! | DF (IPv4) | [`DontFragment`] | not looked at |
+//! | identification (IPv4) | 0 where DF is set (RFC 6864), else the low 16 bits of the sequence number | not looked at |
+//! | flow label (IPv6) | [`Options::flow_label`], one for the SA, never the inner one | not looked at |
+//! | options, extension headers | none | not looked at |
 //!
 //! The inner TTL or hop limit is not this crate's: whoever forwards the packet decrements it, once, before
 //! encapsulation or after decapsulation (RFC 4301, section 5.1.2.1, note 2). So is the inner header as a whole, but for
 //! ECN on the way in.
 
+use model::Spi;
 use packet::{Ecn, ipv4, ipv6, protocol};
+use std::net::IpAddr;
 
 /// What outer headers are made of, beside the inner one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Time to live of the outer header, in hops.
+    /// Time to live, or hop limit, of the outer header, in hops.
     pub ttl: u8,
     /// Where the outer DSCP comes from.
     pub dscp: Dscp,
@@ -26,12 +29,25 @@ pub struct Options {
     pub df: DontFragment,
     /// Where the outer ECN comes from.
     pub ecn: EcnMode,
+    /// Flow label of an outer IPv6 header, 20 bits. A gateway must not copy the inner ones, as those of its hosts would
+    /// collide (RFC 4301, section 5.1.2.2, note 8); [`flow_label`] makes one of the SPI.
+    pub flow_label: u32,
 }
 
 impl Default for Options {
-    /// TTL 64, DSCP and DF copied, ECN in normal mode.
+    /// TTL 64, DSCP and DF copied, ECN in normal mode, no flow label.
     fn default() -> Options {
-        Options { ttl: 64, dscp: Dscp::Copy, df: DontFragment::Copy, ecn: EcnMode::Normal }
+        Options { ttl: 64, dscp: Dscp::Copy, df: DontFragment::Copy, ecn: EcnMode::Normal, flow_label: 0 }
+    }
+}
+
+/// A flow label that tells an SA's packets from another's, so that the path may spread SAs over its links: well mixed, as
+/// RFC 6437, section 3, wants it, never 0, and nothing that the SPI on the wire does not say.
+#[inline]
+pub const fn flow_label(spi: Spi) -> u32 {
+    match spi.get().wrapping_mul(0x9E37_79B1) >> 12 {
+        0 => 1,
+        label => label,
     }
 }
 
@@ -68,7 +84,7 @@ pub enum EcnMode {
     Compatibility,
 }
 
-/// IP version of an inner packet.
+/// IP version of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// IPv4.
@@ -85,6 +101,15 @@ impl Version {
             4 => Some(Version::V4),
             6 => Some(Version::V6),
             _ => None,
+        }
+    }
+
+    /// Of an address.
+    #[inline]
+    pub const fn of_address(address: IpAddr) -> Version {
+        match address {
+            IpAddr::V4(_) => Version::V4,
+            IpAddr::V6(_) => Version::V6,
         }
     }
 
@@ -172,7 +197,7 @@ mod tests {
         v4[6] = 0x40;
         assert_eq!(copy.outer(Version::V4, &v4), (0b1011_1001, true));
         let fixed =
-            Options { ttl: 1, dscp: Dscp::Set(1), df: DontFragment::Clear, ecn: EcnMode::Compatibility };
+            Options { dscp: Dscp::Set(1), df: DontFragment::Clear, ecn: EcnMode::Compatibility, ..copy };
         assert_eq!(fixed.outer(Version::V4, &v4), (0b0000_0100, false));
         let set = Options { df: DontFragment::Set, ..copy };
         v4[6] = 0;

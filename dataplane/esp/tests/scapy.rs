@@ -5,7 +5,6 @@ mod common;
 
 use common::{Sa, hex, inner, unhex};
 use esp::replay::{Replay, Window, words_for};
-use esp::tunnel::Options;
 use model::IcvLen;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -59,8 +58,7 @@ fn sas() -> Vec<Sa> {
             salt: [0xCA, 0xFE, key_len as u8, u8::from(esn)],
             icv: IcvLen::Bytes16,
             esn,
-            window: 64,
-            options: Options::default(),
+            ..Sa::default()
         })
         .collect()
 }

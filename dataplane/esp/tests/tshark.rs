@@ -4,7 +4,6 @@
 mod common;
 
 use common::{Sa, hex, inner};
-use esp::tunnel::Options;
 use model::IcvLen;
 use std::path::Path;
 use std::process::Command;
@@ -20,8 +19,7 @@ fn sas() -> Vec<Sa> {
             salt: [0xBE, 0xEF, key_len as u8, icv.bytes() as u8],
             icv,
             esn: false,
-            window: 64,
-            options: Options::default(),
+            ..Sa::default()
         })
         .collect()
 }

@@ -7,7 +7,6 @@ mod common;
 
 use common::{Gcm, Sa, inner, unhex};
 use esp::reference::Aead;
-use esp::tunnel::Options;
 use esp::{inbound, outbound};
 use model::IcvLen;
 
@@ -61,8 +60,7 @@ fn published_packets_are_sealed_and_opened() {
             salt: vector.salt,
             icv: IcvLen::Bytes16,
             esn: vector.esn,
-            window: 64,
-            options: Options::default(),
+            ..Sa::default()
         };
         let gcm = Gcm::new(&sa.key);
         let (text, sealed) = (unhex(vector.text), unhex(vector.text_and_icv));
@@ -84,7 +82,7 @@ fn published_packets_are_sealed_and_opened() {
         let opened = gcm.open(opening.nonce, opening.aad.as_slice(), &packet[opening.text.start..], 16);
         assert_eq!(opened, Some(text.clone()));
         packet[opening.text.clone()].copy_from_slice(&text);
-        let refused = inbound::finish(&mut packet, opening.text);
+        let refused = inbound::finish(sa.mode, &mut packet, opening.text);
         assert_eq!(refused, Err(inbound::Error::BadNextHeader(1)));
     }
 }

@@ -12,68 +12,79 @@ pub const BURST: usize = 64;
 
 /// Additional authenticated data: 8 bytes, or 12 with extended sequence numbers (RFC 4106, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Aad {
-    /// Zero behind the data.
+    /// The data, zeroes, and in the last byte how long the data are.
     bytes: [u8; 16],
-    len: u8,
 }
 
 impl Aad {
     /// The longest, in bytes.
     pub const MAX: usize = 12;
     /// No data.
-    pub(crate) const EMPTY: Aad = Aad { bytes: [0; 16], len: 0 };
+    pub(crate) const EMPTY: Aad = Aad { bytes: [0; 16] };
 
     /// Copies the bytes in; `None` if there are more than [`Aad::MAX`].
     #[inline]
     pub fn new(bytes: &[u8]) -> Option<Aad> {
-        let mut aad = Aad { bytes: [0; 16], len: bytes.len() as u8 };
+        let mut aad = Aad::EMPTY;
         aad.bytes[..Aad::MAX].get_mut(..bytes.len())?.copy_from_slice(bytes);
+        aad.bytes[15] = bytes.len() as u8;
         Some(aad)
     }
 
     /// The bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or(&self.bytes)
+        self.bytes.get(..usize::from(self.bytes[15])).unwrap_or(&self.bytes)
     }
 
     /// The bytes, and zeroes up to a block.
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    pub(crate) fn padded(&self) -> &[u8; 16] {
-        &self.bytes
+    pub(crate) fn padded(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.bytes;
+        [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]
     }
 }
 
 impl From<[u8; 8]> for Aad {
     fn from([a, b, c, d, e, f, g, h]: [u8; 8]) -> Aad {
-        Aad { bytes: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0], len: 8 }
+        Aad { bytes: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 8] }
     }
 }
 
 impl From<[u8; 12]> for Aad {
     fn from([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> Aad {
-        Aad { bytes: [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0], len: 12 }
+        Aad { bytes: [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 12] }
     }
 }
 
 /// One packet to be sealed or opened, or authenticated or verified, independent of all others in its burst.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Job<'a> {
     /// The key.
     pub key: &'a Key,
-    /// Salt and IV. Never twice with one key when sealing or authenticating.
-    pub nonce: [u8; NONCE_LEN],
-    /// What is authenticated beside the text.
-    pub aad: Aad,
     /// The packet. Bytes outside of text and ICV are neither changed nor authenticated.
     pub packet: &'a mut [u8],
     /// What is encrypted (by GMAC only authenticated), within `packet`, 0 to 65,535 bytes. The ICV follows at once.
     pub text: Range<usize>,
+    /// Salt and IV. Never twice with one key when sealing or authenticating.
+    pub nonce: [u8; NONCE_LEN],
+    /// What is authenticated beside the text.
+    pub aad: Aad,
     /// Bytes of the ICV.
     pub icv: IcvLen,
 }
+
+// The kernel reads 16 bytes from the nonce on, the additional data with their length, and the text's two ends, each at once.
+const _: () = assert!(
+    std::mem::offset_of!(Job<'_>, nonce) + NONCE_LEN == std::mem::offset_of!(Job<'_>, aad)
+        && size_of::<Aad>() == 16
+        && std::mem::offset_of!(Range<usize>, start) == 0
+        && size_of::<Range<usize>>() == 16
+);
 
 impl Job<'_> {
     /// The text and the ICV behind it; `None` if the packet has no such place.

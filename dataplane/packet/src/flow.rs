@@ -1,14 +1,10 @@
 //! The 5-tuple of an IP packet: what selectors look at (RFC 4301, section 4.4.1.1).
 //!
-//! IPv6 extension headers are walked up to the next-layer protocol, at most [`MAX_EXTENSIONS`] of them. AH and ESP count
-//! as next-layer protocols. A fragment that is not the first has no ports, and its protocol is what its fragment
-//! header says.
+//! IPv6 extension headers are walked up to the next-layer protocol ([`extensions`]). A fragment that is not the first has
+//! no ports, and its protocol is what its fragment header says.
 
-use crate::{Error, field, ipv4, ipv6, protocol};
+use crate::{Error, extensions, ipv4, ipv6, protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// IPv6 extension headers that are walked over; a packet with more is refused. Honest packets have up to four.
-pub const MAX_EXTENSIONS: usize = 8;
 
 /// The 5-tuple of a packet of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,7 +123,7 @@ pub fn v6(l3: &[u8]) -> Result<FlowV6, Error> {
     let (protocol, ports) = match packet.next_header() {
         // Nearly every packet has no extension header.
         next @ (protocol::TCP | protocol::UDP | protocol::ICMPV6) => (next, ports(next, packet.payload())?),
-        next => walk(next, packet.payload())?,
+        _ => behind_extensions(l3)?,
     };
     Ok(FlowV6 {
         source: packet.source().to_bits(),
@@ -137,32 +133,11 @@ pub fn v6(l3: &[u8]) -> Result<FlowV6, Error> {
     })
 }
 
-/// Walks extension headers (RFC 8200, section 4) from the payload's beginning.
-fn walk(first: u8, payload: &[u8]) -> Result<(u8, Option<(u16, u16)>), Error> {
-    let (mut next, mut rest) = (first, payload);
-    for place in 0..=MAX_EXTENSIONS {
-        let length = match next {
-            // Only directly after the fixed header (section 4.1).
-            protocol::HOP_BY_HOP if place > 0 => return Err(Error::BadExtension),
-            protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION_OPTIONS => {
-                let [_, units] = *rest.first_chunk::<2>().ok_or(Error::Truncated)?;
-                (usize::from(units) + 1) * 8
-            }
-            protocol::FRAGMENT => {
-                let header = rest.first_chunk::<8>().ok_or(Error::Truncated)?;
-                let offset = u16::from_be_bytes([header[2], header[3]]) >> 3;
-                if offset != 0 {
-                    return Ok((header[0], None));
-                }
-                8
-            }
-            upper => return Ok((upper, ports(upper, rest)?)),
-        };
-        let following = rest.get(length..).ok_or(Error::Truncated)?;
-        next = field::get_u8(rest, 0);
-        rest = following;
-    }
-    Err(Error::TooManyExtensions)
+/// The next-layer protocol behind extension headers, and its ports.
+fn behind_extensions(l3: &[u8]) -> Result<(u8, Option<(u16, u16)>), Error> {
+    let upper = extensions::upper_layer(l3)?;
+    let ports = if upper.is_later_fragment { None } else { ports(upper.number, upper.bytes)? };
+    Ok((upper.number, ports))
 }
 
 #[inline]
@@ -279,8 +254,8 @@ mod tests {
             payload.extend(PORTS);
             packet6(protocol::DESTINATION_OPTIONS, &payload)
         };
-        assert_eq!(v6(&options(MAX_EXTENSIONS)).unwrap().protocol, protocol::TCP);
-        assert_eq!(v6(&options(MAX_EXTENSIONS + 1)), Err(Error::TooManyExtensions));
+        assert_eq!(v6(&options(extensions::MAX)).unwrap().protocol, protocol::TCP);
+        assert_eq!(v6(&options(extensions::MAX + 1)), Err(Error::TooManyExtensions));
     }
 
     proptest! {

@@ -207,6 +207,13 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet<B> {
         Some(left)
     }
 
+    /// Sets the number of the next-layer protocol, and updates the checksum.
+    #[inline]
+    pub fn set_protocol(&mut self, protocol: u8) {
+        let ttl = self.ttl();
+        self.set_word(8, u16::from_be_bytes([ttl, protocol]));
+    }
+
     /// Sets the whole TOS byte, and updates the checksum.
     #[inline]
     pub fn set_tos(&mut self, tos: u8) {

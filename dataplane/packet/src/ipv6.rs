@@ -1,4 +1,4 @@
-//! IPv6 (RFC 8200): the fixed header. Extension headers are walked in [`crate::flow`].
+//! IPv6 (RFC 8200): the fixed header. Extension headers are [`crate::extensions`]'.
 
 use crate::{Ecn, Error, field};
 use std::net::Ipv6Addr;
@@ -143,6 +143,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Packet<B> {
     pub fn set_dscp(&mut self, dscp: u8) {
         let traffic_class = dscp << 2 | self.traffic_class() & 0b11;
         self.set_traffic_class(traffic_class);
+    }
+
+    /// Sets the byte that names the first extension header or next-layer protocol.
+    #[inline]
+    pub fn set_next_header(&mut self, next_header: u8) {
+        field::set_u8(self.0.as_mut(), 6, next_header);
     }
 
     /// Sets the payload length in bytes.

@@ -1,4 +1,5 @@
-//! Header views and checksums: Ethernet, VLAN, ARP, IPv4, IPv6, UDP, ICMP, ESP, and the 5-tuple of a packet.
+//! Header views and checksums: Ethernet, VLAN, ARP, IPv4, IPv6 and its extension headers, UDP, ICMP, ESP, and the 5-tuple
+//! of a packet.
 //!
 //! Pure: bytes in, fields out. It knows no policy, no SA, no port and no buffer but the slice that it is given, so what
 //! it says of a packet is only whether its headers are sound.
@@ -15,6 +16,7 @@ pub mod checksum;
 pub mod ecn;
 pub mod esp;
 pub mod ethernet;
+pub mod extensions;
 mod field;
 pub mod flow;
 pub mod icmp;
@@ -47,8 +49,8 @@ pub enum Error {
     /// An IPv6 extension header where none of its kind may be (RFC 8200, section 4.1).
     #[error("an IPv6 extension header stands where it may not")]
     BadExtension,
-    /// More IPv6 extension headers than [`flow::MAX_EXTENSIONS`].
-    #[error("too many IPv6 extension headers (more than {})", flow::MAX_EXTENSIONS)]
+    /// More IPv6 extension headers than [`extensions::MAX`].
+    #[error("too many IPv6 extension headers (more than {})", extensions::MAX)]
     TooManyExtensions,
     /// ARP for something other than IPv4 over Ethernet.
     #[error("ARP for another hardware or protocol than IPv4 over Ethernet")]

@@ -3,7 +3,7 @@
 //! Pure: nothing is done here. `realise` does it.
 
 use super::overlay::{Overlay, Patch};
-use model::{Direction, Mode, Prefix, Selector, Spi};
+use model::{Direction, Prefix, Selector, Spi};
 use shm::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_SELECTORS};
 use shm::{AttachPort, Command, Failure, InstallSa, NextHop, PortId, Reason};
 use std::collections::BTreeMap;
@@ -20,10 +20,10 @@ pub(super) struct SaSpec {
 impl PartialEq for SaSpec {
     fn eq(&self, other: &SaSpec) -> bool {
         let (a, b) = (&*self.install, &*other.install);
-        let InstallSa { index, direction, spi, suite, mode, ref key, local, remote, .. } = *a;
+        let InstallSa { index, direction, spi, suite, mode, ref key, local, remote, udp_port, .. } = *a;
         let InstallSa { extended_sequence, replay_window, limits, entry, .. } = *a;
-        (index, direction, spi, suite, mode, local, remote)
-            == (b.index, b.direction, b.spi, b.suite, b.mode, b.local, b.remote)
+        (index, direction, spi, suite, mode, local, remote, udp_port)
+            == (b.index, b.direction, b.spi, b.suite, b.mode, b.local, b.remote, b.udp_port)
             && (extended_sequence, replay_window, limits, entry)
                 == (b.extended_sequence, b.replay_window, b.limits, b.entry)
             && *key == b.key
@@ -222,12 +222,6 @@ impl Draft<'_> {
         let index = install.index;
         if index >= capacity.sas {
             return Err(refuse(number, Reason::SaIndexTooLarge, u64::from(capacity.sas)));
-        }
-        if install.mode != Mode::Tunnel {
-            return Err(refuse(number, Reason::ModeUnsupported, 0));
-        }
-        if !install.local.is_ipv4() {
-            return Err(refuse(number, Reason::AddressUnsupported, 0));
         }
         // What this index held before gives its SPI back.
         if let Some(before) = self.sas.get(&index).filter(|sa| sa.install.direction == Direction::Inbound) {

@@ -11,8 +11,10 @@ use crate::worker::alarms::Alarm;
 use crate::worker::queues::PortQueues;
 use crate::worker::{Order, Shared};
 use crossbeam_channel::{Receiver, Sender};
+use model::Spi;
 use shm::{AttachPort, Event, Failure, PortId, Reason, Request, Server, Transaction};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -84,11 +86,7 @@ impl Manager {
                     }
                 }
             }
-            while let Ok(alarm) = self.alarms.try_recv() {
-                if let Some(event) = event(alarm) {
-                    self.server.event(event);
-                }
-            }
+            self.hear();
             if survey_at <= Instant::now() {
                 survey_at = Instant::now() + SURVEY;
                 self.survey();
@@ -96,6 +94,48 @@ impl Manager {
         }
         self.stop();
         Ok(())
+    }
+
+    /// Does what the workers' alarms want done, and passes them on.
+    fn hear(&mut self) {
+        let mut moved = false;
+        while let Ok(alarm) = self.alarms.try_recv() {
+            if let Alarm::PeerMoved { index, spi, peer } = alarm {
+                // It may be of an SA that is gone, or have been heard already.
+                if !self.move_peer(index, spi, peer) {
+                    continue;
+                }
+                moved = true;
+            }
+            if let Some(event) = event(alarm) {
+                self.server.event(event);
+            }
+        }
+        if moved {
+            self.publish();
+        }
+    }
+
+    /// Has an inbound SA, and the outbound one that serves the same entry, take the peer for where it was seen.
+    fn move_peer(&mut self, index: u32, spi: Spi, peer: SocketAddr) -> bool {
+        let elsewhere = self.sas.is_elsewhere(index, peer);
+        let inbound = self.desired.sas.get(&index).filter(|sa| elsewhere && sa.install.spi == spi);
+        let Some(inbound) = inbound else { return false };
+        let outbound = inbound.install.entry.and_then(|entry| self.desired.bindings.get(&entry));
+        let mut moved = false;
+        for index in [Some(&index), outbound].into_iter().flatten() {
+            let Some(spec) = self.desired.sas.get(index).filter(|sa| sa.install.udp_port.is_some()) else {
+                continue;
+            };
+            match sas::build(spec, Some(peer)) {
+                Ok(built) => {
+                    self.sas.move_peer(*index, peer, built);
+                    moved = true;
+                }
+                Err(reason) => tracing::error!("SA {index}: its peer cannot be at {peer}: {reason}"),
+            }
+        }
+        moved
     }
 
     fn stop(mut self) {
@@ -180,7 +220,7 @@ impl Manager {
         for change in draft.sas.changes() {
             match change.after {
                 Some(spec) => {
-                    let built = sas::build(spec).map_err(|reason| Failure {
+                    let built = sas::build(spec, None).map_err(|reason| Failure {
                         number: change.number.unwrap_or_default(),
                         reason,
                         detail: u64::from(*change.key),
@@ -304,6 +344,7 @@ impl Manager {
             Some(PortView {
                 mac: open.mac,
                 mtu: attach.mtu,
+                vlan: attach.vlan,
                 shutdown: attach.shutdown,
                 policy: self.policies.get(port).cloned(),
             })
@@ -422,6 +463,7 @@ fn event(alarm: Alarm) -> Option<Event> {
         Alarm::NeighbourNeeded { port, address } => {
             Event::NeighbourNeeded { port: PortId::new(port)?, address }
         }
+        Alarm::PeerMoved { index, spi, peer } => Event::PeerMoved { index, spi, peer },
         Alarm::SequenceExhausted { index, spi } => Event::SequenceExhausted { index, spi },
         Alarm::SoftExpired { index, spi } => Event::SaSoftExpired { index, spi },
         Alarm::HardExpired { index, spi } => Event::SaHardExpired { index, spi },

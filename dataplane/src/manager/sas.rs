@@ -6,6 +6,7 @@ use crate::snapshot::{InboundSa, OutboundSa};
 use model::{Direction, Suite};
 use shm::{InstallSa, Reason, SaTable};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// An SA ready to be used, its slot not yet written.
@@ -14,9 +15,12 @@ pub(super) enum Built {
     Outbound(Arc<OutboundSa>),
 }
 
-/// Expands the keys and computes what every packet of the SA has in common.
-pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
+/// Expands the keys and computes what every packet of the SA has in common; `moved_to` is where the peer was seen, if
+/// elsewhere than the SA was told.
+pub(super) fn build(spec: &SaSpec, moved_to: Option<SocketAddr>) -> Result<Built, Reason> {
     let install = &*spec.install;
+    let told = install.udp_port.map(|port| SocketAddr::new(install.remote, port));
+    let peer = told.map(|told| moved_to.unwrap_or(told));
     let Suite::AesGcm { key: key_len, icv } = install.suite;
     let (cipher_key, salt) = install
         .key
@@ -31,6 +35,7 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
             spi: install.spi,
             key,
             parameters: esp::inbound::Parameters {
+                mode: install.mode,
                 salt,
                 icv,
                 esn: install.extended_sequence,
@@ -38,6 +43,7 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
             },
             window_words: esp::replay::words_for(install.replay_window),
             local: install.local,
+            peer,
             selectors: spec.selectors.clone(),
             limits: install.limits,
         }))),
@@ -49,13 +55,15 @@ pub(super) fn build(spec: &SaSpec) -> Result<Built, Reason> {
                 salt,
                 esn: install.extended_sequence,
                 local: install.local,
-                remote: install.remote,
-                tunnel: esp::tunnel::Options::default(),
+                remote: peer.map_or(install.remote, |peer| peer.ip()),
+                udp_port: peer.map(|peer| peer.port()),
+                tunnel: esp::tunnel::Options {
+                    flow_label: esp::tunnel::flow_label(install.spi),
+                    ..esp::tunnel::Options::default()
+                },
             };
-            let template = esp::outbound::Template::new(&parameters).map_err(|error| match error {
-                esp::outbound::Unsupported::Outer { .. } => Reason::AddressUnsupported,
-                esp::outbound::Unsupported::Transport => Reason::ModeUnsupported,
-            })?;
+            let template =
+                esp::outbound::Template::new(&parameters).map_err(|_| Reason::AddressUnsupported)?;
             let last_of_numbers = esp::sequence::last(install.extended_sequence);
             // A packet takes a number, so a limit of packets is a limit of numbers, kept to the last one.
             let last_sequence = install.limits.hard_packets.map_or(last_of_numbers, |hard| {
@@ -127,6 +135,20 @@ impl Sas {
                 self.outbound.insert(install.index, sa);
             }
         }
+    }
+
+    /// Whether a live inbound SA takes its peer for somewhere else than that.
+    pub(super) fn is_elsewhere(&self, index: u32, peer: SocketAddr) -> bool {
+        self.inbound.get(&index).and_then(|sa| sa.peer).is_some_and(|known| known != peer)
+    }
+
+    /// A live SA's peer was seen somewhere else: puts what was built for that in the SA's place, which keeps its numbers.
+    pub(super) fn move_peer(&mut self, index: u32, peer: SocketAddr, built: Built) {
+        match built {
+            Built::Inbound(sa) => drop(self.inbound.get_mut(&index).map(|place| *place = sa)),
+            Built::Outbound(sa) => drop(self.outbound.get_mut(&index).map(|place| *place = sa)),
+        }
+        self.table.set_peer(index, peer);
     }
 
     /// Nothing up to `floor` is new to the window, everything above it is.

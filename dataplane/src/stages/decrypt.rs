@@ -1,16 +1,18 @@
 //! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4).
 
 use super::{Context, account};
-use crate::burst::{BURST, Burst, Drops, Family, Mask};
+use crate::burst::{BURST, Burst, Drops, Mask, Meta};
 use crate::snapshot::InboundSa;
-use crate::worker::alarms::Alarms;
+use crate::worker::alarms::{Alarm, Alarms};
 use arrayvec::ArrayVec;
+use esp::find::{Found as Place, find};
 use esp::inbound::{Error, Opening};
 use esp::replay::{Replay, Window};
 use esp::tunnel::Version;
-use packet::{esp as esp_header, ipv4, ipv6, protocol};
+use model::Mode;
+use packet::{esp as esp_header, ipv4, ipv6};
 use shm::{DropReason, SaSlot, WorkerCounters};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 /// What is ESP among packets to us, and what is not.
@@ -20,28 +22,28 @@ pub(crate) struct Selected {
     pub(crate) other: Mask,
 }
 
-/// Finds the ESP packets of `mask`. An ESP packet in fragments is dropped: reassembly comes before decryption.
+/// Finds the ESP packets of `mask`, and cuts off what is behind them. An ESP packet in fragments is dropped: reassembly comes
+/// before decryption.
 pub(crate) fn select(burst: &mut Burst, mask: Mask, counters: &WorkerCounters) -> Selected {
     let mut selected = Selected::default();
     let mut drops = Drops::new(counters);
     let Burst { packets, meta } = burst;
     for (index, mbuf) in packets.masked_mut(mask) {
-        let is_esp = match meta[index].family {
-            Family::V4 => {
-                let header = ipv4::Packet::new_unchecked(mbuf.data());
-                let is_esp = header.protocol() == protocol::ESP;
-                if is_esp && header.is_fragment() {
-                    drops.add(index, DropReason::IpFragment);
+        match find(meta[index].family.into(), mbuf.data()) {
+            Place::Esp { at, end, port } => {
+                let behind = mbuf.len() - end;
+                if behind > 0 && mbuf.trim_back(behind).is_err() {
+                    drops.add(index, DropReason::Internal);
                     continue;
                 }
-                is_esp
+                // As long as the longest chain of extension headers, at most.
+                meta[index].esp_at = at as u16;
+                meta[index].from_port = port.unwrap_or_default();
+                selected.esp |= 1 << index;
             }
-            Family::V6 => ipv6::Packet::new_unchecked(mbuf.data()).next_header() == protocol::ESP,
-        };
-        if is_esp {
-            selected.esp |= 1 << index;
-        } else {
-            selected.other |= 1 << index;
+            Place::Other => selected.other |= 1 << index,
+            Place::Fragment => drops.add(index, DropReason::IpFragment),
+            Place::Keepalive => drops.add(index, DropReason::UdpKeepalive),
         }
     }
     let dropped = drops.mask;
@@ -71,10 +73,14 @@ pub(crate) fn decrypt<'a>(
     let mut drops = Drops::new(ctx.counters);
     let mut found = ArrayVec::<Found<'a>, BURST>::new();
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
+    let mut elsewhere: Mask = 0;
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
-        match look_up(packet, meta[index].family, ctx) {
+        match look_up(packet, &meta[index], ctx) {
             Ok((sa, slot, window, opening)) => {
+                if has_moved(sa, packet, &meta[index]).is_some() {
+                    elsewhere |= 1 << index;
+                }
                 let Opening { sequence, nonce, aad, text } = opening;
                 if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
                     sa.key.prefetch(text.len());
@@ -110,17 +116,22 @@ pub(crate) fn decrypt<'a>(
             drops.add(index, refuse(replay, found.slot));
             continue;
         }
-        match esp::inbound::finish(mbuf.data_mut(), found.text.clone()) {
+        // Only the newest packet says where the peer is: one that was overtaken comes from where it was.
+        if elsewhere & 1 << index != 0
+            && found.sequence == found.window.highest()
+            && let Some(peer) = has_moved(found.sa, mbuf.data(), &meta[index])
+        {
+            alarms.raise(Alarm::PeerMoved { index: found.sa.index, spi: found.sa.spi, peer }, ctx.now);
+        }
+        let mode = found.sa.parameters.mode;
+        match esp::inbound::finish(mode, mbuf.data_mut(), found.text.clone()) {
             Ok(inner) => {
                 let behind = mbuf.len() - inner.range.end;
                 if mbuf.trim_back(behind).is_err() || mbuf.trim_front(inner.range.start).is_err() {
                     drops.add(index, DropReason::Internal);
                     continue;
                 }
-                meta[index].family = match inner.version {
-                    Version::V4 => Family::V4,
-                    Version::V6 => Family::V6,
-                };
+                meta[index].family = inner.version.into();
                 account::count(
                     found.slot,
                     &found.sa.limits,
@@ -153,19 +164,30 @@ pub(crate) fn decrypt<'a>(
     opened
 }
 
+/// Where the peer of an SA in UDP is, if this packet comes from somewhere else than was known. In transport mode the
+/// peer's address is that of the packets inside, too, so that only its port can move.
+#[inline]
+fn has_moved(sa: &InboundSa, packet: &[u8], meta: &Meta) -> Option<SocketAddr> {
+    let known = sa.peer.filter(|_| meta.from_port != 0)?;
+    let address = match Version::from(meta.family) {
+        Version::V4 => IpAddr::V4(ipv4::Packet::new_unchecked(packet).source()),
+        Version::V6 => IpAddr::V6(ipv6::Packet::new_unchecked(packet).source()),
+    };
+    let may = sa.parameters.mode == Mode::Tunnel || address == known.ip();
+    Some(SocketAddr::new(address, meta.from_port)).filter(|seen| may && *seen != known)
+}
+
 /// Finds the SA of a packet, and what opening it takes.
 #[inline]
 fn look_up<'a>(
     packet: &[u8],
-    family: Family,
+    meta: &Meta,
     ctx: &Context<'a>,
 ) -> Result<(&'a InboundSa, &'a SaSlot, Window<'a>, Opening), DropReason> {
-    let (offset, destination) = match family {
-        Family::V4 => {
-            let header = ipv4::Packet::new_unchecked(packet);
-            (header.header_len(), IpAddr::V4(header.destination()))
-        }
-        Family::V6 => (ipv6::HEADER_LEN, IpAddr::V6(ipv6::Packet::new_unchecked(packet).destination())),
+    let offset = usize::from(meta.esp_at);
+    let destination = match Version::from(meta.family) {
+        Version::V4 => IpAddr::V4(ipv4::Packet::new_unchecked(packet).destination()),
+        Version::V6 => IpAddr::V6(ipv6::Packet::new_unchecked(packet).destination()),
     };
     let header = packet
         .get(offset..)

@@ -1,8 +1,7 @@
-//! Encrypt: tunnel header, ESP header, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303,
-//! section 3.3).
+//! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3).
 
 use super::{Context, account};
-use crate::burst::{BURST, Burst, Drops, Family, Mask, bits};
+use crate::burst::{BURST, Burst, Drops, Mask, bits};
 use crate::snapshot::OutboundSa;
 use crate::worker::alarms::{Alarm, Alarms};
 use arrayvec::ArrayVec;
@@ -67,6 +66,7 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
 
     // Headers and trailers, and a job for each packet.
     let mut sealed = 0;
+    let mut incomplete: Mask = 0;
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask & !drops.mask) {
         let group = &mut groups[usize::from(group_of[index])];
@@ -94,13 +94,15 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
                     text: sealing.text,
                     icv: sa.icv,
                 });
-                meta[index].family = Family::V4;
+                meta[index].family = sa.template.version().into();
+                if sa.template.completes() {
+                    incomplete |= 1 << index;
+                }
                 group.packets += 1;
                 group.bytes += inner_len as u64;
                 sealed |= 1 << index;
             }
-            Err(esp::outbound::Error::TooLong) => drops.add(index, DropReason::MtuExceeded),
-            Err(_) => drops.add(index, DropReason::Internal),
+            Err(error) => drops.add(index, refused(error)),
         }
     }
     let failed = gcm::seal(&mut jobs);
@@ -113,6 +115,10 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
             drops.add(index, DropReason::Internal);
         }
         sealed &= !drops.mask;
+    }
+    for (index, mbuf) in packets.masked_mut(incomplete & sealed) {
+        let sa = groups[usize::from(group_of[index])].sa;
+        esp::outbound::complete(&sa.template, mbuf.data_mut());
     }
     for group in &groups {
         let sa = group.sa;
@@ -129,6 +135,15 @@ pub(crate) fn encrypt(burst: &mut Burst, mask: Mask, alarms: &mut Alarms, ctx: &
     let dropped = drops.mask;
     packets.free(dropped);
     sealed
+}
+
+fn refused(error: esp::outbound::Error) -> DropReason {
+    match error {
+        esp::outbound::Error::TooLong => DropReason::MtuExceeded,
+        esp::outbound::Error::Fragment => DropReason::EspTransportFragment,
+        esp::outbound::Error::OtherEnds => DropReason::EspOtherEnds,
+        esp::outbound::Error::WrongLength | esp::outbound::Error::NotIp => DropReason::Internal,
+    }
 }
 
 /// The SA that serves a policy entry now, if it may still carry anything.

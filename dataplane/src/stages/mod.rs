@@ -13,10 +13,12 @@ pub(crate) mod classify;
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;
 pub(crate) mod exception;
+pub(crate) mod exempt;
 pub(crate) mod forward;
 pub(crate) mod inbound_policy;
 pub(crate) mod parse;
 pub(crate) mod route;
+pub(crate) mod tag;
 pub(crate) mod transmit;
 
 use crate::snapshot::Snapshot;

@@ -13,8 +13,11 @@ pub(crate) fn transmit(burst: &mut Burst, mask: Mask, queues: &mut Queues, ctx: 
     let mut rest = mask;
     while rest != 0 {
         let egress = burst.meta[rest.trailing_zeros() as usize].egress;
-        let same = burst.with_egress(rest, egress);
+        let mut same = burst.with_egress(rest, egress);
         rest &= !same;
+        if let Some(vlan) = ctx.snapshot.port(egress).and_then(|port| port.vlan) {
+            same = super::tag::tag(burst, same, vlan, ctx.counters);
+        }
         let (Some(port), Some(counters)) = (queues.port(egress), ctx.counters.port(egress)) else {
             burst.discard(same, DropReason::PortDown, ctx.counters);
             continue;

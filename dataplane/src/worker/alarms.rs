@@ -2,7 +2,7 @@
 
 use crossbeam_channel::Sender;
 use model::Spi;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Something that the control plane should hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,15 @@ pub(crate) enum Alarm {
         port: u16,
         /// Who is to be found.
         address: IpAddr,
+    },
+    /// The peer of an SA in UDP was seen somewhere else.
+    PeerMoved {
+        /// The inbound SA's slot.
+        index: u32,
+        /// Its SPI.
+        spi: Spi,
+        /// Where the peer is now.
+        peer: SocketAddr,
     },
     /// An outbound SA has used its last sequence number.
     SequenceExhausted {
@@ -55,6 +64,8 @@ impl Alarm {
             Alarm::SequenceExhausted { index, .. } => hasher.hash_one((3, index)),
             Alarm::SoftExpired { index, .. } => hasher.hash_one((4, index)),
             Alarm::HardExpired { index, .. } => hasher.hash_one((5, index)),
+            // A peer that moves on at once is another matter.
+            Alarm::PeerMoved { index, peer, .. } => hasher.hash_one((6, index, peer)),
         }
     }
 }

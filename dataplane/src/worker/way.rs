@@ -4,11 +4,15 @@ use super::held::Held;
 use super::queues::Queues;
 use super::stopwatch::Stopwatch;
 use crate::burst::{BURST, Burst, Mask};
+use crate::stages::exempt::{self, Ours};
 use crate::stages::{
-    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, transmit,
+    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, tag, transmit,
 };
 use crate::worker::alarms::Alarms;
 use shm::{DropReason, Stage};
+
+/// Layers of ESP that are taken off a packet: its own, and that of a tunnel inside.
+const LAYERS: usize = 2;
 
 /// What the stages change beside the burst.
 pub(super) struct Doors {
@@ -29,6 +33,10 @@ pub(super) fn from_wire(
     let Some(port) = ctx.snapshot.port(ingress).filter(|port| !port.shutdown) else {
         return burst.discard(mask, DropReason::PortDown, ctx.counters);
     };
+    let mask = match port.vlan {
+        Some(vlan) => tag::untag(burst, mask, vlan, ctx.counters),
+        None => mask,
+    };
     let parsed = parse::parse(burst, mask, port, ctx.counters);
     watch.lap(Stage::Parse, mask);
     exception::to_linux(burst, parsed.linux, ingress, &mut doors.queues, ctx);
@@ -39,22 +47,31 @@ pub(super) fn from_wire(
     let esp = decrypt::select(burst, routed.local, ctx.counters);
     let (mut transit, mut local) = (routed.transit, esp.other);
     if let Some(policy) = &port.policy {
-        let clear = classify::check_clear(burst, transit | local, policy, ctx.counters);
+        let exempt = exempt::exempt(burst, local, Ours::Destination);
+        let clear = classify::check_clear(burst, (transit | local) & !exempt, policy, ctx.counters);
         watch.lap(Stage::Classify, transit | local);
-        (transit, local) = (transit & clear, local & clear);
+        (transit, local) = (transit & clear, local & (clear | exempt));
     }
 
-    if esp.esp != 0 {
+    // What is ESP to us again when it is opened goes round once more.
+    let mut esp = esp.esp;
+    for _ in 0..LAYERS {
+        if esp == 0 {
+            break;
+        }
         let mut opened_by = [None; BURST];
-        let opened = decrypt::decrypt(burst, esp.esp, &mut opened_by, &mut doors.alarms, ctx);
+        let opened = decrypt::decrypt(burst, esp, &mut opened_by, &mut doors.alarms, ctx);
         watch.lap(Stage::Decrypt, opened);
         let inner = inbound_policy::check(burst, opened, &opened_by, ctx);
         watch.lap(Stage::InboundPolicy, opened);
         let routed = route::route(burst, inner, ctx);
         watch.lap(Stage::Route, inner);
+        let inside = decrypt::select(burst, routed.local, ctx.counters);
         transit |= routed.transit;
-        local |= routed.local;
+        local |= inside.other;
+        esp = inside.esp;
     }
+    burst.discard(esp, DropReason::EspNested, ctx.counters);
 
     if local != 0 {
         let frames = exception::reframe(burst, local, port.mac, ctx);
@@ -81,8 +98,9 @@ pub(super) fn from_linux(
     let mut frames = mask;
     if let Some(policy) = &port.policy {
         let ip = parse::unframe(burst, mask);
-        let classified = classify::by_policy(burst, ip, policy, ctx);
-        let clear = parse::reframe(burst, classified.clear, ctx.counters);
+        let exempt = exempt::exempt(burst, ip, Ours::Source);
+        let classified = classify::by_policy(burst, ip & !exempt, policy, ctx);
+        let clear = parse::reframe(burst, classified.clear | exempt, ctx.counters);
         protect(burst, classified.protect, 0, doors, ctx, watch);
         frames = mask & !ip | clear;
     }

@@ -12,6 +12,12 @@ pub(crate) fn frame(to: [u8; 6], from: [u8; 6], packet: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// A frame with a VLAN's tag in it.
+pub(crate) fn tagged(frame: &[u8], vlan: u16) -> Vec<u8> {
+    let tag = [0x8100, vlan].map(u16::to_be_bytes).concat();
+    [&frame[..12], &tag, &frame[12..]].concat()
+}
+
 /// A UDP packet of `payload` bytes in all sorts; its checksum is left out.
 pub(crate) fn datagram(source: &str, destination: &str, ttl: u8, payload: &[u8]) -> Vec<u8> {
     let udp = udp::Repr { source: 1000, destination: 2000, payload_len: payload.len() };

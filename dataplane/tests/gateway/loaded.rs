@@ -33,6 +33,7 @@ impl Loaded {
                 name: PortName::EMPTY,
                 mac: Some(site.macs[usize::from(number)]),
                 mtu: 1500,
+                vlan: None,
                 shutdown: false,
             })
         };

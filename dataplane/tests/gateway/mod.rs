@@ -30,10 +30,14 @@ pub(crate) struct Site {
     pub(crate) name: &'static str,
     /// Station addresses of the LAN and the WAN port.
     pub(crate) macs: [[u8; 6]; 2],
+    /// VLANs of the two ports.
+    pub(crate) vlans: [Option<u16>; 2],
     /// Station addresses of the host behind it and of the other gateway.
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
     pub(crate) remote: &'static str,
+    /// ESP goes in UDP, to this port.
+    pub(crate) udp_port: Option<u16>,
     /// What is behind it, and what is behind the other gateway, in each family.
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
@@ -50,9 +54,11 @@ impl Site {
         Site {
             name: "a",
             macs: [[2, 0, 0, 0, 0, 0xA0], [2, 0, 0, 0, 0, 0xA1]],
+            vlans: [None; 2],
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
+            udp_port: None,
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
             outbound: (0x1001, [7; 20]),
@@ -98,6 +104,7 @@ impl Site {
             key: KeyMaterial::new(key).unwrap(),
             local: self.local.parse().unwrap(),
             remote: self.remote.parse().unwrap(),
+            udp_port: self.udp_port,
             extended_sequence: self.esn,
             replay_window: 4096,
             first_sequence: self.first_sequence,
@@ -124,6 +131,7 @@ impl Site {
                 name: shm::PortName::EMPTY,
                 mac: Some(self.macs[port.index()]),
                 mtu: 1600,
+                vlan: self.vlans[port.index()],
                 shutdown: false,
             })
         };

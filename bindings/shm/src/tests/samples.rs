@@ -23,6 +23,7 @@ pub(super) fn sa(index: u32, direction: Direction) -> InstallSa {
         key: KeyMaterial::new(&[0xA5; 36]).unwrap(),
         local: "192.0.2.1".parse().unwrap(),
         remote: "192.0.2.2".parse().unwrap(),
+        udp_port: None,
         extended_sequence: true,
         replay_window: 4096,
         first_sequence: 1,
@@ -113,10 +114,10 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
     let what = (0..MAX_SA_CAPACITY, direction(), spi(), suite(), select(vec![Mode::Tunnel, Mode::Transport]));
-    let ends = (addresses(), any::<[u8; 36]>(), prop::option::of(0..MAX_ENTRIES));
+    let ends = (addresses(), prop::option::of(1_u16..), any::<[u8; 36]>(), prop::option::of(0..MAX_ENTRIES));
     let numbers = (any::<bool>(), 0..=MAX_REPLAY_WINDOW, 1_u64.., any::<u64>(), any::<u64>());
     (what, ends, numbers, limits()).prop_map(
-        |((index, direction, spi, suite, mode), ((local, remote), key, entry), numbers, limits)| {
+        |((index, direction, spi, suite, mode), ((local, remote), udp_port, key, entry), numbers, limits)| {
             let (extended_sequence, replay_window, first, floor, iv_base) = numbers;
             let last = if extended_sequence { u64::MAX } else { u32::MAX.into() };
             InstallSa {
@@ -128,6 +129,7 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
                 key: KeyMaterial::new(&key[..suite.key_material_len()]).unwrap(),
                 local,
                 remote,
+                udp_port,
                 extended_sequence,
                 replay_window,
                 first_sequence: first.min(last),
@@ -142,13 +144,15 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
 
 fn attach_port() -> impl Strategy<Value = AttachPort> {
     let texts = ("[ -~]{1,160}", "[A-Za-z0-9_-]{0,15}");
-    let numbers = (prop::option::of(mac()), AttachPort::MIN_MTU..=AttachPort::MAX_MTU, any::<bool>());
-    (port(), texts, numbers).prop_map(|(port, (device, name), (mac, mtu, shutdown))| AttachPort {
+    let vlan = prop::option::of(1..=AttachPort::MAX_VLAN);
+    let numbers = (prop::option::of(mac()), AttachPort::MIN_MTU..=AttachPort::MAX_MTU, vlan, any::<bool>());
+    (port(), texts, numbers).prop_map(|(port, (device, name), (mac, mtu, vlan, shutdown))| AttachPort {
         port,
         device: Device::new(&device).unwrap(),
         name: PortName::new(&name).unwrap(),
         mac,
         mtu,
+        vlan,
         shutdown,
     })
 }
@@ -201,5 +205,10 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         sa().prop_map(|(index, spi)| Event::SaHardExpired { index, spi }),
         sa().prop_map(|(index, spi)| Event::SequenceExhausted { index, spi }),
         (port(), any::<bool>()).prop_map(|(port, up)| Event::PortLink { port, up }),
+        (sa(), address(), 1_u16..).prop_map(|((index, spi), address, port)| Event::PeerMoved {
+            index,
+            spi,
+            peer: (address, port).into(),
+        }),
     ]
 }

@@ -137,6 +137,7 @@ proptest! {
                 key: KeyMaterial::new(&[0; 36]).unwrap(),
                 local: d.local,
                 remote: d.remote,
+                udp_port: d.udp_port,
                 extended_sequence: d.extended_sequence,
                 replay_window: d.replay_window,
                 first_sequence: d.first_sequence,
@@ -146,6 +147,9 @@ proptest! {
                 entry: d.entry,
             };
             other.install(&install).unwrap();
+            if let Some(peer) = d.moved_to {
+                other.set_peer(d.index, peer);
+            }
             let again = SaTableView::open(other.fd().try_clone_to_owned().unwrap()).unwrap().get(d.index).unwrap();
             let installed_at = again.descriptor.installed_at;
             prop_assert_eq!(again.descriptor, crate::SaDescriptor { live: true, installed_at, ..d });

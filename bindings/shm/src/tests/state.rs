@@ -40,6 +40,25 @@ fn use_up(table: &SaTable, index: u32, seed: u64) {
     }
 }
 
+#[test]
+fn a_peer_that_moved_is_seen_until_its_sa_is_installed_anew() {
+    let plane = Plane::start();
+    let table = plane.with(|server| server.sa_table());
+    let sa = crate::InstallSa { udp_port: Some(4500), ..samples::sa(1, Direction::Inbound) };
+    table.install(&sa).unwrap();
+    let seen = || view(&table).get(1).unwrap().descriptor;
+    assert_eq!((seen().udp_port, seen().moved_to), (Some(4500), None));
+    let there = "198.51.100.7:61234".parse().unwrap();
+    table.set_peer(1, there);
+    assert_eq!((seen().remote, seen().moved_to), (sa.remote, Some(there)));
+    // Of another family, or of no SA at all.
+    table.set_peer(1, "[2001:db8::1]:4500".parse().unwrap());
+    table.set_peer(2, there);
+    assert_eq!(seen().moved_to, Some(there));
+    table.install(&sa).unwrap();
+    assert_eq!(seen().moved_to, None);
+}
+
 /// Killed while traffic flows: the workers have not noticed, and the next control plane sees what they do.
 #[test]
 fn a_control_plane_that_dies_takes_no_state_with_it() {

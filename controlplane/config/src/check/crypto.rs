@@ -4,8 +4,9 @@ use super::{family_name, find, no_interface};
 use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, MapDraft};
 use crate::source::{At, Fault, Report};
 use crate::{Config, CryptoMap, Entry, Family, Name, SessionKey, Verb};
+use model::Mode;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 pub(super) fn check(draft: &Draft, report: &mut Report<'_, '_>) -> BTreeMap<Name, CryptoMap> {
     let own = super::own_addresses(draft);
@@ -45,17 +46,21 @@ fn local_address(draft: &Draft, name: &Name, map: &MapDraft, report: &mut Report
             Some((interface, interface.crypto_map.found().filter(|map| map.value == *name)?.at))
         })
         .collect();
-    let without = |interface: &InterfaceDraft| interface.primary.is_missing() && !interface.faulty;
+    let lacks = |interface: &InterfaceDraft| {
+        let mut families = [Family::Ipv4, Family::Ipv6].into_iter();
+        families.find(|&family| wants(map, family) && !has(interface, family))
+    };
     match (map.local_address.found(), on.as_slice()) {
-        (Some(local), _) => match find(draft, &local.value) {
+        (Some(local), _) => match find(draft, &local.value).map(|interface| (interface, lacks(interface))) {
             None => no_interface(draft, &local.value, local.at, report),
-            Some(interface) if without(interface) => {
-                let fault =
-                    Fault::new(local.at, format!("interface `{}` has no IPv4 address", interface.name.value));
-                report
-                    .error(fault.related(interface.name.at, "this one").help("write `ip address` under it"));
+            Some((interface, Some(family))) => {
+                let fault = Fault::new(
+                    local.at,
+                    format!("interface `{}` has no {} address", interface.name.value, family_name(family)),
+                );
+                report.error(fault.related(interface.name.at, "this one").help(write_address(family)));
             }
-            Some(interface) => return Some(interface.name.value.clone()),
+            Some((interface, None)) => return Some(interface.name.value.clone()),
         },
         (None, [_, (_, second), ..]) if map.local_address.is_missing() => {
             let first = on.first().map(|(_, at)| *at).unwrap_or(*second);
@@ -69,13 +74,44 @@ fn local_address(draft: &Draft, name: &Name, map: &MapDraft, report: &mut Report
                     .help(format!("write `crypto map {name} local-address INTERFACE`")),
             );
         }
-        (None, [(interface, at), ..]) if without(interface) => {
-            let fault = Fault::new(*at, "the interface has no IPv4 address for the tunnels to begin at");
-            report.error(fault.help("write `ip address` under it"));
+        (None, [(interface, at), ..]) => {
+            if let Some(family) = lacks(interface) {
+                let message = format!(
+                    "the interface has no {} address for the tunnels to begin at",
+                    family_name(family)
+                );
+                report.error(Fault::new(*at, message).help(write_address(family)));
+            }
         }
         _ => {}
     }
     None
+}
+
+/// Whether an entry of the map has a peer of this family, or one that could not be read.
+fn wants(map: &MapDraft, family: Family) -> bool {
+    let mut peers = map.entries.values().map(|entry| entry.peer.value());
+    match family {
+        Family::Ipv4 => map.entries.is_empty() || peers.any(|peer| peer.is_none_or(IpAddr::is_ipv4)),
+        Family::Ipv6 => peers.any(|peer| peer.is_some_and(IpAddr::is_ipv6)),
+    }
+}
+
+/// Whether the interface has an address of this family for tunnels to begin at, or a line that may have been one.
+fn has(interface: &InterfaceDraft, family: Family) -> bool {
+    let global = |address: &Found<model::Ipv6Prefix>| !address.value.addr().is_unicast_link_local();
+    interface.faulty
+        || match family {
+            Family::Ipv4 => !interface.primary.is_missing(),
+            Family::Ipv6 => interface.addresses6.iter().any(global),
+        }
+}
+
+fn write_address(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "write `ip address` under it",
+        Family::Ipv6 => "write `ipv6 address` under it, one that is not link-local",
+    }
 }
 
 fn check_entry(
@@ -99,7 +135,7 @@ fn check_entry(
         report.error(fault.help(format!("write {} under it", missing.join(", "))));
     }
     if let Some(peer) = entry.peer.found()
-        && let Some(&own) = own.get(&peer.value.into())
+        && let Some(&own) = own.get(&peer.value)
     {
         let fault = Fault::new(peer.at, "the peer is this gateway itself");
         report.error(fault.related(own, "this is its address").help("take an address of the other gateway"));
@@ -131,6 +167,7 @@ fn check_entry(
     Some(Entry {
         description: entry.description.value().cloned(),
         peer: *entry.peer.value()?,
+        udp_port: entry.udp_port.value().copied(),
         transform_set: entry.transform_set.value()?.clone(),
         inbound: session(entry.inbound.value()?),
         outbound: session(entry.outbound.value()?),
@@ -192,7 +229,7 @@ fn spis(draft: &Draft, report: &mut Report<'_, '_>) {
             );
         }
     }
-    let mut outbound: HashMap<(Ipv4Addr, _), At> = HashMap::new();
+    let mut outbound: HashMap<(IpAddr, _), At> = HashMap::new();
     for (entry, key) in session_keys(draft, false) {
         let Some(&peer) = entry.peer.value() else { continue };
         if let Some(first) = outbound.insert((peer, key.spi.value), key.spi.at) {
@@ -266,4 +303,25 @@ pub(super) fn finish(
         }
     }
     maps
+}
+
+/// Warns of entries whose transport mode comes to nothing.
+pub(super) fn modes(config: &Config, draft: &BTreeMap<Name, MapDraft>, report: &mut Report<'_, '_>) {
+    for tunnel in config.tunnels() {
+        let asked = config.transform_sets.get(&tunnel.settings.transform_set).map(|set| set.mode);
+        let Some(entry) =
+            draft.get(&tunnel.entry.map).and_then(|map| map.entries.get(&tunnel.entry.sequence))
+        else {
+            continue;
+        };
+        if asked == Some(Mode::Transport) && tunnel.mode == Mode::Tunnel {
+            let message = format!(
+                "crypto map `{}` {} permits more than what goes from {} to {}, so that it has tunnel mode in spite of \
+                 `mode transport`",
+                tunnel.entry.map, tunnel.entry.sequence, tunnel.local, tunnel.peer
+            );
+            let help = "write `mode tunnel`, or an access list of these two hosts only";
+            report.warn(Fault::new(entry.at, message).help(help));
+        }
+    }
 }

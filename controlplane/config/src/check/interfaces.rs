@@ -85,6 +85,7 @@ fn finish(draft: &InterfaceDraft) -> Option<Interface> {
         addresses: primary.chain(draft.secondary.iter().map(|found| &found.value)).copied().collect(),
         addresses6: draft.addresses6.iter().map(|found| found.value).collect(),
         mtu: draft.ip_mtu.value().or(draft.mtu.value()).copied().unwrap_or(Interface::DEFAULT_MTU),
+        vlan: draft.vlan.value().copied(),
         crypto_map: draft.crypto_map.value().cloned(),
         shutdown: draft.shutdown.value().copied().unwrap_or(false),
     })

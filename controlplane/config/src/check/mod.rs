@@ -17,7 +17,8 @@ pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
     let routes = routes(&draft, report);
     let set = |(name, set): (Name, SetDraft)| {
         let esn = set.esn.value().is_some();
-        Some((name.clone(), TransformSet { name, suite: *set.suite.value()?, esn, mode: Mode::Tunnel }))
+        let mode = set.mode.value().copied().unwrap_or(Mode::Tunnel);
+        Some((name.clone(), TransformSet { name, suite: *set.suite.value()?, esn, mode }))
     };
     let mut config = Config {
         hostname: draft.hostname.value().cloned(),
@@ -33,6 +34,7 @@ pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
         routes,
     };
     config.crypto_maps = crypto::finish(crypto_maps, &config, &draft.maps, &draft.interfaces, report);
+    crypto::modes(&config, &draft.maps, report);
     config
 }
 

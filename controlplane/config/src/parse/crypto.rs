@@ -6,10 +6,10 @@ use super::interface::{interface_name, last};
 use super::key::session_key;
 use super::refusals::{ENTRY, refusal};
 use super::{Mode, Reader, refuse};
-use crate::source::{Fault, Word};
+use crate::source::{At, Fault, Word};
 use crate::{Name, ReplayWindow};
-use model::Suite;
-use std::net::Ipv4Addr;
+use model::{Mode as IpsecMode, Suite};
+use std::net::IpAddr;
 
 const MANUAL: &str = "give the keys by `set session-key` under `crypto map NAME SEQUENCE ipsec-manual`";
 
@@ -44,14 +44,11 @@ impl Reader<'_, '_> {
         match keyword.text.to_ascii_lowercase().as_str() {
             "esn" => set.esn.fill(cursor.end().map(|()| Found { value: (), at: whole })),
             "mode" => {
-                let transport = cursor.peek().is_some_and(|word| word.is("transport"));
-                let read = match transport {
-                    true => Err(Fault::new(whole, "`mode transport` is not available in Espalier yet")
-                        .help("write `mode tunnel`, here and on the peer")),
-                    false => last(cursor, |cursor| cursor.one_of(&["tunnel"]))
-                        .map(|_| Found { value: (), at: whole }),
-                };
-                set.mode.fill(read)
+                let read = last(cursor, |cursor| cursor.one_of(&["tunnel", "transport"]));
+                set.mode.fill(read.map(|word| Found {
+                    value: if word.value == "transport" { IpsecMode::Transport } else { IpsecMode::Tunnel },
+                    at: whole,
+                }))
             }
             _ => {
                 let message =
@@ -129,6 +126,7 @@ impl Reader<'_, '_> {
 }
 
 fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+    let whole = cursor.whole();
     let keyword = cursor.next("a command")?;
     match keyword.text.to_ascii_lowercase().as_str() {
         "description" => entry.description.fill(cursor.rest("the description", 200)),
@@ -141,8 +139,9 @@ fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(),
             entry.lists.push(read?);
             Ok(())
         }
-        "set" => match cursor.one_of(&["peer", "transform-set", "session-key"])?.value {
+        "set" => match cursor.one_of(&["peer", "transform-set", "session-key", "udp-encapsulation"])?.value {
             "peer" => entry.peer.fill(last(cursor, peer)),
+            "udp-encapsulation" => entry.udp_port.fill(last(cursor, |cursor| udp_port(whole, cursor))),
             "transform-set" => entry.transform_set.fill(transform_set_name(cursor)),
             _ => match cursor.one_of(&["inbound", "outbound"])?.value {
                 "inbound" => entry.inbound.fill(last(cursor, session_key)),
@@ -158,7 +157,7 @@ fn unknown(word: &Word<'_>) -> Fault {
         word.at,
         format!("{} is no command that Espalier knows under `crypto map`", word.quoted()),
     );
-    if ["peer", "transform-set", "session-key"].iter().any(|of_set| word.is(of_set)) {
+    if ["peer", "transform-set", "session-key", "udp-encapsulation"].iter().any(|of_set| word.is(of_set)) {
         return fault.help(format!("write `set` before {}", word.quoted()));
     }
     suggest(fault, word, ["description", "match", "set"].into_iter().chain(super::COMMANDS))
@@ -244,17 +243,32 @@ fn transform_set_name(cursor: &mut Cursor<'_, '_>) -> Result<Found<Name>, Fault>
     Ok(name)
 }
 
-fn peer(cursor: &mut Cursor<'_, '_>) -> Result<Found<Ipv4Addr>, Fault> {
-    let peer = cursor.peek().copied();
-    let v6 = peer.filter(|word| word.text.parse::<std::net::Ipv6Addr>().is_ok());
-    if let Some(word) = v6 {
-        let fault = Fault::new(word.at, "peers over IPv6 are not available in Espalier yet");
-        return Err(fault.help("take an IPv4 address of the peer; the packets inside may well be IPv6"));
+/// The port of ESP in UDP (RFC 3948).
+const UDP_PORT: u16 = 4500;
+
+/// What follows `set udp-encapsulation`: `port PORT`, of the peer, or nothing.
+fn udp_port(whole: At, cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
+    if !cursor.accept("port") && cursor.left() == 0 {
+        return Ok(Found { value: UDP_PORT, at: whole });
     }
-    let address = cursor.ipv4("the peer")?;
-    if !crate::check::is_unicast(address.value.into()) {
-        let fault = Fault::new(address.at, format!("`{}` is no address of one peer", address.value));
+    let found = cursor.number("the peer's port", 1..=65535).map_err(|fault| match fault.help {
+        None => fault.help("write `port 4500` or the port that a translator gave the peer, or nothing"),
+        Some(_) => fault,
+    })?;
+    Ok(Found { value: found.value as u16, at: whole })
+}
+
+fn peer(cursor: &mut Cursor<'_, '_>) -> Result<Found<IpAddr>, Fault> {
+    let word = cursor.next("the peer")?;
+    let Ok(address) = word.text.parse::<IpAddr>() else {
+        let what = "an IPv4 or IPv6 address such as 192.0.2.1 or 2001:db8::1";
+        return Err(Fault::new(word.at, format!("{} is not the peer, {what}", word.quoted())));
+    };
+    let link_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    if !crate::check::is_unicast(address) || link_local || mapped {
+        let fault = Fault::new(word.at, format!("`{address}` is no address of one peer"));
         return Err(fault.help("take the peer's own address"));
     }
-    Ok(address)
+    Ok(Found { value: address, at: word.at })
 }

@@ -3,9 +3,9 @@
 use super::cursor::Found;
 use crate::source::{At, Fault};
 use crate::{Family, MacAddress, Name, ReplayWindow, Rule, StaticRoute};
-use model::{Ipv4Prefix, Ipv6Prefix, KeyMaterial, Spi, Suite};
+use model::{Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Spi, Suite};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Something that is said at most once.
 #[derive(Default)]
@@ -78,6 +78,7 @@ pub(crate) struct InterfaceDraft {
     pub(crate) mtu: Setting<u16>,
     /// `ip mtu`.
     pub(crate) ip_mtu: Setting<u16>,
+    pub(crate) vlan: Setting<u16>,
     pub(crate) crypto_map: Setting<Name>,
     pub(crate) shutdown: Setting<bool>,
     /// A line of it was not understood, which may have been what is missing.
@@ -97,6 +98,7 @@ impl InterfaceDraft {
             addresses6: Vec::new(),
             mtu: Setting::Missing,
             ip_mtu: Setting::Missing,
+            vlan: Setting::Missing,
             crypto_map: Setting::Missing,
             shutdown: Setting::Missing,
             faulty: false,
@@ -118,7 +120,7 @@ pub(crate) struct ListDraft {
 pub(crate) struct SetDraft {
     pub(crate) at: At,
     pub(crate) suite: Setting<Suite>,
-    pub(crate) mode: Setting<()>,
+    pub(crate) mode: Setting<Mode>,
     pub(crate) esn: Setting<()>,
 }
 
@@ -133,7 +135,8 @@ pub(crate) struct MapDraft {
 pub(crate) struct EntryDraft {
     pub(crate) at: At,
     pub(crate) description: Setting<String>,
-    pub(crate) peer: Setting<Ipv4Addr>,
+    pub(crate) peer: Setting<IpAddr>,
+    pub(crate) udp_port: Setting<u16>,
     pub(crate) transform_set: Setting<Name>,
     pub(crate) inbound: Setting<KeyDraft>,
     pub(crate) outbound: Setting<KeyDraft>,
@@ -148,6 +151,7 @@ impl EntryDraft {
             at,
             description: Setting::Missing,
             peer: Setting::Missing,
+            udp_port: Setting::Missing,
             transform_set: Setting::Missing,
             inbound: Setting::Missing,
             outbound: Setting::Missing,

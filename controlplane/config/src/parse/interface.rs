@@ -52,6 +52,7 @@ fn interface_line(interface: &mut InterfaceDraft, cursor: &mut Cursor<'_, '_>) -
         "linux-name" => interface.linux_name.fill(linux_name(cursor)),
         "mac-address" => interface.mac.fill(mac(cursor)),
         "mtu" => interface.mtu.fill(mtu(cursor)),
+        "encapsulation" => interface.vlan.fill(vlan(cursor)),
         "shutdown" => interface.shutdown.fill(cursor.end().map(|()| Found { value: true, at: whole })),
         "no" if cursor.peek().is_some_and(|word| word.is("shutdown")) => {
             cursor.accept("shutdown");
@@ -86,9 +87,10 @@ fn interface_line(interface: &mut InterfaceDraft, cursor: &mut Cursor<'_, '_>) -
 }
 
 fn unknown(word: &Word<'_>) -> Fault {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 11] = [
         "description",
         "device",
+        "encapsulation",
         "linux-name",
         "mac-address",
         "mtu",
@@ -182,6 +184,18 @@ fn mac(cursor: &mut Cursor<'_, '_>) -> Result<Found<MacAddress>, Fault> {
             }
         }
     })
+}
+
+/// What follows `encapsulation`.
+fn vlan(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
+    let kind = cursor.one_of(&["dot1Q"])?;
+    let found = cursor.number("a VLAN", 1..=4094)?;
+    if let Some(word) = cursor.peek().filter(|word| word.is("native") || word.is("second-dot1q")) {
+        let fault = Fault::new(word.at, format!("{} is not available in Espalier", word.quoted()));
+        return Err(fault.help("give the interface's link one tag for all that it carries"));
+    }
+    cursor.end()?;
+    Ok(Found { value: found.value as u16, at: kind.at.to(found.at) })
 }
 
 fn mtu(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {

@@ -55,8 +55,9 @@ fn list6(place: usize) -> String {
 
 fn transform_set(place: usize, (long, esn): (bool, bool)) -> String {
     let bits = if long { 256 } else { 128 };
+    let mode = if place.is_multiple_of(2) { "tunnel" } else { "transport" };
     let esn = if esn { " esn\n" } else { "" };
-    format!("crypto ipsec transform-set SET{place} esp-gcm {bits}\n mode tunnel\n{esn}")
+    format!("crypto ipsec transform-set SET{place} esp-gcm {bits}\n mode {mode}\n{esn}")
 }
 
 fn replays() -> impl Strategy<Value = String> {
@@ -162,6 +163,8 @@ fn maps(lists4: usize, lists6: usize, sets: Vec<(bool, bool)>) -> impl Strategy<
                 text += &format!("crypto map MAP {sequence} ipsec-manual\n set peer 203.0.113.{peer}\n");
                 text.extend(description.map(|description| format!(" description {description}\n")));
                 text += &format!(" set transform-set SET{set}\n match address {}\n", list4(list));
+                text += [" set udp-encapsulation\n", " set udp-encapsulation port 61000\n", "", ""]
+                    [usize::from(peer % 4)];
                 let list_6 = list_6.filter(|_| lists6 > 0);
                 text.extend(list_6.map(|list| format!(" match address {}\n", list6(list))));
                 let key = if sets[set].0 { "LONG" } else { "SHORT" };
@@ -193,9 +196,10 @@ fn interfaces() -> impl Strategy<Value = String> {
         " ip address 10.NUM.1.1 255.255.255.0 secondary\n",
         " ipv6 address 2001:db8:NUM::1/64\n ipv6 address 2001:db8:NUM:1::1/64\n",
         " mac-address 0200.5e00.000NUM\n",
+        " encapsulation dot1Q 10NUM\n",
         " linux-name tapNUM\n",
     ];
-    subsequence(extra, 0..7).prop_shuffle().prop_map(|lines| lines.concat())
+    subsequence(extra, 0..8).prop_shuffle().prop_map(|lines| lines.concat())
 }
 
 fn place(place: usize, lines: &str) -> String {

@@ -6,11 +6,13 @@ use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::aes::Aes192;
 use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
+use esp::find::{Found, find};
 use esp::reference::Aead;
-use esp::tunnel::Options;
+use esp::tunnel::{Options, Version};
 use esp::{inbound, outbound};
 use model::{IcvLen, KeyLen, Mode, Spi, Suite};
 use packet::{ipv4, ipv6};
+use std::net::IpAddr;
 
 /// AES-GCM with a key of 16, 24 or 32 bytes.
 pub(crate) enum Gcm {
@@ -65,7 +67,38 @@ pub(crate) struct Sa {
     pub(crate) icv: IcvLen,
     pub(crate) esn: bool,
     pub(crate) window: u32,
+    pub(crate) mode: Mode,
+    /// Over IPv6.
+    pub(crate) over_v6: bool,
+    pub(crate) udp_port: Option<u16>,
     pub(crate) options: Options,
+}
+
+impl Default for Sa {
+    /// Tunnel mode over IPv4, AES-128.
+    fn default() -> Sa {
+        Sa {
+            spi: 0x1000,
+            key: (0..16).collect(),
+            salt: [0xA0, 0xA1, 0xA2, 0xA3],
+            icv: IcvLen::Bytes16,
+            esn: false,
+            window: 64,
+            mode: Mode::Tunnel,
+            over_v6: false,
+            udp_port: None,
+            options: Options::default(),
+        }
+    }
+}
+
+/// The ends of an SA of that family.
+pub(crate) fn ends(v6: bool) -> (IpAddr, IpAddr) {
+    if v6 {
+        ("2001:db8::1".parse().unwrap(), "2001:db8:5::2".parse().unwrap())
+    } else {
+        ([192, 0, 2, 1].into(), [198, 51, 100, 2].into())
+    }
 }
 
 impl Sa {
@@ -78,20 +111,22 @@ impl Sa {
     }
 
     pub(crate) fn outbound(&self) -> outbound::Parameters {
+        let (local, remote) = ends(self.over_v6);
         outbound::Parameters {
             spi: Spi::new(self.spi).unwrap(),
             suite: self.suite(),
-            mode: Mode::Tunnel,
+            mode: self.mode,
             salt: self.salt,
             esn: self.esn,
-            local: [192, 0, 2, 1].into(),
-            remote: [198, 51, 100, 2].into(),
+            local,
+            remote,
+            udp_port: self.udp_port,
             tunnel: self.options,
         }
     }
 
     pub(crate) fn inbound(&self) -> inbound::Parameters {
-        inbound::Parameters::new(self.suite(), self.salt, self.esn, self.window)
+        inbound::Parameters::new(self.suite(), self.mode, self.salt, self.esn, self.window)
     }
 
     /// The keying material as RFC 4106 has it: key, then salt.
@@ -110,34 +145,50 @@ impl Sa {
         let sealed = Gcm::new(&self.key).seal(sealing.nonce, sealing.aad.as_slice(), &text);
         let len = packet.len();
         packet[sealing.text.start..].copy_from_slice(&sealed[..len - sealing.text.start]);
+        if template.completes() {
+            outbound::complete(&template, &mut packet);
+        }
         packet
     }
 
     /// In by the quick way, opened by `aes-gcm`. The replay window is the caller's.
     pub(crate) fn decapsulate(&self, highest: u64, packet: &[u8]) -> Result<(u64, Vec<u8>), String> {
-        let outer = ipv4::Packet::new_checked(packet).map_err(|error| error.to_string())?;
-        let esp_offset = outer.header_len();
-        let mut packet = packet.to_vec();
-        let opening = inbound::prepare(&self.inbound(), &packet, esp_offset, highest)
-            .map_err(|error| format!("{error:?}"))?;
+        let version = Version::of(packet).ok_or("no IP packet")?;
+        let Found::Esp { at, end, .. } = find(version, packet) else { return Err("Truncated".into()) };
+        let mut packet = packet[..end].to_vec();
+        let opening =
+            inbound::prepare(&self.inbound(), &packet, at, highest).map_err(|error| format!("{error:?}"))?;
         let plain = Gcm::new(&self.key)
             .open(opening.nonce, opening.aad.as_slice(), &packet[opening.text.start..], self.icv.bytes())
             .ok_or("BadIcv")?;
         packet[opening.text.clone()].copy_from_slice(&plain);
-        let inner = inbound::finish(&mut packet, opening.text).map_err(|error| format!("{error:?}"))?;
+        let inner =
+            inbound::finish(self.mode, &mut packet, opening.text).map_err(|error| format!("{error:?}"))?;
         Ok((opening.sequence, packet[inner.range].to_vec()))
     }
 }
 
-/// An IPv4 or IPv6 packet of `len` bytes that carries UDP with a payload that depends on `seed`.
+/// An IPv4 or IPv6 packet of `len` bytes that carries UDP with a payload that depends on `seed`, between hosts behind the
+/// SA's ends.
 pub(crate) fn inner(v6: bool, len: usize, tos: u8, df: bool, seed: u32) -> Vec<u8> {
+    let hosts = if v6 {
+        ("2001:db8:1::1".parse().unwrap(), "2001:db8:2::1".parse().unwrap())
+    } else {
+        ([10, 1, 0, 1].into(), [10, 2, 0, 1].into())
+    };
+    between(hosts, len, tos, df, seed)
+}
+
+/// The same between any two hosts of one family.
+pub(crate) fn between(hosts: (IpAddr, IpAddr), len: usize, tos: u8, df: bool, seed: u32) -> Vec<u8> {
+    let v6 = hosts.0.is_ipv6();
     let header_len = if v6 { 40 } else { 20 };
     let payload_len = len.checked_sub(header_len).expect("room for the header");
     let mut bytes = vec![0; header_len];
-    if v6 {
-        ipv6::Repr {
-            source: "2001:db8:1::1".parse().unwrap(),
-            destination: "2001:db8:2::1".parse().unwrap(),
+    match hosts {
+        (IpAddr::V6(source), IpAddr::V6(destination)) => ipv6::Repr {
+            source,
+            destination,
             next_header: 17,
             traffic_class: tos,
             flow_label: seed & 0xF_FFFF,
@@ -145,11 +196,10 @@ pub(crate) fn inner(v6: bool, len: usize, tos: u8, df: bool, seed: u32) -> Vec<u
             payload_len,
         }
         .emit(&mut bytes)
-        .unwrap();
-    } else {
-        ipv4::Repr {
-            source: [10, 1, 0, 1].into(),
-            destination: [10, 2, 0, 1].into(),
+        .unwrap(),
+        (IpAddr::V4(source), IpAddr::V4(destination)) => ipv4::Repr {
+            source,
+            destination,
             protocol: 17,
             tos,
             ttl: 63,
@@ -158,7 +208,8 @@ pub(crate) fn inner(v6: bool, len: usize, tos: u8, df: bool, seed: u32) -> Vec<u
             payload_len,
         }
         .emit(&mut bytes)
-        .unwrap();
+        .unwrap(),
+        _ => panic!("hosts of two families"),
     }
     let mut state = seed | 1;
     bytes.resize_with(len, || {
@@ -173,8 +224,7 @@ pub(crate) fn inner(v6: bool, len: usize, tos: u8, df: bool, seed: u32) -> Vec<u
         bytes[header_len + 4..header_len + 6].copy_from_slice(&(payload_len as u16).to_be_bytes());
         bytes[header_len + 6..header_len + 8].fill(0);
         if v6 {
-            let (source, destination) = ("2001:db8:1::1".parse().unwrap(), "2001:db8:2::1".parse().unwrap());
-            packet::udp::fill_checksum(&mut bytes[header_len..], source, destination).unwrap();
+            packet::udp::fill_checksum(&mut bytes[header_len..], hosts.0, hosts.1).unwrap();
         }
     }
     bytes

@@ -1,118 +1,163 @@
-//! A burst, cut into classes of packets that make equally many vectors.
+//! A burst, cut into classes of packets that are done alike.
 //!
-//! A packet of few vectors goes over a line made for its class ([`short`](super::short)), all longer ones over another
-//! ([`kernel`](super::kernel)). Each line has the next packet under way before the last one's tag is there.
+//! With 512 bits, packets of few blocks go four abreast ([`abreast`]). Other packets of few vectors go over a line made for
+//! their class ([`short`](super::short)), all longer ones over another ([`kernel`](super::kernel)). Each has the next
+//! packets under way before the last ones' tags are there.
 
+use super::abreast::{self, Keys};
 use super::kernel::{Line, Packet};
+use super::schedule::Schedule;
 use super::short::{LONGEST, Pending};
 use super::v128::V128;
 use super::v256::V256;
-use super::v256vl::V256Vl;
 use super::v512::V512;
 use super::vector::{Vector, block};
 use super::{copy_tag, is_tag};
+use crate::TAG_LEN;
 use crate::batch::{BURST, Job};
 use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
 
 /// The burst's functions, compiled for a width.
 macro_rules! compiled {
-    ($vector:ident, $narrow:ident, $features:literal, $seal:ident, $open:ident) => {
+    ($vector:ident, abreast: $abreast:literal, $features:literal, $seal:ident, $open:ident) => {
         #[target_feature(enable = $features)]
         pub(super) fn $seal(jobs: &mut [Job<'_>]) -> u64 {
             // SAFETY: this has the instructions of the vectors.
-            unsafe { run::<$vector, $narrow, true>(jobs) }
+            unsafe { run::<$vector, $abreast, true>(jobs) }
         }
 
         #[target_feature(enable = $features)]
         pub(super) fn $open(jobs: &mut [Job<'_>]) -> u64 {
             // SAFETY: this has the instructions of the vectors.
-            unsafe { run::<$vector, $narrow, false>(jobs) }
+            unsafe { run::<$vector, $abreast, false>(jobs) }
         }
     };
 }
-compiled!(V128, V128, "aes,pclmulqdq,ssse3,sse4.1", seal_128, open_128);
-compiled!(V256, V256, "avx2,vaes,vpclmulqdq,aes,pclmulqdq", seal_256, open_256);
-compiled!(V512, V256Vl, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2", seal_512, open_512);
-
-/// Keys are fetched so many packets ahead.
-const AHEAD: usize = 12;
+compiled!(V128, abreast: false, "aes,pclmulqdq,ssse3,sse4.1", seal_128, open_128);
+compiled!(V256, abreast: false, "avx2,vaes,vpclmulqdq,aes,pclmulqdq", seal_256, open_256);
+compiled!(
+    V512,
+    abreast: true,
+    "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2",
+    seal_512,
+    open_512
+);
 
 /// The jobs that are not done. `SEAL` writes their tags; otherwise what has another tag is wiped, and not done.
 ///
-/// Jobs of a class are done one after the other, whatever is between them. Few vectors of `N` cost less than as many bytes
-/// in `V`, where these are different.
+/// Jobs of a class are done one after the other, whatever is between them.
+///
+/// # Safety
+/// The processor has the instructions of `V`, and of [`V512`] if short packets go `ABREAST`.
 #[inline(always)]
-unsafe fn run<V: Vector, N: Vector, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
-    let count = jobs.len().min(BURST);
+unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
     let mut classes = Classes::new();
-    let mut present: u32 = 0;
-    for (index, job) in jobs[..count].iter().enumerate() {
-        if let Some(later) = jobs.get(index + AHEAD)
-            && !std::ptr::eq(later.key, job.key)
-            && let Some(schedule) = later.key.schedule()
-        {
-            schedule.prefetch(later.text.len());
-        }
-        let class = class::<V, N>(job.text.len());
-        classes.0[index] = class;
-        present |= 1 << class;
-    }
-    let mut failed = 0;
+    let Sorted { mut present, mut failed, whole } = sort::<V, ABREAST>(jobs, &mut classes);
+    let mut keys = MaybeUninit::uninit();
+    let keys = Keys::nobodys(&mut keys);
     // Always in the same order, which the processor learns.
     while present != 0 {
         let class = present.trailing_zeros() as u8;
         present &= present - 1;
         let mask = classes.of(class);
-        // SAFETY: the class says how many vectors the packets make; the caller has the vectors' instructions.
+        // SAFETY: the class says how many blocks or vectors the packets make; their texts and ICVs are in their packets, and
+        // their keys ours; the caller has the vectors' instructions.
         failed |= unsafe {
             match class {
-                1 => go::<Pending<N, 1>, SEAL>(jobs, mask),
-                2 => go::<Pending<N, 2>, SEAL>(jobs, mask),
-                3 => go::<Pending<N, 3>, SEAL>(jobs, mask),
-                4 => go::<Pending<N, 4>, SEAL>(jobs, mask),
-                5 => go::<Pending<N, 5>, SEAL>(jobs, mask),
-                WIDE_3 => go::<Pending<V, 3>, SEAL>(jobs, mask),
-                WIDE_4 => go::<Pending<V, 4>, SEAL>(jobs, mask),
-                WIDE_5 => go::<Pending<V, 5>, SEAL>(jobs, mask),
-                WIDE_6 => go::<Pending<V, 6>, SEAL>(jobs, mask),
-                WIDE_7 => go::<Pending<V, 7>, SEAL>(jobs, mask),
-                WIDE_8 => go::<Pending<V, 8>, SEAL>(jobs, mask),
-                WIDE_9 => go::<Pending<V, 9>, SEAL>(jobs, mask),
-                WIDE_10 => go::<Pending<V, 10>, SEAL>(jobs, mask),
+                0 | 16 | 32 if ABREAST => abreast::all::<0, 1, 2, SEAL>(jobs, mask, whole, keys),
+                1 | 17 | 33 if ABREAST => abreast::all::<1, 2, 3, SEAL>(jobs, mask, whole, keys),
+                2 | 18 | 34 if ABREAST => abreast::all::<2, 3, 4, SEAL>(jobs, mask, whole, keys),
+                3 | 19 | 35 if ABREAST => abreast::all::<3, 4, 5, SEAL>(jobs, mask, whole, keys),
+                4 | 20 | 36 if ABREAST => abreast::all::<4, 5, 6, SEAL>(jobs, mask, whole, keys),
+                5 | 21 | 37 if ABREAST => abreast::all::<5, 6, 7, SEAL>(jobs, mask, whole, keys),
+                6 | 22 | 38 if ABREAST => abreast::all::<6, 7, 8, SEAL>(jobs, mask, whole, keys),
+                7 | 23 | 39 if ABREAST => abreast::all::<7, 8, 9, SEAL>(jobs, mask, whole, keys),
+                8 | 24 | 40 if ABREAST => abreast::all::<8, 9, 10, SEAL>(jobs, mask, whole, keys),
+                9 | 25 | 41 if ABREAST => abreast::all::<9, 10, 11, SEAL>(jobs, mask, whole, keys),
+                48 => go::<Pending<V, 1>, SEAL>(jobs, mask),
+                49 => go::<Pending<V, 2>, SEAL>(jobs, mask),
+                50 => go::<Pending<V, 3>, SEAL>(jobs, mask),
+                51 => go::<Pending<V, 4>, SEAL>(jobs, mask),
+                52 => go::<Pending<V, 5>, SEAL>(jobs, mask),
+                53 => go::<Pending<V, 6>, SEAL>(jobs, mask),
+                54 => go::<Pending<V, 7>, SEAL>(jobs, mask),
+                55 => go::<Pending<V, 8>, SEAL>(jobs, mask),
+                56 => go::<Pending<V, 9>, SEAL>(jobs, mask),
+                57 => go::<Pending<V, 10>, SEAL>(jobs, mask),
                 _ => go::<Line<V>, SEAL>(jobs, mask),
             }
         };
     }
+    if ABREAST {
+        // SAFETY: the caller has V512's instructions.
+        unsafe { Keys::wipe(keys) };
+    }
     failed
 }
 
-/// Narrow vectors of a short packet at most.
-const NARROW: usize = 5;
-/// What is added to the number of wide vectors for the class of a short packet.
-const WIDE: u8 = 8;
-const WIDE_3: u8 = WIDE + 3;
-const WIDE_4: u8 = WIDE + 4;
-const WIDE_5: u8 = WIDE + 5;
-const WIDE_6: u8 = WIDE + 6;
-const WIDE_7: u8 = WIDE + 7;
-const WIDE_8: u8 = WIDE + 8;
-const WIDE_9: u8 = WIDE + 9;
-const WIDE_10: u8 = WIDE + 10;
+/// What a burst consists of.
+struct Sorted {
+    /// A bit for each class that there is.
+    present: u64,
+    /// Jobs that cannot be done.
+    failed: u64,
+    /// All tags are whole.
+    whole: bool,
+}
+
+/// Finds the class of each job, and prefetches its key. A function of its own, so that it has the registers for itself.
+#[inline(never)]
+fn sort<V: Vector, const ABREAST: bool>(jobs: &[Job<'_>], classes: &mut Classes) -> Sorted {
+    let (mut present, mut failed) = (0, 0);
+    // Bits in which an ICV's length is another than a tag's.
+    let mut cut = 0;
+    let mut last = std::ptr::null();
+    for (index, job) in jobs.iter().take(BURST).enumerate() {
+        let icv = job.icv.bytes();
+        let (Some(schedule), Some(len), Some(behind)) = (
+            job.key.schedule(),
+            job.text.end.checked_sub(job.text.start),
+            job.packet.len().checked_sub(job.text.end),
+        ) else {
+            failed |= 1 << index;
+            continue;
+        };
+        if behind < icv {
+            failed |= 1 << index;
+            continue;
+        }
+        if !std::ptr::eq(schedule, last) {
+            schedule.prefetch(len);
+            last = schedule;
+        }
+        let class = class::<V, ABREAST>(len, schedule);
+        classes.0[index] = class;
+        present |= 1 << class;
+        cut |= icv ^ TAG_LEN;
+    }
+    Sorted { present, failed, whole: cut == 0 }
+}
+
+/// A class of packets abreast is so many times the place of their keys' length among all, and the blocks of a text.
+const LENGTHS: u8 = 16;
+/// A class of other short packets is this and the number of their vectors.
+const SHORT: u8 = 47;
 /// All longer packets.
-const LONG: u8 = 31;
+const LONG: u8 = 63;
+
+const _: () =
+    assert!(abreast::MOST < LENGTHS as usize && 3 * LENGTHS <= SHORT + 1 && SHORT + (LONGEST as u8) < LONG);
 
 /// By which code a text of that many bytes is done.
 #[inline(always)]
-fn class<V: Vector, N: Vector>(text: usize) -> u8 {
-    let blocks = text.div_ceil(16) + 1;
-    let (narrow, wide) = (blocks.div_ceil(N::LANES), blocks.div_ceil(V::LANES));
-    if narrow <= NARROW {
-        narrow as u8
-    } else if wide <= LONGEST {
-        WIDE + wide as u8
-    } else {
-        LONG
+fn class<V: Vector, const ABREAST: bool>(text: usize, schedule: &Schedule) -> u8 {
+    let blocks = text.div_ceil(16);
+    if ABREAST && blocks <= abreast::MOST {
+        return LENGTHS * schedule.key_len() as u8 + blocks as u8;
     }
+    let vectors = (blocks + 1).div_ceil(V::LANES);
+    if vectors <= LONGEST { SHORT + vectors as u8 } else { LONG }
 }
 
 /// The class of each job.
@@ -120,9 +165,9 @@ fn class<V: Vector, N: Vector>(text: usize) -> u8 {
 struct Classes([u8; BURST]);
 
 impl Classes {
-    /// None is of any class.
+    /// None is of a class that there is.
     fn new() -> Classes {
-        Classes([0; BURST])
+        Classes([u8::MAX; BURST])
     }
 
     /// Which jobs are of that class.
@@ -212,7 +257,7 @@ fn packet<'a>(job: &mut Job<'a>, index: usize) -> Option<(Packet<'a>, Outcome)> 
         text: (text.as_mut_ptr(), text.len()),
     };
     let text = outcome.text;
-    Some((Packet { schedule, nonce, aad: (block(aad.padded()), aad.as_slice().len()), text }, outcome))
+    Some((Packet { schedule, nonce, aad: (block(&aad.padded()), aad.as_slice().len()), text }, outcome))
 }
 
 /// What is to be done with the tag of a packet that is on its way.

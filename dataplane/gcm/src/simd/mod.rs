@@ -1,9 +1,10 @@
 //! Espalier's own AES-GCM for x86-64: one kernel at three widths.
 //!
 //! [`burst`] cuts a burst into classes; [`short`] and [`kernel`] do short packets and long ones. They are written once, over
-//! a [`Vector`](vector::Vector) of blocks. What is compiled for instructions that a processor may lack is reached only
+//! a [`Vector`](vector::Vector) of blocks. With 512 bits the shortest go four [`abreast`]. What is compiled for instructions that a processor may lack is reached only
 //! through [`Width`], which is made only where they are.
 
+mod abreast;
 mod burst;
 mod ghash;
 mod gmac;
@@ -12,7 +13,6 @@ mod schedule;
 mod short;
 mod v128;
 mod v256;
-mod v256vl;
 mod v512;
 mod vector;
 

@@ -101,6 +101,12 @@ impl Schedule {
         block(&self.rounds.0[number])
     }
 
+    /// Where a round key is.
+    #[inline(always)]
+    pub(super) fn round_at(&self, number: usize) -> *const u8 {
+        self.rounds.0.as_ptr().wrapping_add(number).cast()
+    }
+
     /// Number of the last round (FIPS 197, table 3).
     #[inline(always)]
     pub(super) fn last(&self) -> usize {
