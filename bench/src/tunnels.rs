@@ -117,7 +117,8 @@ pub fn policy(case: &Case) -> Result<PolicySegment, Error> {
         .map_err(|error| Error::Generator(format!("the policy does not compile: {error}")))?;
     let labels: Vec<Label> =
         (0..case.tunnels).map(|number| Label::lossy(&format!("bench:{number}"))).collect();
-    PolicySegment::build(image.as_bytes(), &labels).map_err(Error::io("cannot make the policy's segment"))
+    PolicySegment::build(image.as_bytes(), &labels, None)
+        .map_err(Error::io("cannot make the policy's segment"))
 }
 
 fn port(number: u16) -> Result<PortId, Error> {

@@ -12,4 +12,5 @@ pub mod link;
 pub mod memory;
 pub mod operator;
 pub mod plan;
+pub mod policy;
 pub mod show;

@@ -2,8 +2,8 @@
 
 use crate::memory::Memory;
 use crate::plan::{Plan, Present};
+use crate::policy::Next;
 use shm::{Command, Control, Event, Failure, LinkError, SubmitError, WaitError};
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -28,9 +28,6 @@ pub enum InstallError {
     /// It cannot be asked.
     #[error("the data plane cannot be told: {0}")]
     Unsendable(SubmitError),
-    /// A policy could not be put into shared memory.
-    #[error("cannot make a policy segment: {0}")]
-    Segment(io::Error),
     /// The connection is of no use any more.
     #[error(transparent)]
     Link(LinkError),
@@ -107,17 +104,38 @@ impl Link {
         })
     }
 
-    /// Makes the data plane hold exactly the plan and these further commands.
-    pub fn install(&mut self, plan: &Plan, further: Vec<Command>) -> Result<(), InstallError> {
-        let mut segments = BTreeMap::new();
-        for policy in &plan.policies {
-            let segment = shm::PolicySegment::build(policy.image.as_bytes(), &policy.labels)
-                .map_err(InstallError::Segment)?;
-            segments.insert(policy.port, self.control.offer(&segment)?);
+    /// Makes the data plane hold exactly the plan, these policies and further commands.
+    pub fn install(
+        &mut self,
+        plan: &Plan,
+        policies: &[Next],
+        further: Vec<Command>,
+    ) -> Result<(), InstallError> {
+        let mut commands = plan.commands();
+        for next in policies {
+            commands.extend(self.offer(next)?);
         }
-        let mut commands = plan.commands(&segments);
         commands.extend(further);
         self.transact(&commands, true)
+    }
+
+    /// Brings the policy of one port to what it is to be.
+    pub fn change(&mut self, next: &Next) -> Result<(), InstallError> {
+        let commands = self.offer(next)?;
+        self.transact(&commands, false)
+    }
+
+    /// Offers what the data plane does not have, and says what to do with it.
+    fn offer(&mut self, next: &Next) -> Result<Vec<Command>, LinkError> {
+        let port = next.port;
+        let mut commands = vec![match &next.base {
+            Some(base) => Command::SetPolicy { port, segment: self.control.offer(base)? },
+            None => Command::KeepPolicy { port },
+        }];
+        if let Some(change) = &next.change {
+            commands.push(Command::ChangePolicy { port, segment: self.control.offer(change)? });
+        }
+        Ok(commands)
     }
 }
 
@@ -140,7 +158,10 @@ fn describe(command: &Command) -> String {
         Command::AddSelector { index, .. } => format!("a selector of SA {index}"),
         Command::RemoveSa { index } => format!("removing SA {index}"),
         Command::BindEntry { entry, .. } => format!("the SA of policy entry {entry}"),
-        Command::SetPolicy { port, .. } | Command::ClearPolicy { port } => {
+        Command::SetPolicy { port, .. }
+        | Command::KeepPolicy { port }
+        | Command::ChangePolicy { port, .. }
+        | Command::ClearPolicy { port } => {
             format!("the crypto map of port {port}")
         }
         Command::SetNextHop { id, .. } => format!("next hop {id}"),

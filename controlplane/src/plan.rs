@@ -4,10 +4,12 @@
 //! it has there: an SA under its old index, described as before, keeps its sequence numbers, window and counters.
 
 use crate::memory::{Memory, SaName};
-use config::{Config, EntryKey, Interface, PolicyAction, Tunnel};
+use crate::policy::List;
+use config::{Config, EntryKey, Interface, Tunnel};
 use model::{Direction, Selector};
-use shm::{AttachPort, Command, Device, InstallSa, Label, Limits, PortId, PortName, PortStatus, SaStatus};
+use shm::{AttachPort, Command, Device, InstallSa, Limits, PortId, PortName, PortStatus, SaStatus};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What the data plane holds, as far as shared memory shows it.
 #[derive(Clone, Debug, Default)]
@@ -38,17 +40,6 @@ impl PlannedSa {
     }
 }
 
-/// The compiled crypto map of a port.
-#[derive(Clone, Debug)]
-pub struct PlannedPolicy {
-    /// Egress port.
-    pub port: PortId,
-    /// Compiled rules.
-    pub image: acl::Image,
-    /// One for each rule.
-    pub labels: Vec<Label>,
-}
-
 /// The whole.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -56,8 +47,8 @@ pub struct Plan {
     pub ports: BTreeMap<PortId, AttachPort>,
     /// Inbound and outbound of every tunnel.
     pub sas: Vec<PlannedSa>,
-    /// Of the ports that have a crypto map.
-    pub policies: Vec<PlannedPolicy>,
+    /// Of the ports that have a crypto map, not compiled yet.
+    pub policies: Vec<(PortId, Arc<List>)>,
     /// The numbers of crypto map entries in policies and events.
     pub entries: BTreeMap<EntryKey, u32>,
 }
@@ -93,14 +84,6 @@ pub enum PlanError {
         /// Why.
         source: config::PolicyError,
     },
-    /// A crypto map has too many rules to be compiled.
-    #[error("crypto map {map}: {source}")]
-    Compile {
-        /// Which.
-        map: config::Name,
-        /// Why.
-        source: acl::CompileError,
-    },
 }
 
 impl Plan {
@@ -124,7 +107,9 @@ impl Plan {
             let map =
                 interface.and_then(|i| i.crypto_map.as_ref()).and_then(|name| config.crypto_maps().get(name));
             if let Some(map) = map {
-                plan.policies.push(compile(config, map, port, &plan.entries)?);
+                let list = List::new(config, map, &plan.entries)
+                    .map_err(|source| PlanError::Policy { map: map.name.clone(), source })?;
+                plan.policies.push((port, Arc::new(list)));
             }
         }
         Ok(plan)
@@ -139,8 +124,8 @@ impl Plan {
         present.ports.iter().filter(|each| !stays(each)).map(|(port, _)| *port).collect()
     }
 
-    /// The commands that list it, with the policies under the numbers by which they were offered.
-    pub fn commands(&self, segments: &BTreeMap<PortId, u32>) -> Vec<Command> {
+    /// The commands that list all of it but the policies.
+    pub fn commands(&self) -> Vec<Command> {
         let mut commands: Vec<Command> = self.ports.values().cloned().map(Command::AttachPort).collect();
         for sa in &self.sas {
             let index = sa.install.index;
@@ -150,11 +135,6 @@ impl Plan {
                 commands.push(Command::BindEntry { entry, sa: Some(index) });
             }
         }
-        let policies = self.policies.iter().map(|policy| policy.port);
-        commands.extend(
-            policies
-                .filter_map(|port| segments.get(&port).map(|&segment| Command::SetPolicy { port, segment })),
-        );
         commands
     }
 
@@ -300,31 +280,4 @@ fn planned(
         entry: Some(entry),
     };
     PlannedSa { entry: tunnel.entry.clone(), install: Box::new(install), selectors }
-}
-
-fn compile(
-    config: &Config,
-    map: &config::CryptoMap,
-    port: PortId,
-    entries: &BTreeMap<EntryKey, u32>,
-) -> Result<PlannedPolicy, PlanError> {
-    let rules =
-        config::policy(config, map).map_err(|source| PlanError::Policy { map: map.name.clone(), source })?;
-    let mut compiled = Vec::with_capacity(rules.len());
-    let mut labels = Vec::with_capacity(rules.len());
-    for rule in &rules {
-        let action = match rule.action {
-            PolicyAction::Bypass => acl::Action::Bypass,
-            PolicyAction::Protect(sequence) => {
-                let key = EntryKey { map: map.name.clone(), sequence };
-                // An entry without a tunnel (its interface has no address) must not let packets out in clear.
-                entries.get(&key).map_or(acl::Action::Discard, |&entry| acl::Action::Protect(entry))
-            }
-        };
-        compiled.push(acl::Rule { selector: rule.selector, action });
-        labels.push(Label::lossy(&rule.label));
-    }
-    let image = acl::compile(&compiled, acl::Limits::default())
-        .map_err(|source| PlanError::Compile { map: map.name.clone(), source })?;
-    Ok(PlannedPolicy { port, image, labels })
 }

@@ -10,6 +10,7 @@ mod device;
 mod eal;
 mod fib;
 mod manager;
+mod policy;
 mod sad;
 mod snapshot;
 mod stages;

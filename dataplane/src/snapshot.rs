@@ -2,6 +2,7 @@
 
 use crate::device::DeviceSa;
 use crate::fib::Fibs;
+use crate::policy::Policy;
 use crate::sad::SpiTable;
 use model::{IcvLen, Selector, Spi};
 use shm::Limits;
@@ -64,12 +65,6 @@ pub(crate) struct PortView {
     pub(crate) shutdown: bool,
     /// The crypto map on it.
     pub(crate) policy: Option<Arc<Policy>>,
-}
-
-/// A compiled crypto map, and its hit counters.
-pub(crate) struct Policy {
-    pub(crate) classifier: acl::Classifier<shm::PolicyImage>,
-    pub(crate) hits: Arc<shm::Hits>,
 }
 
 /// Where a route leads.

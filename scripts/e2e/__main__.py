@@ -16,6 +16,7 @@ MODULES = (
     "test_scenarios",
     "test_vlan",
     "test_crashes",
+    "test_access_lists",
     "test_refusals",
     "test_run_script",
     "test_ike",

@@ -180,6 +180,20 @@ pub enum Command {
         /// The number under which the image was offered.
         segment: u32,
     },
+    /// Leave the policy that is on a port as it is, with its change: what a transaction that lists the whole state says of a
+    /// large policy in place of offering it again.
+    KeepPolicy {
+        /// The egress port.
+        port: PortId,
+    },
+    /// Lay an offered change over the policy of a port, be it there already or set by the same transaction before; in place of
+    /// the change that lay there.
+    ChangePolicy {
+        /// The egress port.
+        port: PortId,
+        /// The number under which the change was offered.
+        segment: u32,
+    },
     /// No policy on a port: everything bypasses.
     ClearPolicy {
         /// The egress port.
@@ -237,6 +251,8 @@ mod kind {
     pub(super) const SET_NEXT_HOP: u16 = 10;
     pub(super) const ADD_ROUTE: u16 = 11;
     pub(super) const REMOVE_ROUTE: u16 = 12;
+    pub(super) const KEEP_POLICY: u16 = 13;
+    pub(super) const CHANGE_POLICY: u16 = 14;
 }
 
 impl Command {
@@ -253,7 +269,9 @@ impl Command {
         match self {
             Command::Barrier => {}
             Command::AttachPort(attach) => attach.write(&mut w)?,
-            Command::DetachPort { port } | Command::ClearPolicy { port } => w.u16(port.get())?,
+            Command::DetachPort { port } | Command::ClearPolicy { port } | Command::KeepPolicy { port } => {
+                w.u16(port.get())?;
+            }
             Command::InstallSa(sa) => sa.write(&mut w)?,
             Command::AddSelector { index, selector } => {
                 w.u32(*index)?;
@@ -264,7 +282,7 @@ impl Command {
                 w.u32(*entry)?;
                 w.u32(sa.unwrap_or(NONE))?;
             }
-            Command::SetPolicy { port, segment } => {
+            Command::SetPolicy { port, segment } | Command::ChangePolicy { port, segment } => {
                 w.u16(port.get())?;
                 w.u32(*segment)?;
             }
@@ -315,6 +333,8 @@ impl Command {
             }
             kind::SET_POLICY => Command::SetPolicy { port: read_port(&mut r)?, segment: r.u32()? },
             kind::CLEAR_POLICY => Command::ClearPolicy { port: read_port(&mut r)? },
+            kind::KEEP_POLICY => Command::KeepPolicy { port: read_port(&mut r)? },
+            kind::CHANGE_POLICY => Command::ChangePolicy { port: read_port(&mut r)?, segment: r.u32()? },
             kind::SET_NEXT_HOP => {
                 let id = below(r.u32()?, MAX_NEXT_HOPS, Field::NextHop)?;
                 Command::SetNextHop { id, hop: read_next_hop(&mut r)? }
@@ -349,6 +369,8 @@ impl Command {
             Command::BindEntry { .. } => kind::BIND_ENTRY,
             Command::SetPolicy { .. } => kind::SET_POLICY,
             Command::ClearPolicy { .. } => kind::CLEAR_POLICY,
+            Command::KeepPolicy { .. } => kind::KEEP_POLICY,
+            Command::ChangePolicy { .. } => kind::CHANGE_POLICY,
             Command::SetNextHop { .. } => kind::SET_NEXT_HOP,
             Command::AddRoute { .. } => kind::ADD_ROUTE,
             Command::RemoveRoute { .. } => kind::REMOVE_ROUTE,

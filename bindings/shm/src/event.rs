@@ -37,6 +37,7 @@ named_enum! {
         Internal = 25, "internal", "A fault in the data plane; its log has more.";
         TooManyEntries = 26, "too_many_entries", "The number of the entry or next hop is above what this data plane holds.";
         CryptoDevice = 27, "crypto_device", "No crypto device here can do the suite: install librte-crypto-ipsec-mb23 (or librte-crypto-openssl23, which lacks ChaCha20-Poly1305) and restart the data plane, or take esp-gcm; the data plane's log says more. The detail is the SA's index.";
+        NoSuchPolicy = 28, "no_such_policy", "The port has no policy that could be kept or changed; set one.";
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::codec::{Field, Malformed, Reader, Slot, Writer};
 use crate::command::PortId;
-use crate::layout::{MAGIC, MAX_RULES, MAX_WORKERS, VERSION};
+use crate::layout::{MAGIC, MAX_WORKERS, VERSION};
 use crate::named::named_enum;
 use crate::segment::SegmentError;
 use crate::socket::{self, Received, Sent};
@@ -50,8 +50,8 @@ pub(crate) enum Message {
     Offer { segment: u32 },
     /// Observer: what policies are in use?
     ListPolicies,
-    /// Data plane: one of them, with the files of its segment and its hit counters.
-    Policy { port: PortId, segment: u32, rules: u32 },
+    /// Data plane: one of them, with the files of its segment and its hit counters, and that of its change, if there is one.
+    Policy { port: PortId, segment: u32, change: Option<u32> },
     /// Data plane: these were all.
     PoliciesEnd,
 }
@@ -116,11 +116,12 @@ impl Message {
                 w.u32(segment)
             }
             Message::ListPolicies => w.u32(LIST_POLICIES),
-            Message::Policy { port, segment, rules } => {
+            Message::Policy { port, segment, change } => {
                 w.u32(POLICY)?;
                 w.u16(port.get())?;
                 w.u32(segment)?;
-                w.u32(rules)
+                w.u8(u8::from(change.is_some()))?;
+                w.u32(change.unwrap_or_default())
             }
             Message::PoliciesEnd => w.u32(POLICIES_END),
         }
@@ -160,11 +161,13 @@ impl Message {
             LIST_POLICIES => Message::ListPolicies,
             POLICY => {
                 let port = PortId::new(r.u16()?).ok_or(Malformed(Field::Port))?;
-                let (segment, rules) = (r.u32()?, r.u32()?);
-                if rules > MAX_RULES {
-                    return Err(Unclear::Malformed);
-                }
-                Message::Policy { port, segment, rules }
+                let segment = r.u32()?;
+                let change = match (r.u8()?, r.u32()?) {
+                    (0, 0) => None,
+                    (1, change) => Some(change),
+                    _ => return Err(Unclear::Malformed),
+                };
+                Message::Policy { port, segment, change }
             }
             POLICIES_END => Message::PoliciesEnd,
             _ => return Err(Unclear::Malformed),

@@ -3,7 +3,7 @@
 
 /// Version of every layout in this crate. Both ends must have the same one; there is no negotiation, as both
 /// planes are built and installed together.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// First eight bytes of every segment ("espalier", read as a big-endian number).
 pub const MAGIC: u64 = u64::from_be_bytes(*b"espalier");
@@ -46,6 +46,10 @@ pub const MAX_SELECTORS: usize = 64;
 pub const MAX_REPLAY_WINDOW: u32 = 1 << 16;
 /// Packets of the replay window unless told otherwise.
 pub const DEFAULT_REPLAY_WINDOW: u32 = 4096;
+/// Rules that a policy may be given by changes, before its hit counters need a larger segment.
+pub const SPARE_RULES: u32 = 4096;
+/// Rules that hit counters can have room for: those of the largest policy, of the largest change of one, and spare ones.
+pub const MOST_NUMBERS: u32 = 2 * MAX_RULES + SPARE_RULES;
 /// Policy entries: the number in `Protect(entry)` is below.
 pub const MAX_ENTRIES: u32 = 1 << 20;
 /// Next hops: the number of one is below.

@@ -27,6 +27,8 @@ mod hello;
 #[cfg(not(loom))]
 mod histogram;
 #[cfg(not(loom))]
+mod hits;
+#[cfg(not(loom))]
 pub mod layout;
 #[cfg(not(loom))]
 mod listener;
@@ -76,15 +78,16 @@ pub use {
     event::{Ack, Event, Failure, Flow, Reason},
     hello::{ConnectError, Refusal},
     histogram::{Histogram, HistogramSnapshot},
+    hits::Hits,
     layout::MAX_PORTS,
     observer::{Observer, PolicyView},
-    policy::{Hits, PolicyImage, PolicySegment},
+    policy::{PolicyImage, PolicySegment},
     sa::{
         SaCounters, SaCounts, SaDescriptor, SaSlot, SaStatus, SaTable, SaTableError, SaTableView,
         SharedCounter, window_words,
     },
     segment::SegmentError,
-    server::{BindError, Detached, Request, ServeError, Server, Setup},
+    server::{BindError, Detached, PolicyInUse, Request, ServeError, Server, Setup},
     snapshot::{CountersSnapshot, PortTraffic, StageSnapshot, WorkerSnapshot},
     text::{Device, Label, PortName, Text, TextError},
     transaction::Transaction,

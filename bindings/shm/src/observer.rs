@@ -4,8 +4,9 @@ use crate::client::LinkError;
 use crate::command::PortId;
 use crate::counters::CountersView;
 use crate::hello::{ConnectError, Message, Role, greet};
+use crate::hits::HitsView;
 use crate::layout::MAX_PORTS;
-use crate::policy::{HitsView, PolicyImage};
+use crate::policy::PolicyImage;
 use crate::sa::SaTableView;
 use crate::socket::{self, Received, Sent};
 use crate::text::Label;
@@ -32,6 +33,7 @@ pub struct Observer {
 pub struct PolicyView {
     port: PortId,
     image: PolicyImage,
+    change: Option<PolicyImage>,
     hits: HitsView,
 }
 
@@ -46,9 +48,16 @@ impl PolicyView {
         &self.image
     }
 
-    /// Each rule's label, and the packets that met it so far, of all workers.
-    pub fn rules(&self) -> impl Iterator<Item = (Label, u64)> + '_ {
-        (0..).zip(self.image.labels()).map(|(rule, label)| (label, self.hits.get(rule)))
+    /// The compiled change that lies over it.
+    pub fn change(&self) -> Option<&PolicyImage> {
+        self.change.as_ref()
+    }
+
+    /// The label of the rule of this number, and the packets that met it so far, of all workers. The rules of a change continue
+    /// the numbers.
+    pub fn rule(&self, number: u32) -> Option<(Label, u64)> {
+        let changed = self.change.as_ref().and_then(|change| change.label(number));
+        Some((changed.or_else(|| self.image.label(number))?, self.hits.get(number)))
     }
 }
 
@@ -108,8 +117,8 @@ impl Observer {
                 Received::Gone => return Err(LinkError::Gone),
             };
             match Message::decode(&slot) {
-                Ok(Message::Policy { port, segment, .. }) if policies.len() < MAX_PORTS => {
-                    policies.push(policy(port, segment, fds).ok_or(LinkError::Nonsense)?);
+                Ok(Message::Policy { port, segment, change }) if policies.len() < MAX_PORTS => {
+                    policies.push(policy(port, segment, change, fds).ok_or(LinkError::Nonsense)?);
                 }
                 Ok(Message::PoliciesEnd) => return Ok(policies),
                 _ => return Err(LinkError::Nonsense),
@@ -118,11 +127,13 @@ impl Observer {
     }
 }
 
-fn policy(port: PortId, segment: u32, fds: Vec<OwnedFd>) -> Option<PolicyView> {
-    let [image, hits] = <[OwnedFd; 2]>::try_from(fds).ok()?;
-    Some(PolicyView {
-        port,
-        image: PolicyImage::open(image, segment).ok()?,
-        hits: HitsView::open(hits).ok()?,
-    })
+fn policy(port: PortId, segment: u32, change: Option<u32>, fds: Vec<OwnedFd>) -> Option<PolicyView> {
+    let mut fds = fds.into_iter();
+    let (image, hits) = (fds.next()?, fds.next()?);
+    let change = match change {
+        Some(segment) => Some(PolicyImage::open(fds.next()?, segment).ok()?),
+        None => None,
+    };
+    let image = PolicyImage::open(image, segment).ok()?;
+    fds.next().is_none().then_some(PolicyView { port, image, change, hits: HitsView::open(hits).ok()? })
 }

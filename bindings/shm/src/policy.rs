@@ -1,10 +1,9 @@
-//! Policy segments: a compiled policy with the labels of its rules, immutable from the moment that it is offered; and the
-//! hit counters of a policy in use.
+//! Policy segments: a compiled policy, or a change of one, with the labels of its rules and what they were before, immutable
+//! from the moment that it is offered.
 
-use crate::counters::Counter;
-use crate::layout::{HEADER_BYTES, LABEL_BYTES, MAGIC, MAX_POLICY_BYTES, MAX_RULES, MAX_WORKERS, VERSION};
-use crate::memory::{Mapping, Overlaid};
-use crate::segment::{Kind, Segment, SegmentError, Writers, sealed_size};
+use crate::layout::{HEADER_BYTES, LABEL_BYTES, MAGIC, MAX_POLICY_BYTES, MAX_RULES, MOST_NUMBERS, VERSION};
+use crate::memory::Mapping;
+use crate::segment::{Kind, SegmentError, sealed_size};
 use crate::text::Label;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
 use std::fmt;
@@ -17,23 +16,41 @@ use std::sync::Arc;
 const IMMUTABLE: SealFlags =
     SealFlags::WRITE.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// Words of the header: magic, version, kind, offset and length of the image, offset and number of the labels.
-const HEADER_WORDS: usize = 7;
+/// Words of the header: magic, version, kind, offset and length of the image, offset and number of the labels, offset and
+/// number of the origins, number of the first rule that they are of.
+const HEADER_WORDS: usize = 10;
+/// Bytes of an origin.
+const ORIGIN_BYTES: usize = 4;
+/// The origin of a rule that is new.
+const NEW: u32 = u32::MAX;
 
 /// Where the parts are, checked against the size of the whole.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
     image: (usize, usize),
     labels: (usize, usize),
+    origins: (usize, usize),
+    first: u32,
 }
 
+/// The image begins on a page, and so on a cache line, as whoever compiled it wants it.
+const _: () = assert!(HEADER_BYTES.is_multiple_of(crate::layout::CACHE_LINE));
+
 impl Parts {
-    /// Image behind the header, labels behind the image, on a cache line each.
-    fn plan(image: usize, labels: usize) -> Option<(Parts, usize)> {
+    /// Image behind the header, labels behind the image, on a cache line each, and origins behind the labels: as many, or
+    /// none.
+    fn plan(image: usize, first: u32, labels: usize, origins: usize) -> Option<(Parts, usize)> {
         let labels_at = HEADER_BYTES.checked_add(image)?.checked_next_multiple_of(64)?;
-        let len = labels_at.checked_add(labels.checked_mul(LABEL_BYTES)?)?;
-        let parts = Parts { image: (HEADER_BYTES, image), labels: (labels_at, labels) };
-        (len as u64 <= MAX_POLICY_BYTES && labels <= MAX_RULES as usize).then_some((parts, len))
+        let origins_at = labels_at.checked_add(labels.checked_mul(LABEL_BYTES)?)?;
+        let len = origins_at.checked_add(origins.checked_mul(ORIGIN_BYTES)?)?;
+        let parts = Parts {
+            image: (HEADER_BYTES, image),
+            labels: (labels_at, labels),
+            origins: (origins_at, origins),
+            first,
+        };
+        let fits = len as u64 <= MAX_POLICY_BYTES && labels <= MOST_NUMBERS as usize && first <= MAX_RULES;
+        (fits && [0, labels].contains(&origins)).then_some((parts, len))
     }
 
     fn header(&self) -> [u64; HEADER_WORDS] {
@@ -46,6 +63,9 @@ impl Parts {
             n(self.image.1),
             n(self.labels.0),
             n(self.labels.1),
+            n(self.origins.0),
+            n(self.origins.1),
+            u64::from(self.first),
         ]
     }
 
@@ -55,17 +75,15 @@ impl Parts {
         if next()? != MAGIC || next()? != u64::from(VERSION) || next()? != Kind::Policy as u64 {
             return Err(SegmentError::NotOurs);
         }
-        let numbers = [next()?, next()?, next()?, next()?];
-        let [image_at, image, labels_at, labels] =
+        let numbers = [next()?, next()?, next()?, next()?, next()?, next()?];
+        let [image_at, image, labels_at, labels, origins_at, origins] =
             numbers.map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        match Parts::plan(image, labels) {
-            Some((parts, len))
-                if len == bytes.len() && parts.image.0 == image_at && parts.labels.0 == labels_at =>
-            {
-                Ok(parts)
-            }
-            _ => Err(SegmentError::Size),
-        }
+        let first = u32::try_from(next()?).unwrap_or(u32::MAX);
+        let planned = Parts::plan(image, first, labels, origins).filter(|(parts, len)| {
+            *len == bytes.len()
+                && [parts.image.0, parts.labels.0, parts.origins.0] == [image_at, labels_at, origins_at]
+        });
+        planned.map(|(parts, _)| parts).ok_or(SegmentError::Size)
     }
 }
 
@@ -76,13 +94,34 @@ pub struct PolicySegment {
 }
 
 impl PolicySegment {
-    /// Makes a segment of a compiled image and one label for each of its rules, in their order.
+    /// Makes a segment of a compiled policy and one label for each of its rules, in their order.
     ///
-    /// An error of kind `InvalidInput` says that they are too large: beyond [`MAX_POLICY_BYTES`] or [`MAX_RULES`].
-    pub fn build(image: &[u8], labels: &[Label]) -> io::Result<PolicySegment> {
+    /// With `origins`, one for each label, the rule goes on with the hit counter that had that number in the policy that was on
+    /// the port before; `None` begins at zero.
+    ///
+    /// An error of kind `InvalidInput` says that they are too large, beyond [`MAX_POLICY_BYTES`] or [`MAX_RULES`], or not as
+    /// many origins as labels.
+    pub fn build(
+        image: &[u8],
+        labels: &[Label],
+        origins: Option<&[Option<u32>]>,
+    ) -> io::Result<PolicySegment> {
+        PolicySegment::build_change(image, 0, labels, origins)
+    }
+
+    /// The same of a compiled change, whose rules continue the numbers of the policy that it lies over. The labels and origins
+    /// are those of all numbers from `first` on that were given, be their rules still there or not; and where the change
+    /// gives rules of the policy other labels, of these, too.
+    pub fn build_change(
+        image: &[u8],
+        first: u32,
+        labels: &[Label],
+        origins: Option<&[Option<u32>]>,
+    ) -> io::Result<PolicySegment> {
         let too_large =
             || io::Error::new(io::ErrorKind::InvalidInput, "the policy is too large; use fewer rules");
-        let (parts, len) = Parts::plan(image.len(), labels.len()).ok_or_else(too_large)?;
+        let count = origins.map_or(0, <[_]>::len);
+        let (parts, len) = Parts::plan(image.len(), first, labels.len(), count).ok_or_else(too_large)?;
         let fd = memfd_create("espalier-policy", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, len as u64)?;
         let mut head = vec![0; HEADER_BYTES];
@@ -94,6 +133,9 @@ impl PolicySegment {
         file.write_all_at(image, parts.image.0 as u64)?;
         let labels: Vec<u8> = labels.iter().flat_map(|label| *label.padded()).collect();
         file.write_all_at(&labels, parts.labels.0 as u64)?;
+        let origins = origins.unwrap_or_default().iter();
+        let origins: Vec<u8> = origins.flat_map(|origin| origin.unwrap_or(NEW).to_ne_bytes()).collect();
+        file.write_all_at(&origins, parts.origins.0 as u64)?;
         fcntl_add_seals(&file, IMMUTABLE)?;
         Ok(PolicySegment { fd: file.into() })
     }
@@ -136,6 +178,9 @@ impl PolicyImage {
         for field in image.label_fields() {
             Label::from_padded(field).map_err(|_| SegmentError::Label)?;
         }
+        if image.origins().flatten().any(|origin| origin >= MOST_NUMBERS) {
+            return Err(SegmentError::Origin);
+        }
         Ok(image)
     }
 
@@ -154,15 +199,35 @@ impl PolicyImage {
         self.part(offset, count * LABEL_BYTES).as_chunks().0
     }
 
-    /// One label for each rule.
+    /// The label of the rule of this number, if the segment has it.
+    pub fn label(&self, number: u32) -> Option<Label> {
+        let place = number.checked_sub(self.first())?;
+        self.label_fields().get(place as usize).and_then(|field| Label::from_padded(field).ok())
+    }
+
+    /// The number of the first rule that labels and origins are of.
+    pub fn first(&self) -> u32 {
+        self.inner.parts.first
+    }
+
+    /// Labels are of numbers below.
+    pub fn numbers(&self) -> u32 {
+        // Neither is above what 32 bits hold.
+        self.first().saturating_add(self.inner.parts.labels.1 as u32)
+    }
+
+    /// Of each rule that there is a label for, the number that it had in the policy before; nothing where the segment does not
+    /// say.
+    pub fn origins(&self) -> impl ExactSizeIterator<Item = Option<u32>> + '_ {
+        let (offset, count) = self.inner.parts.origins;
+        let fields = self.part(offset, count * ORIGIN_BYTES).as_chunks::<ORIGIN_BYTES>().0;
+        fields.iter().map(|field| Some(u32::from_ne_bytes(*field)).filter(|&origin| origin != NEW))
+    }
+
+    /// The labels, in the order of the numbers.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = Label> + '_ {
         // `open` saw that each is a label.
         self.label_fields().iter().map(|field| Label::from_padded(field).unwrap_or_default())
-    }
-
-    /// Number of rules.
-    pub fn rules(&self) -> u32 {
-        self.inner.parts.labels.1 as u32
     }
 
     /// The number under which it was offered.
@@ -176,6 +241,9 @@ impl PolicyImage {
 }
 
 /// The compiled image, without header and labels. It begins on a page.
+///
+/// These are small pages, unless the machine's `/sys/kernel/mm/transparent_hugepage/shmem_enabled` says `always`: of an image
+/// of many MiB (some ten thousand rules), look-ups that go all over it then miss the TLB at nearly every block.
 impl AsRef<[u8]> for PolicyImage {
     fn as_ref(&self) -> &[u8] {
         let (offset, len) = self.inner.parts.image;
@@ -183,10 +251,12 @@ impl AsRef<[u8]> for PolicyImage {
     }
 }
 
-/// Whether two policies are the same, byte for byte, labels included.
+/// Whether two policies are the same, byte for byte, labels included; what was before them may differ.
 impl PartialEq for PolicyImage {
     fn eq(&self, other: &PolicyImage) -> bool {
-        self.bytes() == other.bytes()
+        self.as_ref() == other.as_ref()
+            && self.first() == other.first()
+            && self.label_fields() == other.label_fields()
     }
 }
 
@@ -196,98 +266,8 @@ impl fmt::Debug for PolicyImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PolicyImage")
             .field("segment", &self.segment())
-            .field("rules", &self.rules())
+            .field("numbers", &(self.first()..self.numbers()))
             .field("bytes", &self.as_ref().len())
             .finish()
     }
-}
-
-/// Rows of hit counters: one for each worker, which alone writes it; each on cache lines of its own.
-#[derive(Clone, Copy, Debug)]
-struct Rows {
-    workers: usize,
-    rules: usize,
-    stride: usize,
-}
-
-impl Rows {
-    fn new(workers: u64, rules: u64) -> Option<(Rows, usize)> {
-        let workers = usize::try_from(workers).ok().filter(|n| (1..=MAX_WORKERS).contains(n))?;
-        let rules = usize::try_from(rules).ok().filter(|&n| n <= MAX_RULES as usize)?;
-        let stride = rules.next_multiple_of(8);
-        Some((Rows { workers, rules, stride }, HEADER_BYTES + workers * stride * 8))
-    }
-
-    fn place(&self, worker: usize, rule: u32) -> Option<usize> {
-        let rule = rule as usize;
-        (worker < self.workers && rule < self.rules).then_some(worker * self.stride + rule)
-    }
-}
-
-/// How many packets met each rule of a policy in use.
-#[derive(Debug)]
-pub struct Hits {
-    rows: Rows,
-    cells: Overlaid<Counter>,
-    fd: OwnedFd,
-}
-
-impl Hits {
-    /// All zero.
-    pub(crate) fn create(workers: usize, rules: u32) -> io::Result<Hits> {
-        let (rows, len) = Rows::new(workers as u64, u64::from(rules)).ok_or(io::ErrorKind::InvalidInput)?;
-        let parameters = [workers as u64, u64::from(rules), 0, 0, 0];
-        let Segment { fd, mapping } = Segment::create(Kind::Hits, parameters, len, Writers::Maker)?;
-        let cells = Overlaid::new(&mapping, HEADER_BYTES, rows.workers * rows.stride);
-        Ok(Hits { rows, cells: cells.ok_or(io::ErrorKind::InvalidInput)?, fd })
-    }
-
-    /// Counts packets that met a rule. Each worker has its own row, which no other thread may write. What is beyond the
-    /// rows is not counted.
-    #[inline]
-    pub fn add(&self, worker: usize, rule: u32, packets: u64) {
-        if let Some(cell) = self.rows.place(worker, rule).and_then(|place| self.cells.get(place)) {
-            cell.add(packets);
-        }
-    }
-
-    /// Packets that met a rule, of all workers.
-    pub fn get(&self, rule: u32) -> u64 {
-        sum(&self.rows, &self.cells, rule)
-    }
-
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
-/// The same, read-only.
-#[derive(Debug)]
-pub(crate) struct HitsView {
-    rows: Rows,
-    cells: Overlaid<Counter>,
-}
-
-impl HitsView {
-    pub(crate) fn open(fd: OwnedFd) -> Result<HitsView, SegmentError> {
-        let rows = |parameters: [u64; 5]| match parameters {
-            [workers, rules, 0, 0, 0] => Rows::new(workers, rules),
-            _ => None,
-        };
-        let (Segment { mapping, .. }, parameters) =
-            Segment::open(fd, Kind::Hits, false, |parameters| rows(parameters).map(|(_, len)| len))?;
-        let (rows, _) = rows(parameters).ok_or(SegmentError::Size)?;
-        let cells = Overlaid::new(&mapping, HEADER_BYTES, rows.workers * rows.stride);
-        Ok(HitsView { rows, cells: cells.ok_or(SegmentError::Size)? })
-    }
-
-    pub(crate) fn get(&self, rule: u32) -> u64 {
-        sum(&self.rows, &self.cells, rule)
-    }
-}
-
-fn sum(rows: &Rows, cells: &[Counter], rule: u32) -> u64 {
-    (0..rows.workers)
-        .filter_map(|worker| cells.get(rows.place(worker, rule)?))
-        .fold(0, |sum, cell| sum.wrapping_add(cell.get()))
 }

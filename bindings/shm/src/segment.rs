@@ -54,6 +54,9 @@ pub enum SegmentError {
     /// A label of a policy is not one.
     #[error("the policy segment holds a label that is not a text")]
     Label,
+    /// An origin of a policy's rule is beyond any policy's.
+    #[error("the policy segment holds an origin that no rule can have")]
+    Origin,
 }
 
 impl From<rustix::io::Errno> for SegmentError {

@@ -4,9 +4,10 @@ use crate::codec::Slot;
 use crate::counters::Counters;
 use crate::event::{Ack, Event, Failure};
 use crate::hello::{Message, Refusal, Role, Unclear};
-use crate::layout::{ACK_RESERVE, MAX_PENDING_IMAGES, MAX_WORKERS, RING_SLOTS, VERSION};
+use crate::hits::Hits;
+use crate::layout::{ACK_RESERVE, MAX_PENDING_IMAGES, MAX_WORKERS, RING_SLOTS, SPARE_RULES, VERSION};
 use crate::listener::Listener;
-use crate::policy::{Hits, PolicyImage};
+use crate::policy::PolicyImage;
 use crate::rings::{self, Receiver, Sender};
 use crate::sa::SaTable;
 use crate::socket::{self, Peer, Received, Sent};
@@ -35,6 +36,17 @@ pub struct Setup {
     pub workers: usize,
     /// Slots of the SA table, at most [`MAX_SA_CAPACITY`](crate::layout::MAX_SA_CAPACITY).
     pub sa_capacity: u32,
+}
+
+/// A policy in use, as observers see it.
+#[derive(Clone, Debug)]
+pub struct PolicyInUse {
+    /// The compiled policy.
+    pub image: PolicyImage,
+    /// The change that lies over it.
+    pub change: Option<PolicyImage>,
+    /// Its hit counters.
+    pub hits: Arc<Hits>,
 }
 
 /// What somebody wants of the data plane.
@@ -109,7 +121,7 @@ pub struct Server {
     counters: Arc<Counters>,
     session: Option<Session>,
     clients: Vec<Client>,
-    policies: BTreeMap<PortId, (PolicyImage, Arc<Hits>)>,
+    policies: BTreeMap<PortId, PolicyInUse>,
     requests: Vec<Request>,
 }
 
@@ -277,9 +289,12 @@ impl Server {
     }
 
     fn list_policies(&self, socket: BorrowedFd<'_>) -> bool {
-        let sent = self.policies.iter().all(|(&port, (image, hits))| {
-            let message = Message::Policy { port, segment: image.segment(), rules: image.rules() };
-            socket::send(socket, &message.encode(), &[image.fd(), hits.fd()]) == Sent::Yes
+        let sent = self.policies.iter().all(|(&port, PolicyInUse { image, change, hits })| {
+            let change_segment = change.as_ref().map(PolicyImage::segment);
+            let message = Message::Policy { port, segment: image.segment(), change: change_segment };
+            let fds: Vec<_> =
+                [image.fd(), hits.fd()].into_iter().chain(change.iter().map(PolicyImage::fd)).collect();
+            socket::send(socket, &message.encode(), &fds) == Sent::Yes
         });
         sent && socket::send(socket, &Message::PoliciesEnd.encode(), &[]) == Sent::Yes
     }
@@ -297,13 +312,13 @@ impl Server {
         Some(image.clone())
     }
 
-    /// Hit counters for the rules of a policy, all zero.
-    pub fn hits(&self, image: &PolicyImage) -> io::Result<Arc<Hits>> {
-        Hits::create(self.workers, image.rules()).map(Arc::new)
+    /// Hit counters for so many rules of a policy, all zero, and some to spare for those that changes will add.
+    pub fn hits(&self, rules: u32) -> io::Result<Arc<Hits>> {
+        Hits::create(self.workers, rules.saturating_add(SPARE_RULES)).map(Arc::new)
     }
 
     /// Tells observers what policy is in use on a port.
-    pub fn set_policy(&mut self, port: PortId, policy: Option<(PolicyImage, Arc<Hits>)>) {
+    pub fn set_policy(&mut self, port: PortId, policy: Option<PolicyInUse>) {
         match policy {
             Some(policy) => drop(self.policies.insert(port, policy)),
             None => drop(self.policies.remove(&port)),

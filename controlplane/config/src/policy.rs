@@ -84,15 +84,18 @@ fn add_list(
     work: &mut usize,
     rules: &mut Vec<PolicyRule>,
 ) -> Result<(), PolicyError> {
+    let is_permit = |(_, rule): &(usize, &crate::Rule)| rule.verb == Verb::Permit;
+    let permits: Vec<(usize, Selector)> = (list.rules.iter().enumerate().filter(is_permit))
+        .flat_map(|(place, rule)| rule.selectors().into_iter().map(move |selector| (place, selector)))
+        .collect();
     for (place, rule) in list.rules.iter().enumerate() {
         let label: Arc<str> = label(list, rule.sequence).into();
         for selector in rule.selectors() {
             if rule.verb == Verb::Deny {
-                let later = list.rules.get(place..).unwrap_or_default();
+                let later = permits.partition_point(|(permit, _)| *permit < place);
+                let later = permits.get(later..).unwrap_or_default();
                 *work = work.checked_sub(rest.len() + later.len()).ok_or(PolicyError)?;
-                let permitted = later.iter().filter(|later| later.verb == Verb::Permit);
-                let shields =
-                    permitted.flat_map(crate::Rule::selectors).any(|p| meet(&selector, &p).is_some());
+                let shields = later.iter().any(|(_, permit)| meet(&selector, permit).is_some());
                 let narrowed = rest.iter().rev().filter_map(|rule| {
                     Some(PolicyRule { selector: meet(&selector, &rule.selector)?, ..rule.clone() })
                 });

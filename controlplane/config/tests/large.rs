@@ -41,6 +41,25 @@ fn a_headend_is_read_flattened_and_written() {
     assert_eq!(good(&config.to_text(Secrets::Shown)), config);
 }
 
+/// What is not to be protected is denied first: a list as long as a carrier's, with a few permits at its end.
+#[test]
+fn a_long_list_of_exceptions_is_flattened() {
+    let rules = 10 * MANY;
+    let deny = |i: usize| format!(" deny ip host 10.{}.{}.{} any\n", i >> 16, i >> 8 & 255, i & 255);
+    let text = "crypto ipsec transform-set GCM esp-gcm 128\ninterface wan\n device 0000:01:00.0\n \
+                ip address 192.0.2.1 255.255.255.0\n crypto map SITES\nip access-list extended LONG\n"
+        .to_owned()
+        + &(0..rules).map(deny).collect::<String>()
+        + " permit ip 10.0.0.0 0.255.255.255 any\n permit ip 172.16.0.0 0.0.255.255 any\n"
+        + "crypto map SITES 10 ipsec-manual\n set peer 192.0.2.2\n set transform-set GCM\n match address LONG\n \
+           set session-key inbound esp 0x1001 cipher 0000000000000000000000000000000000000001\n \
+           set session-key outbound esp 0x1002 cipher 0000000000000000000000000000000000000002\n";
+    let (config, _) =
+        parse("long.conf", &text).unwrap_or_else(|errors| panic!("{}", render(&errors[..1], false)));
+    let map = config.crypto_maps().values().next().unwrap();
+    assert_eq!(policy(&config, map).unwrap().len(), rules + 2);
+}
+
 /// A text, and how many errors it has at least.
 fn hostile() -> Vec<(&'static str, String, usize)> {
     let entry = "ipsec-manual\n set peer 192.0.2.1\n set transform-set";

@@ -6,6 +6,7 @@ use crate::kernel::{KernelError, monitor};
 use crate::link::InstallError;
 use crate::operator::Answer;
 use crate::plan::Plan;
+use crate::policy::Folded;
 use config::Config;
 use shm::{Command, Control, LinkError, NextHop, PortId};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,21 +22,74 @@ impl Daemon {
         let plan = Plan::new(config, &present, &self.memory, now)?;
         let in_the_way = plan.in_the_way(&present);
         if !in_the_way.is_empty() {
+            in_the_way.iter().for_each(|&port| self.policies.forget_port(port));
             let detach: Vec<Command> =
                 in_the_way.into_iter().map(|port| Command::DetachPort { port }).collect();
             link.transact(&detach, false)?;
         }
+        let compiling = Instant::now();
+        let policies = self.policies.prepare(plan.policies.clone())?;
         let picture = Forwarding::compute(&self.facts, &linux::mirrors(&plan, &self.facts));
         let mut sent = Sent::default();
         let steps = commands(&sent.difference(&picture));
-        link.install(&plan, steps)?;
+        link.install(&plan, &policies, steps)?;
+        let took = compiling.elapsed();
+        policies.iter().filter(|next| next.base.is_some() || next.change.is_some()).for_each(|next| {
+            let published = next.published();
+            let (map, rules, changes) = (&published.list().map, published.list().len(), published.changes());
+            tracing::info!("crypto map {map}: {rules} rules, {changes} changes, in use after {took:.1?}");
+        });
+        self.policies.settle(policies);
         for sa in &plan.sas {
             self.memory.installed(sa.name(), &sa.install.key);
         }
         (self.plan, self.picture, self.sent) = (plan, picture, sent);
         self.installed = true;
         self.due.install = None;
+        self.fold();
         Ok(())
+    }
+
+    /// Has what changed compiled with its base, while the change does its work.
+    fn fold(&mut self) {
+        let Some(fold) = self.policies.fold() else { return };
+        let (port, compilers) = (fold.port, self.compilers.clone());
+        // Nobody takes it when we are about to end.
+        if let Err(error) = fold.start(move |folded| drop(compilers.send(folded))) {
+            self.policies.unfold(port);
+            self.complain(format!("port {port}: cannot compile its crypto map in the background: {error}"));
+        }
+    }
+
+    /// A background compiler is done.
+    pub(super) fn folded(&mut self, folded: Folded) {
+        let port = folded.port;
+        match (self.policies.folded(folded), self.link.as_mut()) {
+            (Ok(Some(next)), Some(link)) => match link.change(&next) {
+                Ok(()) => {
+                    let base = next.published().base();
+                    tracing::info!(
+                        "crypto map {}: {} rules compiled in the background in {:.1?}",
+                        base.list.map,
+                        base.list.len(),
+                        base.took
+                    );
+                    self.policies.settle_one(next);
+                }
+                Err(InstallError::Link(error)) => self.lose(&error),
+                Err(error) => {
+                    self.policies.unfold(port);
+                    self.complain(format!("the data plane does not take what was compiled anew: {error}"));
+                }
+            },
+            (Ok(_), _) => {}
+            (Err(error), _) => {
+                self.complain(format!(
+                    "port {port}: its crypto map stays changed, not compiled anew: {error}"
+                ));
+            }
+        }
+        self.fold();
     }
 
     /// Reads the configuration again. One that is wrong, or that the data plane does not take, changes nothing.
@@ -84,6 +138,7 @@ impl Daemon {
     /// Gives the data plane the whole of the configuration in use; tries again later if it does not take it.
     pub(super) fn reinstall(&mut self) {
         let config = self.config.clone();
+        self.policies.forget();
         match self.install(&config) {
             Ok(()) => {
                 self.said.clear();
@@ -106,6 +161,7 @@ impl Daemon {
             // Its memory outlives it: what it used last is where the next one goes on.
             link.remember(&mut self.memory, false);
         }
+        self.policies.forget();
         self.installed = false;
         self.due.install = None;
     }

@@ -17,6 +17,7 @@ use crate::operator::facts::ConfigFacts;
 use crate::operator::server::{Asked, BindError, Server};
 use crate::operator::{Answer, Question};
 use crate::plan::{Plan, PlanError};
+use crate::policy::{Folded, Policies, PolicyError};
 use config::Config;
 use load::LoadError;
 use rtnetlink::Handle;
@@ -90,6 +91,9 @@ pub enum ChangeError {
     /// It cannot.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A crypto map cannot be compiled.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// It would not.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -102,6 +106,9 @@ struct Daemon {
     options: Options,
     config: Config,
     plan: Plan,
+    policies: Policies,
+    /// Where background compilers hand over what they made.
+    compilers: mpsc::UnboundedSender<Folded>,
     memory: Memory,
     link: Option<Link>,
     /// The data plane holds the plan.
@@ -144,6 +151,7 @@ enum Wake {
     Asked(Asked),
     Reload,
     Stop(&'static str),
+    Folded(Box<Folded>),
     Settle,
     Tick,
     Refresh,
@@ -161,10 +169,13 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
     let (_server, questions) = Server::bind(&options.control_socket)?;
     let (handle, monitor) = monitor::open()?;
     let facts = monitor::dump(&handle).await?;
+    let (compilers, compiled) = mpsc::unbounded_channel();
     let mut daemon = Daemon {
         options,
         config: config.clone(),
         plan: Plan::default(),
+        policies: Policies::default(),
+        compilers,
         memory: Memory::default(),
         link: Some(attached(control)?),
         installed: false,
@@ -188,7 +199,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         daemon.plan.sas.len(),
         daemon.sent.route_count()
     );
-    daemon.serve(questions).await
+    daemon.serve(questions, compiled).await
 }
 
 async fn connect(options: &Options) -> Result<Control, ConnectError> {
@@ -209,7 +220,11 @@ fn attached(control: Control) -> std::io::Result<Link> {
 }
 
 impl Daemon {
-    async fn serve(mut self, mut questions: mpsc::Receiver<Asked>) -> Result<(), DaemonError> {
+    async fn serve(
+        mut self,
+        mut questions: mpsc::Receiver<Asked>,
+        mut compiled: mpsc::UnboundedReceiver<Folded>,
+    ) -> Result<(), DaemonError> {
         let mut hangup = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -237,6 +252,7 @@ impl Daemon {
                 _ = interrupt.recv() => Wake::Stop("SIGINT"),
                 _ = hangup.recv() => Wake::Reload,
                 Some(asked) = questions.recv() => Wake::Asked(asked),
+                Some(folded) = compiled.recv() => Wake::Folded(Box::new(folded)),
                 event = event => Wake::Event(event),
                 notice = monitor.next() => Wake::Notice(notice),
                 () = settle => Wake::Settle,
@@ -249,6 +265,7 @@ impl Daemon {
                     return Ok(());
                 }
                 Wake::Reload => drop(self.reload().await?),
+                Wake::Folded(folded) => self.folded(*folded),
                 Wake::Asked(Asked { question, reply }) => {
                     let answer = match question {
                         Question::Facts => {
@@ -256,6 +273,7 @@ impl Daemon {
                             Answer::Facts(Box::new(ConfigFacts::new(
                                 &self.config,
                                 &self.plan,
+                                &self.policies,
                                 &file,
                                 self.installed,
                             )))

@@ -1,9 +1,11 @@
 //! What only the daemon knows: the configuration behind the numbers in shared memory. Never a key.
 
 use crate::plan::Plan;
+use crate::policy::Policies;
 use config::{Config, CryptoMap, EntryKey, Interface};
 use model::Mode;
 use serde::{Deserialize, Serialize};
+use shm::PortId;
 use std::net::IpAddr;
 
 /// Everything, for one answer.
@@ -21,6 +23,21 @@ pub struct ConfigFacts {
     pub crypto_maps: Vec<MapFacts>,
     /// By name.
     pub access_lists: Vec<ListFacts>,
+    /// The crypto maps of ports, as they were compiled.
+    pub policies: Vec<PolicyFacts>,
+}
+
+/// How the policy of a port was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyFacts {
+    /// Number of the port.
+    pub port: u16,
+    /// The crypto map.
+    pub crypto_map: String,
+    /// How long its compilation as a whole took, in microseconds.
+    pub compile_us: u64,
+    /// It is being compiled anew, to take in what changed since.
+    pub recompiling: bool,
 }
 
 /// An interface.
@@ -112,7 +129,13 @@ pub struct RuleFacts {
 
 impl ConfigFacts {
     /// Gathers them.
-    pub fn new(config: &Config, plan: &Plan, file: &str, installed: bool) -> ConfigFacts {
+    pub fn new(
+        config: &Config,
+        plan: &Plan,
+        policies: &Policies,
+        file: &str,
+        installed: bool,
+    ) -> ConfigFacts {
         ConfigFacts {
             hostname: config.hostname().map(ToString::to_string),
             file: file.to_owned(),
@@ -120,6 +143,7 @@ impl ConfigFacts {
             interfaces: config.interfaces().iter().map(interface).collect(),
             crypto_maps: config.crypto_maps().values().map(|m| map(config, plan, m)).collect(),
             access_lists: config.access_lists().values().map(list).collect(),
+            policies: plan.policies.iter().filter_map(|(port, _)| policy(policies, *port)).collect(),
         }
     }
 
@@ -129,6 +153,16 @@ impl ConfigFacts {
             self.crypto_maps.iter().flat_map(|map| map.entries.iter().map(move |entry| (map, entry)));
         all.find(|(_, entry)| entry.number == Some(number))
     }
+}
+
+fn policy(policies: &Policies, port: PortId) -> Option<PolicyFacts> {
+    let published = policies.on(port)?;
+    Some(PolicyFacts {
+        port: port.get(),
+        crypto_map: published.list().map.to_string(),
+        compile_us: published.base().took.as_micros() as u64,
+        recompiling: policies.is_folding(port),
+    })
 }
 
 fn interface(interface: &Interface) -> InterfaceFacts {

@@ -2,6 +2,7 @@
 
 use super::{Page, View};
 use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 /// All access lists.
@@ -38,6 +39,7 @@ pub struct Line {
 impl AccessLists {
     /// Out of a view. Without a daemon, the lines that policies name.
     pub fn new(view: &View) -> AccessLists {
+        let hits = view.hits();
         let access_lists = match &view.facts {
             Some(facts) => facts
                 .access_lists
@@ -51,33 +53,33 @@ impl AccessLists {
                         .map(|rule| Line {
                             sequence: rule.sequence,
                             text: Some(rule.text.clone()),
-                            hits: view.hits(&rule.label),
+                            hits: hits.get(rule.label.as_str()).copied().unwrap_or_default(),
                         })
                         .collect(),
                 })
                 .collect(),
-            None => by_label(view),
+            None => by_label(&hits),
         };
         AccessLists { hostname: view.hostname(), access_lists }
     }
 }
 
-fn by_label(view: &View) -> Vec<List> {
-    let mut lists: Vec<List> = Vec::new();
-    for rule in view.policies.iter().flat_map(|policy| &policy.rules) {
-        let Some((name, sequence)) = rule.label.rsplit_once(':') else { continue };
-        let Ok(sequence) = sequence.parse() else { continue };
-        let place = lists.iter().position(|list| list.name == name).unwrap_or_else(|| {
-            lists.push(List { name: name.to_owned(), ipv6: None, rules: Vec::new() });
-            lists.len() - 1
-        });
-        let Some(list) = lists.get_mut(place) else { continue };
-        if list.rules.iter().all(|line| line.sequence != sequence) {
-            list.rules.push(Line { sequence, text: None, hits: view.hits(&rule.label) });
+fn by_label(hits: &HashMap<&str, u64>) -> Vec<List> {
+    let mut lists: BTreeMap<&str, BTreeMap<u32, u64>> = BTreeMap::new();
+    for (label, &hits) in hits {
+        if let Some((name, sequence)) = label.rsplit_once(':')
+            && let Ok(sequence) = sequence.parse()
+        {
+            lists.entry(name).or_default().insert(sequence, hits);
         }
     }
-    lists.iter_mut().for_each(|list| list.rules.sort_by_key(|line| line.sequence));
-    lists
+    let line = |(sequence, hits)| Line { sequence, text: None, hits };
+    let list = |(name, lines): (&str, BTreeMap<u32, u64>)| List {
+        name: name.to_owned(),
+        ipv6: None,
+        rules: lines.into_iter().map(line).collect(),
+    };
+    lists.into_iter().map(list).collect()
 }
 
 impl Page for AccessLists {

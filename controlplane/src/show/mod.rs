@@ -3,6 +3,7 @@
 //! Each page is a value made of a [`View`]: serde makes it JSON, [`Page::text`] prints it the way IOS would.
 
 pub mod access_lists;
+pub mod compiled;
 pub mod crypto_map;
 pub mod drops;
 pub mod interfaces;
@@ -11,7 +12,8 @@ pub mod stats;
 
 use crate::operator::facts::ConfigFacts;
 use serde::Serialize;
-use shm::{CountersSnapshot, LinkError, Observer, PortId, SaStatus};
+use shm::{CountersSnapshot, LinkError, Observer, PolicyImage, PortId, SaStatus};
+use std::collections::HashMap;
 
 /// A page that can be shown.
 pub trait Page: Serialize {
@@ -39,6 +41,23 @@ pub struct RuleHits {
     pub hits: u64,
 }
 
+/// What a policy was compiled to.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// Number of the port.
+    pub port: PortId,
+    /// The base.
+    pub base: PolicyImage,
+    /// The change that lies over it.
+    pub change: Option<PolicyImage>,
+}
+
+impl Images {
+    fn of(policy: &shm::PolicyView) -> Images {
+        Images { port: policy.port(), base: policy.image().clone(), change: policy.change().cloned() }
+    }
+}
+
 /// Everything that can be seen at one moment.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -48,6 +67,8 @@ pub struct View {
     pub sas: Vec<SaStatus>,
     /// The policies in use.
     pub policies: Vec<PolicyHits>,
+    /// What each of them was compiled to, in the same order.
+    pub images: Vec<Images>,
     /// The configuration, where a daemon could be asked.
     pub facts: Option<ConfigFacts>,
 }
@@ -55,28 +76,46 @@ pub struct View {
 impl View {
     /// Looks.
     pub fn take(observer: &Observer, facts: Option<ConfigFacts>) -> Result<View, LinkError> {
-        let policy = |policy: &shm::PolicyView| PolicyHits {
-            port: policy.port(),
-            segment: policy.image().segment(),
-            rules: policy.rules().map(|(label, hits)| RuleHits { label: label.to_string(), hits }).collect(),
-        };
+        let policies = observer.policies()?;
         Ok(View {
-            policies: observer.policies()?.iter().map(policy).collect(),
+            images: policies.iter().map(Images::of).collect(),
+            policies: policies.iter().map(policy).collect::<Option<_>>().ok_or(LinkError::Nonsense)?,
             counters: observer.counters().snapshot(),
             sas: observer.sa_table().live().collect(),
             facts,
         })
     }
 
-    /// Packets that met the rules of a line, on all ports.
-    pub fn hits(&self, label: &str) -> u64 {
-        let rules = self.policies.iter().flat_map(|policy| &policy.rules);
-        rules.filter(|rule| rule.label == label).fold(0, |sum, rule| sum.wrapping_add(rule.hits))
+    /// Packets that met the rules of each line, on all ports, by the line's label.
+    pub fn hits(&self) -> HashMap<&str, u64> {
+        let mut hits = HashMap::new();
+        for rule in self.policies.iter().flat_map(|policy| &policy.rules) {
+            let of_line: &mut u64 = hits.entry(rule.label.as_str()).or_default();
+            *of_line = of_line.wrapping_add(rule.hits);
+        }
+        hits
     }
 
     fn hostname(&self) -> Option<String> {
         self.facts.as_ref().and_then(|facts| facts.hostname.clone())
     }
+}
+
+/// The rules in the order in which they are asked, which is not that of their numbers where the policy is changed.
+fn policy(policy: &shm::PolicyView) -> Option<PolicyHits> {
+    let order = match policy.change() {
+        Some(change) => acl::Overlay::verify(change).ok()?.order(),
+        None => (0..policy.image().numbers()).collect(),
+    };
+    let rule = |number| {
+        let (label, hits) = policy.rule(number)?;
+        Some(RuleHits { label: label.to_string(), hits })
+    };
+    Some(PolicyHits {
+        port: policy.port(),
+        segment: policy.image().segment(),
+        rules: order.into_iter().map(rule).collect::<Option<_>>()?,
+    })
 }
 
 /// A MAC address as programs like it: `02:00:5e:00:00:01`.

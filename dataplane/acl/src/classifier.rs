@@ -1,12 +1,13 @@
 //! A verified image, ready for look-ups.
 
+use crate::block::{self, Block, LANES};
 use crate::key::Words;
 use crate::layout::{
-    ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LANES, LEVELS, Layout,
-    MAGIC, MORE, NONE, ROW, V4, V6, VERSION, action, number_row, protocol_row, rows,
+    ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LEVELS, Layout, MAGIC,
+    NONE, V4, V6, VERSION, action,
 };
 use crate::lookup::{BURST, BackEnd, Burst, Tables};
-use crate::{Action, KeyV4, KeyV6, Verdict};
+use crate::{KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
 /// Why bytes are no image. The fault is theirs who made the bytes.
@@ -30,7 +31,7 @@ pub enum VerifyError {
     /// A node leads backwards or out of the image.
     #[error("node {0} of the compiled access list is malformed")]
     Node(u32),
-    /// A block holds rules that are not there, or goes on behind the end.
+    /// A block holds rules that are not there.
     #[error("block {0} of the compiled access list is malformed")]
     Block(u32),
 }
@@ -52,8 +53,15 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     pub fn verify(bytes: B) -> Result<Classifier<B>, VerifyError> {
         let layout = read_header(bytes.as_ref())?;
         let classifier = Classifier { bytes, layout, back_end: BackEnd::best() };
-        for rule in 0..layout.rules as u32 {
-            classifier.action(rule).ok_or(VerifyError::Rule(rule))?;
+        let actions = classifier.actions();
+        for (rule, stored) in actions.iter().enumerate() {
+            let sound = match rule < layout.rules {
+                true => action::read(action::words(*stored)).is_some(),
+                false => action::words(*stored) == action::NO_RULE,
+            };
+            if !sound {
+                return Err(VerifyError::Rule(rule as u32));
+            }
         }
         verify_family::<V4>(classifier.tables(0), layout.rules)?;
         verify_family::<V6>(classifier.tables(1), layout.rules)?;
@@ -89,17 +97,25 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     }
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
+        let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            let burst = Burst::new(keys, verdicts.len());
+            self.fill(keys, verdicts.len(), &mut burst);
             let mut best = [NONE; BURST];
             self.find(family, &burst, &[], &mut best);
-            for (verdict, rule) in verdicts.iter_mut().zip(best).take(burst.count) {
-                *verdict = match self.action(rule) {
-                    Some(action) => Verdict::new(rule, action),
-                    None => Verdict::NONE,
-                };
-            }
+            self.write(&best, &mut verdicts[..burst.count]);
         }
+    }
+
+    /// The first keys as a burst, but no more than there are verdicts for.
+    #[inline(always)]
+    pub(crate) fn fill<K: Words<N>, const N: usize>(
+        &self,
+        keys: &[K],
+        verdicts: usize,
+        burst: &mut Burst<N>,
+    ) {
+        burst.count = keys.len().min(verdicts).min(BURST);
+        K::fill(self.back_end, &keys[..burst.count], burst);
     }
 
     /// Puts the first rule for each key, of those that are not in the bitmap of removed ones, into its place of `best`,
@@ -115,35 +131,30 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         self.back_end.search(Tables { removed, ..self.tables(family) }, burst, best);
     }
 
+    /// Fills in the verdicts for these rules, or that there is none.
     #[inline(always)]
-    fn tables(&self, family: usize) -> Tables<'_> {
+    pub(crate) fn write(&self, rules: &[u32; BURST], verdicts: &mut [Verdict]) {
+        self.back_end.write(self.actions(), rules, verdicts);
+    }
+
+    #[inline(always)]
+    pub(crate) fn tables(&self, family: usize) -> Tables<'_> {
         let Family { entries, blocks, ref ends, entries_at, blocks_at } = self.layout.families[family];
         let bytes = self.bytes.as_ref();
         let part = |at: usize, len: usize| bytes.get(at..at + len).unwrap_or_default();
-        let blocks = blocks * rows([V4, V6][family]) * ROW;
         Tables {
             ends,
             entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
-            rows: part(blocks_at, blocks).as_chunks().0,
+            blocks: part(blocks_at, blocks * block::bytes([V4, V6][family])),
             removed: &[],
         }
     }
 
+    /// What becomes of a packet, by rules; and last, if there is no rule for it.
     #[inline(always)]
-    pub(crate) fn action(&self, rule: u32) -> Option<Action> {
-        let rule = rule as usize;
-        if rule >= self.layout.rules {
-            return None;
-        }
-        let at = HEADER_WORDS * 4 + rule * ACTION_BYTES;
-        let words = self.bytes.as_ref().get(at..)?.first_chunk::<ACTION_BYTES>()?;
-        let both = u64::from_le_bytes(*words);
-        match (both as u32, (both >> 32) as u32) {
-            (action::PROTECT, entry) => Some(Action::Protect(entry)),
-            (action::BYPASS, 0) => Some(Action::Bypass),
-            (action::DISCARD, 0) => Some(Action::Discard),
-            _ => None,
-        }
+    pub(crate) fn actions(&self) -> &[[u8; ACTION_BYTES]] {
+        let len = (self.layout.rules + 1) * ACTION_BYTES;
+        self.bytes.as_ref().get(HEADER_WORDS * 4..HEADER_WORDS * 4 + len).unwrap_or_default().as_chunks().0
     }
 }
 
@@ -179,16 +190,13 @@ fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
 
 /// Every way ends at a block that is there, and every block's rules are there.
 fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<(), VerifyError> {
-    let blocks = tables.rows.chunks_exact(rows(N));
-    let count = blocks.len();
-    for (place, block) in blocks.enumerate() {
-        let word = |row: usize, lane: usize| u32::from_le_bytes(block[row].as_chunks().0[lane]);
-        let present = |lane| {
-            let number = word(number_row(N), lane);
-            number == NONE || (number as usize) < rules
+    let count = tables.blocks.len() / block::bytes(N);
+    for place in 0..count {
+        let sound = |block: Block<'_, N>| {
+            let mut numbers = (0..LANES).map(|lane| block::word(block.numbers(), lane));
+            numbers.all(|number| number == NONE || (number as usize) < rules)
         };
-        let last = place + 1 == count;
-        if !(0..LANES).all(present) || (last && word(protocol_row(N), 0) & MORE != 0) {
+        if !Block::at(tables.blocks, place).is_some_and(sound) {
             return Err(VerifyError::Block(place as u32));
         }
     }

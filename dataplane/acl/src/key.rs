@@ -1,6 +1,7 @@
 //! What is looked up.
 
 use crate::layout::{PORTS_SEEN, V4, V6};
+use crate::lookup::{BURST, BackEnd, Burst};
 
 /// The fields of an IPv4 packet, in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +43,26 @@ pub struct KeyV6 {
 /// half), protocol with [`PORTS_SEEN`].
 ///
 /// Ports that cannot be seen may be any: a rule of certain ports asks for the bit, and a rule of every port matches all.
-pub(crate) trait Words<const N: usize> {
+pub(crate) trait Words<const N: usize>: Sized {
     fn words(&self) -> [u32; N];
+
+    /// Puts the words of these keys, no more than a burst has, into its columns.
+    #[inline(always)]
+    fn fill(_back_end: BackEnd, keys: &[Self], burst: &mut Burst<N>) {
+        fill(keys, burst);
+    }
+}
+
+/// As [`Words::fill`] says, key by key.
+#[inline(always)]
+pub(crate) fn fill<K: Words<N>, const N: usize>(keys: &[K], burst: &mut Burst<N>) {
+    for (slot, key) in keys.iter().enumerate() {
+        for (row, word) in burst.words.iter_mut().zip(key.words()) {
+            row[slot % BURST] = word;
+        }
+        let seen = burst.words[N - 1][slot % BURST] & PORTS_SEEN != 0;
+        burst.unseen[slot % BURST] = if seen { 0 } else { u32::MAX };
+    }
 }
 
 /// Two ports as one word.
@@ -72,6 +91,11 @@ impl Words<V4> for KeyV4 {
             both(self.source_port, self.destination_port),
             protocol_word(self.protocol, self.has_ports),
         ]
+    }
+
+    #[inline(always)]
+    fn fill(back_end: BackEnd, keys: &[KeyV4], burst: &mut Burst<V4>) {
+        back_end.fill_v4(keys, burst);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header    magic, version, number of rules, 0; then of each family: entries, blocks, and where each level ends
-//! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry
+//! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry; then those of no rule
 //! IPv4      entries, then blocks
 //! IPv6      entries, then blocks
 //! ```
@@ -15,14 +15,14 @@
 //! block). The entries of level 0 are the roots, one for each group of rules; the table of a node lies in the level
 //! after its own, so a walk takes no more steps than there are levels.
 //!
-//! A **block** is eight rules, field by field, so that they are compared with a key at once: a row of eight values and a
-//! row of eight masks for each word of the addresses, the first ports, how many ports follow, the protocols, and the
-//! rules' numbers, ascending. A leaf is one block, or several in a row as the mark [`MORE`] says.
+//! A **block** is eight rules, field by field, so that they are compared with a key at once, as [`block`] says. A leaf is one
+//! block, or several in a row.
 
+use crate::block;
 use std::array::from_fn;
 
 pub(crate) const MAGIC: u32 = 0x4C43_4145;
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// Levels of entries at most, the roots' included.
 pub(crate) const LEVELS: usize = 24;
 /// Groups of rules at most.
@@ -34,10 +34,6 @@ pub(crate) const ACTION_BYTES: usize = 8;
 pub(crate) const ENTRY_BYTES: usize = 8;
 /// Bytes that every part is a multiple of.
 pub(crate) const LINE: usize = 64;
-/// Rules of a block.
-pub(crate) const LANES: usize = 8;
-/// Bytes of one row of a block.
-pub(crate) const ROW: usize = 4 * LANES;
 /// No rule.
 pub(crate) const NONE: u32 = u32::MAX;
 
@@ -48,35 +44,54 @@ pub(crate) const V6: usize = 10;
 
 /// In the protocol word of a key: its ports can be seen.
 pub(crate) const PORTS_SEEN: u32 = 1 << 8;
-/// In the protocol word of a rule, and never in that of a key: nothing matches.
-pub(crate) const NEVER: u32 = 1 << 9;
-/// In the protocol word of a block's first rule, where no mask reaches: the leaf goes on in the block behind.
-pub(crate) const MORE: u32 = 1 << 15;
 
-/// Rows of a block over keys of `n` words.
-pub(crate) const fn rows(n: usize) -> usize {
-    2 * n
-}
-
-/// Where the row of the ports' beginnings is; that of their extents is behind it.
-pub(crate) const fn ports_row(n: usize) -> usize {
-    2 * n - 4
-}
-
-/// Where the row of protocols is.
-pub(crate) const fn protocol_row(n: usize) -> usize {
-    2 * n - 2
-}
-
-/// Where the row of numbers is.
-pub(crate) const fn number_row(n: usize) -> usize {
-    2 * n - 1
-}
-
+/// What becomes of a packet, as two words.
 pub(crate) mod action {
-    pub(crate) const BYPASS: u32 = 0;
-    pub(crate) const DISCARD: u32 = 1;
-    pub(crate) const PROTECT: u32 = 2;
+    use crate::Action;
+
+    const BYPASS: u32 = 0;
+    const DISCARD: u32 = 1;
+    const PROTECT: u32 = 2;
+    /// Behind the actions of all rules, so that where no rule matched there are words to take, too.
+    pub(crate) const NO_RULE: [u32; 2] = [3, 0];
+
+    pub(crate) const fn write(action: Action) -> [u32; 2] {
+        match action {
+            Action::Bypass => [BYPASS, 0],
+            Action::Discard => [DISCARD, 0],
+            Action::Protect(entry) => [PROTECT, entry],
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn words(stored: [u8; super::ACTION_BYTES]) -> [u32; 2] {
+        let both = u64::from_le_bytes(stored);
+        [both as u32, (both >> 32) as u32]
+    }
+
+    /// `None` if that is no action.
+    #[inline]
+    pub(crate) const fn read(words: [u32; 2]) -> Option<Action> {
+        match words {
+            [BYPASS, 0] => Some(Action::Bypass),
+            [DISCARD, 0] => Some(Action::Discard),
+            [PROTECT, entry] => Some(Action::Protect(entry)),
+            _ => None,
+        }
+    }
+}
+
+/// The bits of `word` under `mask`, side by side.
+#[inline(always)]
+pub(crate) const fn pick(word: u32, mut mask: u32) -> u32 {
+    let mut picked = 0;
+    let mut to = 0;
+    while mask != 0 {
+        picked |= (word >> mask.trailing_zeros() & 1) << to;
+        mask &= mask - 1;
+        to += 1;
+    }
+    picked
 }
 
 /// One place of a walk.
@@ -85,8 +100,10 @@ pub(crate) struct Entry(pub(crate) u64);
 
 impl Entry {
     const LEAF: u64 = 1 << 63;
-    const PLACE_BITS: u32 = 27;
+    pub(crate) const PLACE_BITS: u32 = 27;
     const LONG: u64 = 1 << (32 + Entry::PLACE_BITS);
+    /// Of the upper half: the leaf is more than one block.
+    pub(crate) const LONG_HIGH: u32 = 1 << Entry::PLACE_BITS;
     /// Places of tables and blocks are below.
     pub(crate) const PLACES: usize = 1 << Entry::PLACE_BITS;
     /// A leaf without rules.
@@ -117,6 +134,12 @@ impl Entry {
     #[inline(always)]
     pub(crate) const fn low(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Whether it is a leaf; of a node, the key's word, of a leaf, whether it is long; and the place.
+    #[inline(always)]
+    pub(crate) const fn high(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// Of a node, where the table begins; of a leaf, its first block.
@@ -154,12 +177,12 @@ pub(crate) struct Layout {
 impl Layout {
     /// From the numbers that the header gives. Numbers of 32 bits do not overflow here.
     pub(crate) fn new(rules: usize, counts: [(usize, usize, [u32; LEVELS]); 2]) -> Layout {
-        let mut at = HEADER_WORDS * 4 + (rules * ACTION_BYTES).next_multiple_of(LINE);
+        let mut at = HEADER_WORDS * 4 + ((rules + 1) * ACTION_BYTES).next_multiple_of(LINE);
         let families = from_fn(|family| {
             let (entries, blocks, ends) = counts[family];
             let entries_at = at;
             let blocks_at = entries_at + (entries * ENTRY_BYTES).next_multiple_of(LINE);
-            at = blocks_at + blocks * rows([V4, V6][family]) * ROW;
+            at = blocks_at + blocks * block::bytes([V4, V6][family]);
             Family { entries, blocks, ends, entries_at, blocks_at }
         });
         Layout { rules, families, bytes: at }

@@ -7,6 +7,7 @@
 //! The kernels of the look-up are `unsafe` where they use vectors; that is in `lookup::simd` alone.
 #![deny(unsafe_code)]
 
+mod block;
 mod classifier;
 mod compile;
 mod delta;
@@ -14,6 +15,7 @@ mod key;
 mod layout;
 mod linear;
 mod lookup;
+mod shape;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use compile::{CompileError, Image, Limits, compile};
 pub use delta::{Changed, Delta, DeltaError, Overlay};
 pub use key::{KeyV4, KeyV6};
 pub use linear::Linear;
+pub use shape::TreeShape;
 
 use model::Selector;
 
@@ -38,7 +41,7 @@ pub enum Action {
 }
 
 /// One rule of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {
     /// Which packets.
     pub selector: Selector,
@@ -47,22 +50,29 @@ pub struct Rule {
 }
 
 /// The outcome of one look-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict(Option<(u32, Action)>);
+// Words as an image has them, so that whoever fills in a verdict need not ask which action it is: every third packet would
+// be guessed wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Verdict {
+    rule: u32,
+    action: [u32; 2],
+}
 
 impl Verdict {
     /// No rule matched.
-    pub const NONE: Verdict = Verdict(None);
+    pub const NONE: Verdict = Verdict { rule: layout::NONE, action: layout::action::NO_RULE };
 
-    pub(crate) const fn new(rule: u32, action: Action) -> Verdict {
-        Verdict(Some((rule, action)))
+    #[inline(always)]
+    pub(crate) const fn new(rule: u32, action: [u32; 2]) -> Verdict {
+        Verdict { rule, action }
     }
 
     /// The place of the rule that matched in the list that was compiled.
     #[inline]
     pub const fn rule(self) -> Option<u32> {
-        match self.0 {
-            Some((rule, _)) => Some(rule),
+        match self.action() {
+            Some(_) => Some(self.rule),
             None => None,
         }
     }
@@ -70,9 +80,13 @@ impl Verdict {
     /// What that rule says.
     #[inline]
     pub const fn action(self) -> Option<Action> {
-        match self.0 {
-            Some((_, action)) => Some(action),
-            None => None,
-        }
+        layout::action::read(self.action)
+    }
+}
+
+impl std::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let both = self.rule().zip(self.action());
+        f.debug_tuple("Verdict").field(&both).finish()
     }
 }

@@ -1,5 +1,6 @@
 //! The slow twin: one rule after the other.
 
+use crate::layout::action;
 use crate::{KeyV4, KeyV6, Rule, Verdict};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +19,7 @@ impl<'a> Linear<'a> {
             .iter()
             .enumerate()
             .find(|(_, rule)| rule.selector.contains(source, destination, protocol, ports))
-            .map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, rule.action))
+            .map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, action::write(rule.action)))
     }
 
     /// A verdict for each IPv4 key, as far as both slices go.

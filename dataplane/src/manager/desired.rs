@@ -31,13 +31,18 @@ impl PartialEq for SaSpec {
     }
 }
 
-/// A policy segment by the number that it was offered under. No two are the same: the next control plane counts from 1
-/// again, and offers something else.
+/// What a port's policy is to be, by the numbers that segments were offered under. No two are the same: the next control
+/// plane counts from 1 again, and offers something else.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Offered(pub(super) u32);
+pub(super) struct PolicySpec {
+    /// The compiled policy; `None` for the one that is there.
+    pub(super) base: Option<u32>,
+    /// The change that lies over it; `None` for that which lies over the one that is there, or over another one none.
+    pub(super) change: Option<u32>,
+}
 
-impl PartialEq for Offered {
-    fn eq(&self, _: &Offered) -> bool {
+impl PartialEq for PolicySpec {
+    fn eq(&self, _: &PolicySpec) -> bool {
         false
     }
 }
@@ -49,8 +54,7 @@ pub(super) struct Desired {
     pub(super) sas: BTreeMap<u32, SaSpec>,
     /// Policy entry to index of the outbound SA.
     pub(super) bindings: BTreeMap<u32, u32>,
-    /// Port to the policy segment on it.
-    pub(super) policies: BTreeMap<PortId, Offered>,
+    pub(super) policies: BTreeMap<PortId, PolicySpec>,
     pub(super) next_hops: BTreeMap<u32, NextHop>,
     pub(super) routes: BTreeMap<Prefix, u32>,
     /// Inbound SPI to SA index; follows `sas`.
@@ -63,7 +67,7 @@ pub(super) struct Draft<'a> {
     pub(super) ports: Overlay<'a, PortId, AttachPort>,
     pub(super) sas: Overlay<'a, u32, SaSpec>,
     pub(super) bindings: Overlay<'a, u32, u32>,
-    pub(super) policies: Overlay<'a, PortId, Offered>,
+    pub(super) policies: Overlay<'a, PortId, PolicySpec>,
     pub(super) next_hops: Overlay<'a, u32, NextHop>,
     pub(super) routes: Overlay<'a, Prefix, u32>,
     spis: Overlay<'a, Spi, u32>,
@@ -75,7 +79,7 @@ pub(super) struct DesiredPatch {
     ports: Patch<PortId, AttachPort>,
     sas: Patch<u32, SaSpec>,
     bindings: Patch<u32, u32>,
-    policies: Patch<PortId, Offered>,
+    policies: Patch<PortId, PolicySpec>,
     next_hops: Patch<u32, NextHop>,
     routes: Patch<Prefix, u32>,
     spis: Patch<Spi, u32>,
@@ -187,7 +191,20 @@ impl Draft<'_> {
                     None => self.bindings.remove(number, entry),
                 }
             }
-            Command::SetPolicy { port, segment } => self.policies.set(number, port, Offered(segment)),
+            Command::SetPolicy { port, segment } => {
+                self.policies.set(number, port, PolicySpec { base: Some(segment), change: None });
+            }
+            Command::KeepPolicy { port } => {
+                self.policies.known(&port).ok_or(refuse(number, Reason::NoSuchPolicy, 0))?;
+                if self.policies.asked_mut(&port).is_none() {
+                    self.policies.set(number, port, PolicySpec { base: None, change: None });
+                }
+            }
+            Command::ChangePolicy { port, segment } => {
+                self.policies.known(&port).ok_or(refuse(number, Reason::NoSuchPolicy, 0))?;
+                let base = self.policies.asked_mut(&port).and_then(|spec| spec.base);
+                self.policies.set(number, port, PolicySpec { base, change: Some(segment) });
+            }
             Command::ClearPolicy { port } => self.policies.remove(number, port),
             Command::SetNextHop { id, hop } => {
                 if id >= capacity.next_hops {

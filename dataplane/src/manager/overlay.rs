@@ -42,6 +42,14 @@ impl<'a, K: Ord, V: PartialEq> Overlay<'a, K, V> {
         self.asked.get_mut(key)?.1.as_mut()
     }
 
+    /// A value that the transaction has said something of, or else the one before it, even where all is replaced.
+    pub(super) fn known(&self, key: &K) -> Option<&V> {
+        match self.asked.get(key) {
+            Some((_, value)) => value.as_ref(),
+            None => self.base.get(key),
+        }
+    }
+
     /// The value after the transaction.
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         match self.asked.get(key) {

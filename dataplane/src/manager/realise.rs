@@ -1,12 +1,13 @@
 //! Doing a transaction: all of it, or none.
 
 use super::crypto::Crypto;
-use super::desired::{Capacity, Desired, Draft, Offered};
+use super::desired::{Capacity, Desired, Draft};
+use super::policies::{self, InUse};
 use super::ports::{self, OpenPort};
 use super::routes;
 use super::sas::{self, Built, Sas};
 use crate::fib::Fibs;
-use crate::snapshot::{MAX_PORTS, NextHop, Policy, PortView, Snapshot};
+use crate::snapshot::{MAX_PORTS, NextHop, PortView, Snapshot};
 use crate::worker::alarms::Alarm;
 use crate::worker::queues::PortQueues;
 use crate::worker::{Order, Shared};
@@ -38,7 +39,7 @@ pub(crate) struct Manager {
     alarms: Receiver<Alarm>,
     desired: Desired,
     open: BTreeMap<PortId, OpenPort>,
-    policies: BTreeMap<PortId, Arc<Policy>>,
+    policies: InUse,
     sas: Sas,
     crypto: Crypto,
     fibs: Fibs,
@@ -66,7 +67,7 @@ impl Manager {
             alarms,
             desired: Desired::default(),
             open: BTreeMap::new(),
-            policies: BTreeMap::new(),
+            policies: InUse::new(),
             sas,
             crypto,
             fibs,
@@ -188,17 +189,10 @@ impl Manager {
                 self.sas.insert(&spec.install, built);
             }
         }
-        for (port, policy) in plan.policies {
+        for (port, policy) in &plan.policies {
             match policy {
-                Some(policy) => {
-                    let shown = (policy.classifier.image().clone(), Arc::clone(&policy.hits));
-                    self.server.set_policy(port, Some(shown));
-                    self.policies.insert(port, policy);
-                }
-                None => {
-                    self.policies.remove(&port);
-                    self.server.set_policy(port, None);
-                }
+                Some((policy, _)) => drop(self.policies.insert(*port, Arc::clone(policy))),
+                None => drop(self.policies.remove(port)),
             }
         }
         let mut hand_out = Vec::new();
@@ -213,6 +207,7 @@ impl Manager {
             self.hand_out(port, queues.into_iter().map(Some).collect());
         }
         self.publish();
+        self.show_policies(plan.policies);
         self.close(&plan.closing);
         self.survey();
         Ok(())
@@ -241,44 +236,10 @@ impl Manager {
                 None => leaving.push(*change.key),
             }
         }
-        let policies = self.prepare_policies(&draft)?;
+        let policies = policies::prepare(&mut self.server, &self.policies, &draft)?;
         let (opened, closing) = self.prepare_ports(&draft)?;
         self.route(desired, &draft)?;
         Ok(Plan { arriving, leaving, policies, opened, closing, patch: draft.into_patch() })
-    }
-
-    /// The crypto maps that change: verified, with hit counters; `None` where one goes away.
-    fn prepare_policies(&mut self, draft: &Draft<'_>) -> Result<Policies, Failure> {
-        let mut policies = Vec::new();
-        for change in draft.policies.changes() {
-            let refuse =
-                |reason, detail| Failure { number: change.number.unwrap_or_default(), reason, detail };
-            let Some(&Offered(segment)) = change.after else {
-                policies.push((*change.key, None));
-                continue;
-            };
-            let image = self
-                .server
-                .image(segment)
-                .ok_or_else(|| refuse(Reason::NoSuchSegment, u64::from(segment)))?;
-            // The same map again, from a control plane that starts anew: its hit counters go on.
-            if let Some(current) = self.policies.get(change.key)
-                && *current.classifier.image() == image
-            {
-                policies.push((*change.key, Some(Arc::clone(current))));
-                continue;
-            }
-            let hits = self.server.hits(&image).map_err(|error| {
-                tracing::error!("port {}: no hit counters: {error}", change.key);
-                refuse(Reason::OutOfMemory, 0)
-            })?;
-            let classifier = acl::Classifier::verify(image).map_err(|error| {
-                tracing::error!("port {}: policy segment {segment}: {error}", change.key);
-                refuse(Reason::PolicyRefused, u64::from(segment))
-            })?;
-            policies.push((*change.key, Some(Arc::new(Policy { classifier, hits }))));
-        }
-        Ok(policies)
     }
 
     /// Opens the ports that are new and adjusts those that stay. Returns the new ones and the numbers of those to close.
@@ -335,6 +296,20 @@ impl Manager {
                 detail: error.errno(),
             }
         })
+    }
+
+    /// Shows observers the policies that workers use from now on, with all that was counted of their rules before.
+    fn show_policies(&mut self, policies: Vec<policies::Next>) {
+        if policies.iter().any(|(_, policy)| policy.as_ref().is_some_and(|(_, carry)| carry.is_needed())) {
+            self.await_last_bursts();
+        }
+        for (port, policy) in policies {
+            let shown = policy.map(|(policy, carry)| {
+                carry.carry();
+                policy.shown()
+            });
+            self.server.set_policy(port, shown);
+        }
     }
 
     /// Waits until every worker sees the newest snapshot.
@@ -466,9 +441,6 @@ impl Manager {
     }
 }
 
-/// What a port's crypto map becomes.
-type Policies = Vec<(PortId, Option<Arc<Policy>>)>;
-
 /// Ports that are open, and their queues for each worker.
 type Opened = BTreeMap<PortId, (OpenPort, Vec<PortQueues>)>;
 
@@ -476,7 +448,7 @@ type Opened = BTreeMap<PortId, (OpenPort, Vec<PortQueues>)>;
 struct Plan {
     arriving: Vec<(u32, Built)>,
     leaving: Vec<u32>,
-    policies: Policies,
+    policies: Vec<policies::Next>,
     opened: Opened,
     closing: Vec<PortId>,
     patch: super::desired::DesiredPatch,

@@ -5,7 +5,7 @@
 
 use super::Context;
 use crate::burst::{BURST, Burst, Drops, Mask};
-use crate::snapshot::Policy;
+use crate::policy::Policy;
 use acl::{Action, KeyV4, KeyV6, Verdict};
 use arrayvec::ArrayVec;
 use dpdk::Packets;
@@ -121,11 +121,11 @@ fn look_up(
     }
     let mut verdicts = [Verdict::NONE; BURST];
     if !keys4.is_empty() {
-        policy.classifier.lookup_v4(&keys4, &mut verdicts[..keys4.len()]);
+        policy.lookup_v4(&keys4, &mut verdicts[..keys4.len()]);
         ids4.iter().zip(verdicts).for_each(|(&index, verdict)| decide(usize::from(index), verdict));
     }
     if !keys6.is_empty() {
-        policy.classifier.lookup_v6(&keys6, &mut verdicts[..keys6.len()]);
+        policy.lookup_v6(&keys6, &mut verdicts[..keys6.len()]);
         ids6.iter().zip(verdicts).for_each(|(&index, verdict)| decide(usize::from(index), verdict));
     }
     unread

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub(crate) mod frames;
+pub(crate) mod loaded;
 pub(crate) mod pcap;
 
 use acl::{Action, Rule};
@@ -172,7 +173,7 @@ impl Site {
         });
         let image = acl::compile(&rules, acl::Limits::default()).unwrap();
         let labels = ["100:10", "100:20"].map(|label| Label::new(label).unwrap());
-        PolicySegment::build(image.as_bytes(), &labels).unwrap()
+        PolicySegment::build(image.as_bytes(), &labels, None).unwrap()
     }
 }
 
@@ -262,13 +263,17 @@ pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
         std::thread::sleep(Duration::from_millis(2));
     };
     let observer = shm::Observer::connect(&dataplane.socket).unwrap();
-    let hits =
-        observer.policies().unwrap().iter().flat_map(|policy| policy.rules()).map(|(_, hits)| hits).sum();
+    let hits = observer.policies().unwrap().iter().flat_map(numbered).map(|(_, hits)| hits).sum();
     let sas = [OUTBOUND, INBOUND].map(|index| control.sa_table().get(index).unwrap());
     drop(control);
     dataplane.stop();
     let out = |name: &str| pcap::read(&folder.path().join(name)).unwrap();
     Outcome { lan: out("lan.out"), wan: out("wan.out"), counters, sas, hits }
+}
+
+/// Label and hits of each rule that has a number in a policy.
+pub(crate) fn numbered(policy: &shm::PolicyView) -> impl Iterator<Item = (Label, u64)> {
+    (0..).map_while(|number| policy.rule(number))
 }
 
 /// Packets that left by each door: a wire, Linux, a drop; or that wait in the gateway.

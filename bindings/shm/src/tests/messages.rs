@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_greeting_is_refused_or_is_another_one(which in 0..8_usize, damage in damage()) {
+    fn a_damaged_greeting_is_refused_or_is_another_one(which in 0..9_usize, damage in damage()) {
         use crate::hello::{Refusal, Role};
         let port = crate::PortId::new(3).unwrap();
         let greetings = [
@@ -73,7 +73,8 @@ proptest! {
             Message::Doorbell,
             Message::Offer { segment: 9 },
             Message::ListPolicies,
-            Message::Policy { port, segment: 10, rules: 11 },
+            Message::Policy { port, segment: 10, change: None },
+            Message::Policy { port, segment: 10, change: Some(11) },
             Message::PoliciesEnd,
         ];
         let slot = damaged(&greetings[which].encode(), &damage);

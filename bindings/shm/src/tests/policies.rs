@@ -1,8 +1,8 @@
 //! Policies: handed over as files that nobody can change, counted by whoever uses them.
 
 use super::Plane;
-use crate::layout::{HEADER_BYTES, MAX_PENDING_IMAGES};
-use crate::{Command, Label, PolicySegment, PortId};
+use crate::layout::{HEADER_BYTES, MAX_PENDING_IMAGES, MOST_NUMBERS, SPARE_RULES};
+use crate::{Command, Label, PolicyInUse, PolicySegment, PortId};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
@@ -11,7 +11,7 @@ fn label(number: usize) -> Label {
 }
 
 fn segment(image: &[u8], rules: usize) -> PolicySegment {
-    PolicySegment::build(image, &(0..rules).map(label).collect::<Vec<_>>()).unwrap()
+    PolicySegment::build(image, &(0..rules).map(label).collect::<Vec<_>>(), None).unwrap()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn an_offered_image_arrives_byte_for_byte() {
         assert_eq!(got.as_ref(), image);
         assert!(got.as_ref().as_ptr().addr().is_multiple_of(HEADER_BYTES), "it begins on a page");
         assert!(got.labels().eq((0..rules).map(label)));
-        assert_eq!((got.rules() as usize, got.segment()), (rules, number));
+        assert_eq!((got.numbers() as usize, got.segment()), (rules, number));
     }
 }
 
@@ -83,30 +83,83 @@ fn observers_see_policies_in_use_and_what_met_them() {
     let hits = plane.with(move |server| {
         let image = server.image(number).unwrap();
         ports.map(|port| {
-            let hits = server.hits(&image).unwrap();
-            server.set_policy(port, Some((image.clone(), hits.clone())));
+            let hits = server.hits(image.numbers()).unwrap();
+            server.set_policy(
+                port,
+                Some(PolicyInUse { image: image.clone(), change: None, hits: hits.clone() }),
+            );
             hits
         })
     });
     // Each worker has its row; no rule and no worker beyond them spills into another's.
+    let beyond = 3 + SPARE_RULES;
     for (worker, rule, packets) in
-        [(0, 0, 5), (1, 0, 6), (1, 2, 7), (2, 0, 100), (0, 3, 100), (0, u32::MAX, 100)]
+        [(0, 0, 5), (1, 0, 6), (1, 2, 7), (2, 0, 100), (3, 0, 100), (0, beyond, 100), (0, u32::MAX, 100)]
     {
         hits[0].add(worker, rule, packets);
     }
-    assert_eq!([0, 1, 2, 3].map(|rule| hits[0].get(rule)), [11, 0, 7, 0]);
+    assert_eq!([0, 1, 2, 3, beyond].map(|rule| hits[0].get(rule)), [11, 0, 7, 0, 0]);
     let seen = observer.policies().unwrap();
     assert!(seen.iter().map(|policy| policy.port()).eq(ports));
     assert_eq!(seen[0].image().as_ref(), b"image");
-    let of = |policy: usize| seen[policy].rules().collect::<Vec<_>>();
+    let of = |policy: usize| (0..).map_while(|number| seen[policy].rule(number)).collect::<Vec<_>>();
     assert_eq!(of(0), [(label(0), 11), (label(1), 0), (label(2), 7)]);
     assert_eq!(of(1), [(label(0), 0), (label(1), 0), (label(2), 0)]);
     plane.with(move |server| server.set_policy(ports[0], None));
     assert!(observer.policies().unwrap().iter().map(|policy| policy.port()).eq([ports[1]]));
     plane.stop();
     hits[0].add(0, 0, 1);
-    assert_eq!(seen[0].rules().next(), Some((label(0), 12)), "still readable when the data plane is gone");
+    assert_eq!(seen[0].rule(0), Some((label(0), 12)), "still readable when the data plane is gone");
     assert!(observer.policies().is_err());
+}
+
+/// The rules that a change adds continue the numbers, and what a rule had before it keeps.
+#[test]
+fn observers_see_a_change_and_what_rules_bring_with_them() {
+    let plane = Plane::start();
+    let mut control = plane.control();
+    let base = control.offer(&segment(b"image", 2)).unwrap();
+    let origins = [Some(1), None, Some(MOST_NUMBERS - 1)];
+    let change = PolicySegment::build_change(b"change", 2, &[5, 6, 7].map(label), Some(&origins)).unwrap();
+    let change = control.offer(&change).unwrap();
+    let port = PortId::new(4).unwrap();
+    plane.with(move |server| {
+        let [image, change] = [base, change].map(|segment| server.image(segment).unwrap());
+        assert_eq!((image.origins().len(), change.origins().len()), (0, 3));
+        assert!(change.origins().eq(origins));
+        let hits = server.hits(5).unwrap();
+        hits.carry(1, 40);
+        hits.add(0, 1, 2);
+        hits.add(1, 4, 3);
+        server.set_policy(port, Some(PolicyInUse { image, change: Some(change), hits }));
+    });
+    let seen = plane.observer().policies().unwrap().remove(0);
+    assert_eq!(seen.change().unwrap().as_ref(), b"change");
+    let rules: Vec<_> = (0..).map_while(|number| seen.rule(number)).collect();
+    assert_eq!(rules, [(label(0), 0), (label(1), 42), (label(5), 0), (label(6), 0), (label(7), 3)]);
+    // Lines that were numbered anew.
+    let change = PolicySegment::build_change(b"change", 1, &[8, 9].map(label), None).unwrap();
+    let change = control.offer(&change).unwrap();
+    let image = seen.image().clone();
+    plane.with(move |server| {
+        let change = server.image(change);
+        let hits = server.hits(3).unwrap();
+        server.set_policy(port, Some(PolicyInUse { image, change, hits }));
+    });
+    let seen = plane.observer().policies().unwrap().remove(0);
+    let rules: Vec<_> = (0..).map_while(|number| seen.rule(number)).collect();
+    assert_eq!(rules, [label(0), label(8), label(9)].map(|label| (label, 0)));
+}
+
+#[test]
+fn origins_that_cannot_be_are_refused() {
+    let labels = [label(1), label(2)];
+    assert!(PolicySegment::build(b"image", &labels, Some(&[None])).is_err(), "one for each rule");
+    let plane = Plane::start();
+    let mut control = plane.control();
+    let beyond = PolicySegment::build(b"image", &labels, Some(&[None, Some(MOST_NUMBERS)])).unwrap();
+    let beyond = control.offer(&beyond).unwrap();
+    assert!(plane.with(move |server| server.image(beyond)).is_none());
 }
 
 proptest! {

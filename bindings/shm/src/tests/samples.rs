@@ -172,6 +172,8 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         (0..MAX_ENTRIES, prop::option::of(index)).prop_map(|(entry, sa)| Command::BindEntry { entry, sa }),
         (port(), any::<u32>()).prop_map(|(port, segment)| Command::SetPolicy { port, segment }),
         port().prop_map(|port| Command::ClearPolicy { port }),
+        port().prop_map(|port| Command::KeepPolicy { port }),
+        (port(), any::<u32>()).prop_map(|(port, segment)| Command::ChangePolicy { port, segment }),
         (0..MAX_NEXT_HOPS, hop).prop_map(|(id, hop)| Command::SetNextHop { id, hop }),
         (prefix(), 0..MAX_NEXT_HOPS).prop_map(|(prefix, next_hop)| Command::AddRoute { prefix, next_hop }),
         prefix().prop_map(|prefix| Command::RemoveRoute { prefix }),

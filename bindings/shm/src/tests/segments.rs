@@ -5,9 +5,9 @@ use super::hostile::{self, Flaw, flawed, forged, is_harmless, no_memory, number,
 use super::samples;
 use crate::counters::Globals;
 use crate::guarded::Guarded;
+use crate::hits::HitsView;
 use crate::layout::{HEADER_BYTES, LABEL_BYTES};
 use crate::memory::One;
-use crate::policy::HitsView;
 use crate::{
     Counters, CountersView, DropReason, Hits, InstallSa, Label, PolicyImage, PolicySegment, PortId,
     PortStatus, SaSlot, SaTable, SaTableView, SegmentError, Stage, rings,
@@ -170,21 +170,24 @@ proptest! {
         prop_assert_eq!(guarded.read(), Some(values));
     }
 
-    /// Offsets, lengths and labels of a policy; the file itself is sealed as it must be.
+    /// Offsets, lengths, labels and origins of a policy; the file itself is sealed as it must be.
     #[test]
     fn a_policy_full_of_anything_is_one_or_is_refused(
         image in prop::collection::vec(any::<u8>(), 0..200),
         rules in 0..5_usize,
-        header in prop_oneof![Just(Vec::new()), pokes(7)],
+        with_origins: bool,
+        header in prop_oneof![Just(Vec::new()), pokes(10)],
         labels in prop::collection::vec((0..5 * LABEL_BYTES, any::<u8>()), 0..3),
         cut in prop_oneof![4 => Just(0), 1 => 1..300_usize],
     ) {
         let rules: Vec<Label> = (0..rules).map(|rule| Label::new(&format!("100:{rule}")).unwrap()).collect();
-        let honest = PolicySegment::build(&image, &rules).unwrap();
+        let origins: Vec<Option<u32>> = (0..rules.len() as u32).map(Some).collect();
+        let origins = with_origins.then_some(origins.as_slice());
+        let honest = PolicySegment::build(&image, &rules, origins).unwrap();
         let mut bytes = vec![0; 1 << 14];
         let len = rustix::io::pread(honest.fd(), &mut bytes, 0).unwrap();
         bytes.truncate(len);
-        let labels_at = len - rules.len() * LABEL_BYTES;
+        let labels_at = len - rules.len() * (LABEL_BYTES + if with_origins { 4 } else { 0 });
         header.iter().for_each(|&(at, value)| bytes.as_chunks_mut::<8>().0[at] = value.to_ne_bytes());
         for (at, byte) in labels {
             bytes.get_mut(labels_at + at).into_iter().for_each(|place| *place = byte);
@@ -197,8 +200,9 @@ proptest! {
             let image = policy.as_ref();
             prop_assert_eq!(image, &bytes[HEADER_BYTES..][..image.len()]);
             prop_assert!(HEADER_BYTES + image.len() <= labels_at);
-            prop_assert_eq!(policy.rules() as usize, rules.len());
+            prop_assert_eq!((policy.numbers() - policy.first()) as usize, rules.len());
             prop_assert_eq!(policy.labels().len(), rules.len());
+            prop_assert_eq!(policy.origins().len(), origins.map_or(0, <[_]>::len));
             for (label, field) in policy.labels().zip(bytes[labels_at..].as_chunks::<LABEL_BYTES>().0) {
                 prop_assert_eq!(label.padded(), field);
             }
@@ -264,7 +268,7 @@ fn a_text_that_goes_on_behind_its_end_is_no_ports() {
 /// A policy that could still change under the trie's lookup is not one, nor is one that would take our memory.
 #[test]
 fn a_policy_that_is_not_sealed_or_has_holes_is_refused() {
-    let honest = PolicySegment::build(&[7; 100_000], &[Label::default()]).unwrap();
+    let honest = PolicySegment::build(&[7; 100_000], &[Label::default()], None).unwrap();
     let mut bytes = vec![0; 1 << 17];
     let len = rustix::io::pread(honest.fd(), &mut bytes, 0).unwrap();
     bytes.truncate(len);

@@ -86,7 +86,7 @@ pub(super) struct Villain {
 
 impl Villain {
     fn new(socket: OwnedFd, rings: &OwnedFd, ring: usize) -> Villain {
-        let policy = PolicySegment::build(b"image", &[]).unwrap();
+        let policy = PolicySegment::build(b"image", &[], None).unwrap();
         let mut files = vec![policy.fd().try_clone_to_owned().unwrap()];
         files.extend(hostile::no_memory());
         Villain { socket, words: hostile::words(rings), ring, sent: 0, files }

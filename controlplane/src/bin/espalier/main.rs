@@ -56,11 +56,20 @@ enum Show {
     #[command(subcommand)]
     Crypto(Crypto),
     /// Access lists, with the packets that met each line
-    AccessLists(Output),
+    AccessLists(Lists),
     /// Interfaces, with their counters
     Interfaces(Output),
     /// Packets dropped, by reason, and what to do about each
     Drops(Output),
+}
+
+#[derive(Debug, Args)]
+struct Lists {
+    /// Show also what the list of each interface was compiled to: trees, bytes, time, what changed since
+    #[arg(value_name = "detail", value_parser = ["detail"])]
+    detail: Option<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Subcommand)]

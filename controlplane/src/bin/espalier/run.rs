@@ -7,6 +7,7 @@ use controlplane::operator::client::{AskError, ask};
 use controlplane::operator::facts::ConfigFacts;
 use controlplane::operator::{Answer, Question};
 use controlplane::show::access_lists::AccessLists;
+use controlplane::show::compiled::Detailed;
 use controlplane::show::crypto_map::CryptoMaps;
 use controlplane::show::drops::Drops;
 use controlplane::show::interfaces::Interfaces;
@@ -132,7 +133,10 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
     match show {
         Show::Crypto(Crypto::Ipsec(Ipsec::Sa(output))) => page(&Associations::new(&view), output.json),
         Show::Crypto(Crypto::Map(output)) => page(&CryptoMaps::new(&view), output.json),
-        Show::AccessLists(output) => page(&AccessLists::new(&view), output.json),
+        Show::AccessLists(lists) if lists.detail.is_some() => {
+            page(&Detailed::new(&view).ok_or(LinkError::Nonsense)?, lists.output.json)
+        }
+        Show::AccessLists(lists) => page(&AccessLists::new(&view), lists.output.json),
         Show::Interfaces(output) => page(&Interfaces::new(&view), output.json),
         Show::Drops(output) => page(&Drops::new(&view), output.json),
     }

@@ -1,25 +1,25 @@
 //! What look-ups in trees cost, in about clocks of a processor of 2023: enough to choose between trees, not to foretell.
 
-use super::cut;
 use super::pattern::Pattern;
 use super::tree::Tree;
-use crate::layout::{ENTRY_BYTES, LANES, NONE, ROW, rows};
+use crate::block::{self, LANES};
+use crate::layout::{ENTRY_BYTES, NONE, pick};
 
 /// Keys that are tried at most.
 pub(super) const TRIED: usize = 1024;
 
-/// A tree's own share of a burst.
-const TREE: f64 = 4.0;
 /// The first level of a walk: all keys take the same node.
-const FIRST: f64 = 3.5;
+const FIRST: f64 = 3.0;
 /// A further level.
-const LEVEL: f64 = 8.0;
+const LEVEL: f64 = 3.0;
 /// A leaf's first block.
-const BLOCK: f64 = 10.0;
+const BLOCK: f64 = 4.5;
 /// A further block.
-const FURTHER: f64 = 14.0;
+const FURTHER: f64 = 7.0;
+/// A block of a leaf that is a root.
+const SWEPT: f64 = 2.5;
 /// What a level and a block cost more when the trees take more bytes than that.
-const DISTANCES: [(usize, f64, f64); 2] = [(64 << 10, 2.0, 3.0), (1 << 20, 6.0, 16.0)];
+const DISTANCES: [(usize, f64, f64); 3] = [(32 << 10, 0.5, 1.5), (256 << 10, 0.5, 1.5), (3 << 19, 6.0, 14.0)];
 
 /// Keys that match one rule or another.
 pub(super) fn trials<const N: usize>(patterns: &[Pattern<N>], most: usize) -> Vec<[u32; N]> {
@@ -50,12 +50,13 @@ impl Trial {
             let (mut at, mut levels) = (tree, 0);
             while let Tree::Node { word, mask, table, children } = at {
                 levels += 1;
-                at = &children[table[cut::pick(key[*word], *mask) as usize] as usize];
+                at = &children[table[pick(key[*word], *mask) as usize] as usize];
             }
             let Tree::Leaf(ids) = at else { return Outcome { levels, blocks: 0, first: NONE, found: NONE } };
             let number = |id: &u32| patterns[*id as usize].number;
             let place = ids.iter().position(|id| patterns[*id as usize].matches(key));
-            let compared = place.map_or(ids.len(), |place| place + 1);
+            // A leaf that is a root is compared to its end, as all keys are at once.
+            let compared = place.filter(|_| levels > 0).map_or(ids.len(), |place| place + 1);
             Outcome {
                 levels,
                 blocks: compared.div_ceil(LANES) as u32,
@@ -70,7 +71,7 @@ impl Trial {
 /// What a tree takes in the image.
 fn bytes<const N: usize>(tree: &Tree) -> usize {
     match tree {
-        Tree::Leaf(ids) => ids.len().div_ceil(LANES) * rows(N) * ROW,
+        Tree::Leaf(ids) => block::count(ids.len()) * block::bytes(N),
         Tree::Node { table, children, .. } => {
             table.len() * ENTRY_BYTES + children.iter().map(bytes::<N>).sum::<usize>()
         }
@@ -94,14 +95,16 @@ pub(super) fn cost(trials: &[&Trial]) -> f64 {
     for key in 0..keys {
         let mut best = NONE;
         for Outcome { levels, blocks, first, found } in order.iter().map(|trial| &trial.outcomes[key]) {
-            total += TREE + f64::from(*levels) * level;
-            if *levels > 0 {
-                total += FIRST + f64::from(levels - 1) * LEVEL;
+            let blocks = f64::from(*blocks);
+            if *levels == 0 {
+                total += SWEPT * blocks;
+            } else {
+                total += FIRST + f64::from(levels - 1) * LEVEL + f64::from(*levels) * level;
+                if *first < best && blocks > 0.0 {
+                    total += BLOCK + (blocks - 1.0) * FURTHER + blocks * block;
+                }
             }
-            if *first < best && *blocks > 0 {
-                total += BLOCK + f64::from(blocks - 1) * FURTHER + f64::from(*blocks) * block;
-                best = best.min(*found);
-            }
+            best = best.min(*found);
         }
     }
     total / keys.max(1) as f64

@@ -4,7 +4,7 @@
 //! while what they save on the way outweighs the copies.
 
 use super::pattern::Pattern;
-use crate::layout::LANES;
+use crate::block::LANES;
 
 /// Bits of one of the key's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,19 +18,7 @@ const SAMPLE: usize = 2048;
 /// A bit must make the figure so much smaller.
 const WORTH: f64 = 0.95;
 /// Bits of one node at most.
-const BITS: u32 = 12;
-
-/// The bits of `word` under `mask`, side by side.
-pub(super) const fn pick(word: u32, mut mask: u32) -> u32 {
-    let mut picked = 0;
-    let mut to = 0;
-    while mask != 0 {
-        picked |= (word >> mask.trailing_zeros() & 1) << to;
-        mask &= mask - 1;
-        to += 1;
-    }
-    picked
-}
+const BITS: u32 = 14;
 
 /// The best cut of these rules that makes no more than `copies` of them; `None` if none is worth it.
 pub(super) fn choose<const N: usize>(patterns: &[Pattern<N>], ids: &[u32], copies: usize) -> Option<Cut> {

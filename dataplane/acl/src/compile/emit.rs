@@ -1,13 +1,11 @@
 //! Trees laid out as an image, level by level.
 
 use super::Image;
-use super::pattern::{NOTHING, Pattern};
+use super::pattern::Pattern;
 use super::tree::Tree;
-use crate::layout::{
-    Entry, HEADER_WORDS, LANES, LEVELS, Layout, MORE, NONE, ROW, action, number_row, ports_row, protocol_row,
-    rows,
-};
-use crate::{Action, Rule};
+use crate::Rule;
+use crate::block::{self, LANES, Lane};
+use crate::layout::{Entry, HEADER_WORDS, LEVELS, Layout, action};
 
 /// One family, laid out.
 struct Laid {
@@ -32,7 +30,8 @@ pub(super) fn emit<const A: usize, const B: usize>(
     let mut image = Image::zeroed(layout.bytes);
     let bytes = image.as_bytes_mut();
     write(&mut bytes[..HEADER_WORDS * 4], layout.header());
-    write(&mut bytes[HEADER_WORDS * 4..], rules.iter().flat_map(|rule| stored(rule.action)));
+    let actions = rules.iter().map(|rule| action::write(rule.action)).chain([action::NO_RULE]);
+    write(&mut bytes[HEADER_WORDS * 4..], actions.flatten());
     let [family4, family6] = layout.families;
     write(&mut bytes[family4.entries_at..], words(&v4.entries));
     write_blocks(&mut bytes[family4.blocks_at..family6.entries_at], &v4, v4_patterns);
@@ -49,14 +48,6 @@ fn write(bytes: &mut [u8], words: impl IntoIterator<Item = u32>) {
 
 fn words(entries: &[Entry]) -> impl Iterator<Item = u32> {
     entries.iter().flat_map(|entry| [entry.0 as u32, (entry.0 >> 32) as u32])
-}
-
-fn stored(action: Action) -> [u32; 2] {
-    match action {
-        Action::Bypass => [action::BYPASS, 0],
-        Action::Discard => [action::DISCARD, 0],
-        Action::Protect(entry) => [action::PROTECT, entry],
-    }
 }
 
 fn lay_out<const N: usize>(roots: &[Tree], patterns: &[Pattern<N>]) -> Option<Laid> {
@@ -80,7 +71,7 @@ fn lay_out<const N: usize>(roots: &[Tree], patterns: &[Pattern<N>]) -> Option<La
                             ids.len() > LANES,
                         );
                         laid.leaves.push((ids.clone(), laid.blocks));
-                        laid.blocks += ids.len().div_ceil(LANES);
+                        laid.blocks += block::count(ids.len());
                         entry
                     }
                     Tree::Node { word, mask, table, children } => {
@@ -102,27 +93,12 @@ fn lay_out<const N: usize>(roots: &[Tree], patterns: &[Pattern<N>]) -> Option<La
 }
 
 fn write_blocks<const N: usize>(bytes: &mut [u8], laid: &Laid, patterns: &[Pattern<N>]) {
-    let (all, _) = bytes.as_chunks_mut::<ROW>();
-    let nothing = Pattern { number: NONE, value: [0; N], mask: [0; N], first: 0, extent: 0 };
     for (ids, at) in &laid.leaves {
-        let last = ids.len().div_ceil(LANES) - 1;
-        for (place, ids) in ids.chunks(LANES).enumerate() {
-            let at = (at + place) * rows(N);
-            let block = &mut all[at..at + rows(N)];
+        let blocks = bytes.chunks_exact_mut(block::bytes(N)).skip(*at);
+        for (place, block) in blocks.take(block::count(ids.len())).enumerate() {
             for lane in 0..LANES {
-                let pattern = ids.get(lane).map(|&id| &patterns[id as usize]);
-                let protocol = pattern.map_or(NOTHING, Pattern::protocol);
-                let more = if lane == 0 && place < last { MORE } else { 0 };
-                let pattern = pattern.unwrap_or(&nothing);
-                let mut put = |row: usize, word: u32| block[row].as_chunks_mut().0[lane] = word.to_le_bytes();
-                for word in 0..N - 2 {
-                    put(2 * word, pattern.value[word]);
-                    put(2 * word + 1, pattern.mask[word]);
-                }
-                put(ports_row(N), pattern.first);
-                put(ports_row(N) + 1, pattern.extent);
-                put(protocol_row(N), protocol | more);
-                put(number_row(N), pattern.number);
+                let pattern = ids.get(place * LANES + lane).map(|&id| &patterns[id as usize]);
+                pattern.map_or(Lane::EMPTY, Pattern::lane).write(block, lane);
             }
         }
     }

@@ -11,7 +11,8 @@ mod plan;
 mod tree;
 
 use crate::Rule;
-use crate::layout::{ACTION_BYTES, Entry, HEADER_WORDS, LANES, LINE, NONE, ROW, V4, V6, rows};
+use crate::block::{self, LANES};
+use crate::layout::{ACTION_BYTES, Entry, HEADER_WORDS, LINE, NONE, V4, V6};
 use pattern::Pattern;
 
 /// What an image may take.
@@ -127,8 +128,9 @@ pub(crate) fn compile_in(rules: &[Rule], limits: Limits, haste: bool) -> Result<
     let too_large = CompileError::TooLarge { limit: limits.bytes };
     let (v4, v6) = pattern::of_rules(rules);
     // What the rules take without copies; what is left may go to copies and tables.
-    let lane = |n: usize| rows(n) * ROW / LANES;
-    let least = HEADER_WORDS * 4 + rules.len() * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
+    let lane = |n: usize| block::bytes(n) / LANES;
+    let least =
+        HEADER_WORDS * 4 + (rules.len() + 1) * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
     let spare = limits.bytes.checked_sub(least).ok_or(too_large)?;
     let per_rule = spare / rules.len().max(1);
     let image = emit::emit(rules, &grow(&v4, per_rule, haste), &v4, &grow(&v6, per_rule, haste), &v6);
@@ -138,6 +140,6 @@ pub(crate) fn compile_in(rules: &[Rule], limits: Limits, haste: bool) -> Result<
 /// The trees over the patterns of one family, in about so many bytes a rule.
 fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize, haste: bool) -> Vec<tree::Tree> {
     // A copy takes a lane, and twice that for lanes left empty and for tables.
-    let copies = (bytes / (3 * rows(N) * ROW / LANES)).clamp(1, if haste { 2 } else { tree::COPIES });
+    let copies = (bytes / (3 * block::bytes(N) / LANES)).clamp(1, if haste { 2 } else { tree::COPIES });
     plan::forest(patterns, patterns.len() * copies, haste)
 }

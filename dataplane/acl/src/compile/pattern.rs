@@ -1,8 +1,9 @@
 //! Rules as ternary patterns over the words of a key.
 
 use crate::Rule;
+use crate::block::Lane;
 use crate::key::{both, wide};
-use crate::layout::{NEVER, PORTS_SEEN, V4, V6};
+use crate::layout::{PORTS_SEEN, V4, V6};
 use model::{PortRange, Prefix, Protocol};
 
 /// A rule over keys of `N` words.
@@ -42,9 +43,16 @@ impl<const N: usize> Pattern<N> {
         pattern
     }
 
-    /// As it stands in the row of protocols.
-    pub(crate) const fn protocol(&self) -> u32 {
-        self.mask[N - 1] << 16 | self.value[N - 1]
+    /// As it lies in a block.
+    pub(crate) fn lane(&self) -> Lane<N> {
+        Lane {
+            words: std::array::from_fn(|word| (self.value[word], self.mask[word].count_zeros() as u8)),
+            first: self.first,
+            extent: self.extent,
+            number: self.number,
+            protocol: self.value[N - 1] as u8,
+            mask: self.mask[N - 1] as u8,
+        }
     }
 
     /// A key that matches; which one is drawn from `state`.
@@ -74,9 +82,6 @@ impl<const N: usize> Pattern<N> {
         (0..N).all(|word| (key[word] ^ self.value[word]) & self.mask[word] == 0) && within(0) && within(16)
     }
 }
-
-/// In the row of protocols, what no key matches.
-pub(crate) const NOTHING: u32 = NEVER << 16 | NEVER;
 
 /// The bits that all ports of a range have in common, from the first on.
 const fn fixed(range: PortRange) -> u16 {

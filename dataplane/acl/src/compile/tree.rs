@@ -2,7 +2,8 @@
 
 use super::cut::{self, Cut};
 use super::pattern::Pattern;
-use crate::layout::{LANES, LEVELS};
+use crate::block::LANES;
+use crate::layout::{LEVELS, pick};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -12,6 +13,8 @@ pub(super) const COPIES: usize = 8;
 const ALONE: usize = 512;
 /// So few rules are a leaf: a second block now and then is cheaper than a level for all.
 const ENOUGH: usize = 2 * LANES;
+/// So few rules are a root that is a leaf, as that is compared with all keys at once.
+const SWEPT: usize = 3 * LANES;
 /// Leaves that have room, among those that the next one is tried with.
 const OPEN: usize = 4;
 
@@ -37,7 +40,7 @@ pub(super) fn grow<const N: usize>(
     copies: usize,
     level: usize,
 ) -> Tree {
-    if ids.len() <= ENOUGH || level + 1 >= LEVELS {
+    if ids.len() <= if level == 0 { SWEPT } else { ENOUGH } || level + 1 >= LEVELS {
         return Tree::Leaf(ids);
     }
     let Some(cut) = cut::choose(patterns, &ids, copies) else { return Tree::Leaf(ids) };
@@ -69,8 +72,8 @@ fn distribute<const N: usize>(
     let mut of_value: Vec<Vec<u32>> = vec![Vec::new(); values];
     for &id in ids {
         let pattern = &patterns[id as usize];
-        let fixed = cut::pick(pattern.value[word] & pattern.mask[word], mask);
-        let free = cut::pick(!pattern.mask[word], mask);
+        let fixed = pick(pattern.value[word] & pattern.mask[word], mask);
+        let free = pick(!pattern.mask[word], mask);
         // Every subset of the bits that the rule does not ask for.
         let mut subset = 0_u32;
         loop {

@@ -51,6 +51,7 @@ pub enum DeltaError {
     Full,
 }
 
+#[derive(Clone)]
 struct Added {
     /// Before which rule of the base.
     place: u32,
@@ -59,6 +60,7 @@ struct Added {
 }
 
 /// Rules added to a compiled list and removed from it.
+#[derive(Clone)]
 pub struct Delta {
     base: u32,
     next: u32,
@@ -113,19 +115,20 @@ impl Delta {
         Ok(())
     }
 
+    /// Rules added and removed: what the look-ups pay for.
+    pub fn changes(&self) -> usize {
+        self.added.len() + self.removed.iter().map(|bits| bits.count_ones() as usize).sum::<usize>()
+    }
+
+    /// The number that the next rule to be added gets; all that were ever given are below.
+    pub const fn numbers(&self) -> u32 {
+        self.next
+    }
+
     /// The numbers of all rules that are in the list, in its order: what a new base is to be compiled of.
     pub fn order(&self) -> Vec<u32> {
-        let mut order = Vec::new();
-        let mut added = self.added.iter().peekable();
-        for rule in 0..=self.base {
-            while let Some(more) = added.next_if(|added| added.place <= rule) {
-                order.push(more.number);
-            }
-            if rule < self.base && !self.is_removed(rule) {
-                order.push(rule);
-            }
-        }
-        order
+        let added = self.added.iter().map(|added| (added.place, added.number));
+        order(self.base, added, |rule| self.is_removed(rule))
     }
 
     /// Compiles the changes alone, for [`Overlay::verify`]. It takes time by their number; of the base, it takes a bit a
@@ -160,4 +163,20 @@ impl Delta {
         bytes[parts.image_at..].copy_from_slice(image.as_bytes());
         Ok(whole)
     }
+}
+
+/// The numbers of the rules of a changed list: of those added, each with its place and in their order, and of those of
+/// the base that are still there.
+fn order(base: u32, added: impl Iterator<Item = (u32, u32)>, is_removed: impl Fn(u32) -> bool) -> Vec<u32> {
+    let mut order = Vec::new();
+    let mut added = added.peekable();
+    for rule in 0..=base {
+        while let Some((_, number)) = added.next_if(|(place, _)| *place <= rule) {
+            order.push(number);
+        }
+        if rule < base && !is_removed(rule) {
+            order.push(rule);
+        }
+    }
+    order
 }

@@ -1,10 +1,10 @@
 //! A verified delta, and look-ups through it.
 
-use super::{HEADER_WORDS, MAGIC, Parts, VERSION};
+use super::{HEADER_WORDS, MAGIC, Parts, VERSION, order};
 use crate::key::Words;
 use crate::layout::{Entry, LINE, NONE, V4, V6};
-use crate::lookup::{BURST, Burst};
-use crate::{Classifier, KeyV4, KeyV6, Verdict, VerifyError};
+use crate::lookup::{BURST, Burst, action_of};
+use crate::{Classifier, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
 
 /// The image inside of a delta.
@@ -82,6 +82,43 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         numbers.map(|number| number.saturating_add(1)).fold(self.base, u32::max)
     }
 
+    /// Rules of the base.
+    pub const fn base(&self) -> u32 {
+        self.base
+    }
+
+    /// Rules that were added.
+    pub const fn added(&self) -> u32 {
+        self.added.rules()
+    }
+
+    /// Rules of the base that were removed.
+    pub fn removed(&self) -> u32 {
+        (0..self.base).filter(|rule| self.is_removed(*rule)).count() as u32
+    }
+
+    /// The numbers of all rules of the changed list, in its order, as [`Delta::order`](super::Delta::order) gives them.
+    pub fn order(&self) -> Vec<u32> {
+        let added = (0..self.added.rules())
+            .filter_map(|rule| Some((self.word(LINE, rule)?, self.word(self.parts.numbers_at, rule)?)));
+        order(self.base, added, |rule| self.is_removed(rule))
+    }
+
+    fn is_removed(&self, rule: u32) -> bool {
+        let place = rule as usize / 8;
+        let bits = if place < self.removed {
+            self.image().as_ref().get(self.parts.removed_at + place)
+        } else {
+            None
+        };
+        bits.is_some_and(|bits| bits >> (rule % 8) & 1 != 0)
+    }
+
+    /// The trees of the added rules.
+    pub fn trees(&self) -> Vec<TreeShape> {
+        self.added.trees()
+    }
+
     /// What holds the bytes.
     pub const fn image(&self) -> &D {
         &self.added.image().bytes
@@ -91,14 +128,6 @@ impl<D: AsRef<[u8]>> Overlay<D> {
     #[inline]
     pub fn over<'a, B: AsRef<[u8]>>(&'a self, base: &'a Classifier<B>) -> Option<Changed<'a, B, D>> {
         (base.rules() == self.base).then_some(Changed { base, overlay: self })
-    }
-
-    /// Before which rule of the base an added one stands; before none, if it is not there.
-    #[inline(always)]
-    fn place(&self, rule: u32) -> u32 {
-        let there = rule < self.added.rules();
-        let place = self.word(LINE, if there { rule } else { 0 }).unwrap_or(NONE);
-        if there { place } else { NONE }
     }
 
     #[inline(always)]
@@ -130,26 +159,45 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
         let Overlay { parts, removed, added, .. } = self.overlay;
-        let removed = self.overlay.image().as_ref().get(parts.removed_at..parts.removed_at + removed);
-        let removed = removed.unwrap_or_default();
+        let part =
+            |at: usize, len: usize| self.overlay.image().as_ref().get(at..at + len).unwrap_or_default();
+        let removed = part(parts.removed_at, *removed);
+        let of_added = |at: usize| part(at, 4 * added.rules() as usize).as_chunks().0;
+        let (places_of, numbers_of): (&[[u8; 4]], _) = (of_added(LINE), of_added(parts.numbers_at));
+        let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
-            let burst = Burst::new(keys, verdicts.len());
+            self.base.fill(keys, verdicts.len(), &mut burst);
+            let verdicts = &mut verdicts[..burst.count];
             let mut new = [NONE; BURST];
             added.find(family, &burst, &[], &mut new);
             // A rule that was added stands before the one at its place, so only those before that are better.
-            let places = new.map(|rule| self.overlay.place(rule));
+            let places = new.map(|rule| place_of(places_of, rule));
             let mut best = places;
             self.base.find(family, &burst, removed, &mut best);
-            for (slot, verdict) in verdicts.iter_mut().take(burst.count).enumerate() {
-                let (rule, action) = match best[slot] < places[slot] {
-                    true => (Some(best[slot]), self.base.action(best[slot])),
-                    false => (self.overlay.word(parts.numbers_at, new[slot]), added.action(new[slot])),
-                };
-                *verdict = match (rule, action) {
-                    (Some(rule), Some(action)) => Verdict::new(rule, action),
-                    _ => Verdict::NONE,
-                };
+            self.base.write(&best, verdicts);
+            // Most packets are for rules of the base.
+            let mut added_ones = 0_u32;
+            for slot in 0..BURST {
+                added_ones |= u32::from((new[slot] != NONE) & (best[slot] == places[slot])) << slot;
+            }
+            while added_ones != 0 {
+                let slot = added_ones.trailing_zeros() as usize;
+                added_ones &= added_ones - 1;
+                if let (Some(verdict), Some(number)) =
+                    (verdicts.get_mut(slot), numbers_of.get(new[slot] as usize))
+                {
+                    let action = action_of(added.actions(), new[slot]);
+                    *verdict = Verdict::new(u32::from_le_bytes(*number), action);
+                }
             }
         }
     }
+}
+
+/// Before which rule of the base an added one stands; before none, if it is not there.
+#[inline(always)]
+fn place_of(places: &[[u8; 4]], rule: u32) -> u32 {
+    let last = places.len().saturating_sub(1);
+    let place = places.get((rule as usize).min(last)).map_or(NONE, |place| u32::from_le_bytes(*place));
+    place | u32::from(rule == NONE).wrapping_neg()
 }

@@ -1,53 +1,41 @@
 //! The search of a burst, written once over the few steps that instruction sets differ in.
 //!
 //! The packets of a burst go side by side, so that one waits for memory while others go on: first all walk down to
-//! their leaves, then all are compared with the blocks that they came to. Who is through drops out of the list of those
-//! who go on; no branch asks, so none is guessed wrong.
+//! their leaves ([`walk`]), then all are compared with the blocks that they came to ([`scan`]). Who is through drops out;
+//! no branch asks, so none is guessed wrong.
 
 mod portable;
+mod scan;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod simd;
+mod walk;
 
-use crate::key::Words;
-use crate::layout::{Entry, LANES, LEVELS, MORE, NONE, ROW, number_row, protocol_row, rows};
+use crate::block::Block;
+use crate::key::fill;
+use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, V4, action};
+use crate::{KeyV4, Verdict};
 use portable::Portable;
+use walk::Places;
 
 /// Keys that are searched for side by side.
 pub(crate) const BURST: usize = 32;
 
-/// A block, or one row of one.
-pub(crate) type Row = [u8; ROW];
-
-/// Rows of blocks that stay near the core by themselves; of more, they are asked for in time.
-const NEAR: usize = (256 << 10) / ROW;
-/// All places of a burst.
-const EVERY: [u8; BURST] = {
-    let mut every = [0; BURST];
-    let mut place = 0;
-    while place < BURST {
-        every[place] = place as u8;
-        place += 1;
-    }
-    every
-};
 /// Keys side by side.
 pub(crate) struct Burst<const N: usize> {
-    pub(crate) keys: [[u32; N]; BURST],
+    /// Each word of all keys.
+    pub(crate) words: [[u32; BURST]; N],
+    /// All ones for a key whose ports cannot be seen, none for others.
+    pub(crate) unseen: [u32; BURST],
     /// How many are there.
     pub(crate) count: usize,
 }
 
 impl<const N: usize> Burst<N> {
-    /// Of the first keys, but no more than there are verdicts for.
+    /// No keys yet.
     #[inline(always)]
-    pub(crate) fn new<K: Words<N>>(keys: &[K], verdicts: usize) -> Burst<N> {
-        let count = keys.len().min(verdicts).min(BURST);
-        let mut burst = Burst { keys: [[0; N]; BURST], count };
-        for (words, key) in burst.keys.iter_mut().zip(&keys[..count]) {
-            *words = key.words();
-        }
-        burst
+    pub(crate) const fn new() -> Burst<N> {
+        Burst { words: [[0; BURST]; N], unseen: [0; BURST], count: 0 }
     }
 }
 
@@ -57,7 +45,7 @@ pub(crate) struct Tables<'a> {
     /// Where each level of entries ends.
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
-    pub(crate) rows: &'a [Row],
+    pub(crate) blocks: &'a [u8],
     /// A bit for each rule that is not there any more, the first in the lowest bit; none if all are there.
     pub(crate) removed: &'a [u8],
 }
@@ -85,6 +73,31 @@ impl BackEnd {
         all
     }
 
+    /// As [`Words::fill`](crate::key::Words::fill) says.
+    #[inline]
+    pub(crate) fn fill_v4(self, keys: &[KeyV4], burst: &mut Burst<V4>) {
+        match self {
+            BackEnd::Portable => fill(keys, burst),
+            #[cfg(target_arch = "x86_64")]
+            BackEnd::Simd(width) => width.fill_v4(keys, burst),
+        }
+    }
+
+    /// As [`verdicts_of`] says.
+    #[inline]
+    pub(crate) fn write(
+        self,
+        actions: &[[u8; ACTION_BYTES]],
+        rules: &[u32; BURST],
+        verdicts: &mut [Verdict],
+    ) {
+        match self {
+            BackEnd::Portable => verdicts_of(actions, rules, verdicts),
+            #[cfg(target_arch = "x86_64")]
+            BackEnd::Simd(width) => width.write(actions, rules, verdicts),
+        }
+    }
+
     /// Puts the number of the first rule that matches into each place of `best`, where it is before what stands there.
     #[inline]
     pub(crate) fn search<const N: usize>(
@@ -104,16 +117,58 @@ impl BackEnd {
     }
 }
 
+/// Fills in the verdicts for these rules. The last action is that of no rule, and of all that are not there.
+#[inline(always)]
+fn verdicts_of(actions: &[[u8; ACTION_BYTES]], rules: &[u32; BURST], verdicts: &mut [Verdict]) {
+    for (verdict, &rule) in verdicts.iter_mut().zip(rules) {
+        *verdict = Verdict::new(rule, action_of(actions, rule));
+    }
+}
+
+/// The action of a rule, or what is behind all actions.
+#[inline(always)]
+pub(crate) fn action_of(actions: &[[u8; ACTION_BYTES]], rule: u32) -> [u32; 2] {
+    let place = (rule as usize).min(actions.len().wrapping_sub(1));
+    actions.get(place).map_or(action::NO_RULE, |stored| action::words(*stored))
+}
+
 /// What instruction sets differ in.
 trait Kernel: Copy {
     /// The bits of `word` under `mask`, side by side.
     fn pick(self, word: u32, mask: u32) -> u32;
 
-    /// A bit for each rule of a block (of as many rows as [`rows`] says) that matches.
-    fn compare<const N: usize>(self, block: &[Row], key: &[u32; N]) -> u32;
+    /// Takes each key from the root, which is a node, to a leaf, and compares it with the blocks there, until a rule
+    /// matches; but not where all its rules are behind the best that is known.
+    #[inline(always)]
+    fn tree<const N: usize, const REMOVED: bool>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        root: Entry,
+        best: &mut [u32; BURST],
+    ) {
+        let mut places = Places::all_at(root);
+        walk::one_by_one(self, tables, burst, root, &mut places);
+        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &places, best);
+    }
+
+    /// A bit for each rule of a block that matches the key. Places without a rule may match, too.
+    fn compare<const N: usize>(self, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32;
+
+    /// Compares all keys with the blocks of one leaf.
+    #[inline(always)]
+    fn sweep<const N: usize, const REMOVED: bool>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        leaf: Entry,
+        best: &mut [u32; BURST],
+    ) {
+        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &Places::all_at(leaf), best);
+    }
 
     /// Asks for a block that will be compared soon.
-    fn prefetch<const N: usize>(self, block: &[Row]);
+    fn prefetch<const N: usize>(self, block: Block<'_, N>);
 }
 
 #[inline(always)]
@@ -123,140 +178,13 @@ fn search<K: Kernel, const N: usize, const REMOVED: bool>(
     burst: &Burst<N>,
     best: &mut [u32; BURST],
 ) {
-    let roots = (tables.ends[0] as usize).min(tables.entries.len());
+    let roots = (tables.ends[0] as usize).min(tables.entries.len()).min(GROUPS);
     for &root in &tables.entries[..roots] {
         let root = Entry(u64::from_le_bytes(root));
-        let mut at = [root; BURST];
-        if !root.is_leaf() {
-            walk(kernel, tables, burst, &mut at);
-        }
-        scan::<K, N, REMOVED>(kernel, tables, burst, &at, best);
-    }
-}
-
-/// Where a key gets to from a node.
-#[inline(always)]
-fn step<K: Kernel, const N: usize>(
-    kernel: K,
-    tables: Tables<'_>,
-    key: &[u32; N],
-    entry: Entry,
-) -> Option<Entry> {
-    let picked = kernel.pick(key[entry.word().min(N - 1)], entry.low());
-    tables.entries.get(entry.place() + picked as usize).map(|next| Entry(u64::from_le_bytes(*next)))
-}
-
-/// Takes each key from the root, which is a node, to a leaf.
-#[inline(always)]
-fn walk<K: Kernel, const N: usize>(kernel: K, tables: Tables<'_>, burst: &Burst<N>, at: &mut [Entry; BURST]) {
-    let mut list = [0_u8; BURST];
-    let mut count = 0;
-    let root = at[0];
-    for index in 0..burst.count as u8 {
-        let slot = usize::from(index) % BURST;
-        let next = step(kernel, tables, &burst.keys[slot], root).unwrap_or(Entry::EMPTY);
-        at[slot] = next;
-        list[count % BURST] = index;
-        count += usize::from(!next.is_leaf());
-    }
-    for _ in 2..LEVELS {
-        let mut more = 0;
-        for place in 0..count {
-            let index = list[place % BURST];
-            let slot = usize::from(index) % BURST;
-            let next = step(kernel, tables, &burst.keys[slot], at[slot]).unwrap_or(Entry::EMPTY);
-            at[slot] = next;
-            list[more % BURST] = index;
-            more += usize::from(!next.is_leaf());
-        }
-        count = more;
-        if count == 0 {
-            break;
+        if root.is_leaf() {
+            kernel.sweep::<N, REMOVED>(tables, burst, root, best);
+        } else {
+            kernel.tree::<N, REMOVED>(tables, burst, root, best);
         }
     }
-}
-
-/// Compares each key with the blocks of its leaf, until a rule matches; but not where all its rules are behind the best
-/// that is known.
-#[inline(always)]
-fn scan<K: Kernel, const N: usize, const REMOVED: bool>(
-    kernel: K,
-    tables: Tables<'_>,
-    burst: &Burst<N>,
-    leaves: &[Entry; BURST],
-    best: &mut [u32; BURST],
-) {
-    let Tables { rows, removed, .. } = tables;
-    let first_of = |block, key| first_of::<K, N, REMOVED>(kernel, block, key, removed);
-    let mut list = EVERY;
-    let mut count = 0;
-    let far = rows.len() > NEAR;
-    for slot in 0..burst.count.min(BURST) {
-        let leaf = leaves[slot];
-        list[count % BURST] = slot as u8;
-        count += usize::from(leaf.is_leaf() & (leaf.low() < best[slot]));
-        if far && let Some(block) = block::<N>(rows, leaf.place()) {
-            kernel.prefetch::<N>(block);
-        }
-    }
-    // Most leaves are one block.
-    let mut longer = 0;
-    for place in 0..count {
-        let index = list[place % BURST];
-        let slot = usize::from(index) % BURST;
-        let Some(block) = block::<N>(rows, leaves[slot].place()) else { break };
-        let found = first_of(block, &burst.keys[slot]);
-        best[slot] = best[slot].min(found);
-        list[longer % BURST] = index;
-        longer += usize::from(leaves[slot].is_long() & (found == NONE));
-    }
-    // The others go on in rounds, a block further on in each.
-    let mut count = longer;
-    let mut round = 1;
-    while count > 0 {
-        let mut more = 0;
-        for place in 0..count {
-            let index = list[place % BURST];
-            let slot = usize::from(index) % BURST;
-            let Some(block) = block::<N>(rows, leaves[slot].place() + round) else { break };
-            best[slot] = best[slot].min(first_of(block, &burst.keys[slot]));
-            list[more % BURST] = index;
-            let last = word(&block[number_row(N)], LANES - 1);
-            let goes_on = word(&block[protocol_row(N)], 0) & MORE != 0;
-            more += usize::from(goes_on & (last < best[slot]));
-        }
-        count = more;
-        round += 1;
-    }
-}
-
-/// The number of the first rule of a block that matches and is still there, or [`NONE`].
-#[inline(always)]
-fn first_of<K: Kernel, const N: usize, const REMOVED: bool>(
-    kernel: K,
-    block: &[Row],
-    key: &[u32; N],
-    removed: &[u8],
-) -> u32 {
-    let mut matching = kernel.compare(block, key);
-    loop {
-        let nothing = u32::from(matching == 0).wrapping_neg();
-        let number = word(&block[number_row(N)], matching.trailing_zeros() as usize % LANES) | nothing;
-        let bits = if REMOVED { removed.get(number as usize / 8).copied().unwrap_or(0) } else { 0 };
-        if bits >> (number % 8) & 1 == 0 {
-            return number;
-        }
-        matching &= matching.wrapping_sub(1);
-    }
-}
-
-#[inline(always)]
-fn word(row: &Row, lane: usize) -> u32 {
-    u32::from_le_bytes(row.as_chunks().0[lane])
-}
-
-#[inline(always)]
-fn block<const N: usize>(all: &[Row], place: usize) -> Option<&[Row]> {
-    let at = place * rows(N);
-    all.get(at..at + rows(N))
 }

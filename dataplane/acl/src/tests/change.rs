@@ -33,6 +33,10 @@ proptest! {
             prop_assert_eq!(delta.order(), list.iter().map(|(number, _)| *number).collect::<Vec<_>>());
             let overlay = Overlay::verify(delta.compile(Limits::default()).unwrap()).unwrap();
             prop_assert!(list.iter().all(|(number, _)| *number < overlay.numbers()));
+            prop_assert_eq!(overlay.order(), delta.order());
+            prop_assert_eq!(overlay.base() - overlay.removed() + overlay.added(), list.len() as u32);
+            prop_assert_eq!(delta.changes() as u32, overlay.removed() + overlay.added());
+            prop_assert!(overlay.numbers() <= delta.numbers());
             let now: Vec<Rule> = list.iter().map(|(_, rule)| *rule).collect();
             let mut slow = vec![Verdict::NONE; keys.len()];
             let numbered = |verdict: &Verdict| (verdict.rule().map(|rule| list[rule as usize].0), verdict.action());

@@ -1,5 +1,6 @@
 //! Compiled lists against the linear scan, changed lists too, and images that are not what they seem.
 
+mod bursts;
 mod change;
 mod hostile;
 mod shapes;

@@ -4,7 +4,7 @@ use super::*;
 use fastrand::Rng;
 
 /// How many in a hundred leave the source open, and the destination.
-const SHAPES: [(u32, u32); 4] = [(40, 1), (40, 50), (7, 7), (100, 100)];
+pub(super) const SHAPES: [(u32, u32); 4] = [(40, 1), (40, 50), (7, 7), (100, 100)];
 
 /// An address in one of few networks, and how much of it a prefix takes.
 fn network(random: &mut Rng, open: u32) -> (u32, u8) {
@@ -24,7 +24,7 @@ fn range(random: &mut Rng) -> PortRange {
     }
 }
 
-fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
+pub(super) fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
     let mut prefix = |open| -> Prefix {
         let (address, len) = network(random, open);
         match v4 {
@@ -42,7 +42,7 @@ fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
     Rule { selector, action: Action::Protect(random.u32(..)) }
 }
 
-fn key(random: &mut Rng) -> KeyV4 {
+pub(super) fn key(random: &mut Rng) -> KeyV4 {
     KeyV4 {
         source: network(random, 0).0,
         destination: network(random, 0).0,
@@ -76,6 +76,27 @@ fn images_do_not_depend_on_the_number_of_cores() {
         pool.install(|| compile(&rules, Limits::default()).unwrap())
     };
     assert_eq!(on(1), on(4));
+}
+
+/// What is told of an image is what was compiled: a tree for every root, no deeper than there are levels, over what rules say.
+#[test]
+fn the_shape_of_an_image_can_be_told() {
+    let mut random = Rng::with_seed(11);
+    let shape = |rules: &[Rule]| {
+        let image = compile(rules, Limits::default()).unwrap();
+        Classifier::verify(image.as_bytes()).unwrap().trees()
+    };
+    assert_eq!(shape(&[]), []);
+    let one = [rule(&mut random, true, (0, 0))];
+    assert_eq!(shape(&one), [TreeShape { leaves: 1, ..TreeShape::default() }]);
+    let many: Vec<Rule> = (0..4000).map(|_| rule(&mut random, false, (0, 100))).collect();
+    let trees = shape(&many);
+    assert!(trees.iter().all(|tree| tree.ipv6 && !tree.destination), "{trees:?}");
+    assert!(
+        trees
+            .iter()
+            .any(|tree| tree.source && tree.depth > 0 && tree.tables >= tree.depth && tree.leaves > 10)
+    );
 }
 
 /// Rules that nothing tells apart make long leaves, not deep trees or large images.

@@ -1,0 +1,70 @@
+//! A compiled crypto map in use: the base, the change that lies over it, and the hit counters of both.
+
+use acl::{Classifier, KeyV4, KeyV6, Overlay, Verdict};
+use shm::{Hits, PolicyImage, PolicyInUse};
+use std::sync::Arc;
+
+/// Immutable, as all of a snapshot: a change comes as another one, which shares the base.
+pub(crate) struct Policy {
+    base: Arc<Classifier<PolicyImage>>,
+    change: Option<Overlay<PolicyImage>>,
+    /// By the rules' numbers, which the change continues.
+    pub(crate) hits: Arc<Hits>,
+}
+
+impl Policy {
+    /// `None` if the change is of another base, or gives a number without a label.
+    pub(crate) fn new(
+        base: Arc<Classifier<PolicyImage>>,
+        change: Option<Overlay<PolicyImage>>,
+        hits: Arc<Hits>,
+    ) -> Option<Policy> {
+        let fits = |change: &Overlay<PolicyImage>| {
+            change.over(&base).is_some()
+                && change.image().first() <= base.rules()
+                && change.numbers() <= base.rules().max(change.image().numbers())
+        };
+        change.as_ref().is_none_or(fits).then_some(Policy { base, change, hits })
+    }
+
+    pub(crate) fn base(&self) -> &Arc<Classifier<PolicyImage>> {
+        &self.base
+    }
+
+    pub(crate) fn is_changed(&self) -> bool {
+        self.change.is_some()
+    }
+
+    /// How many numbers were given.
+    pub(crate) fn numbers(&self) -> u32 {
+        let given = self.change.as_ref().map_or(0, |change| change.image().numbers());
+        self.base.rules().max(given)
+    }
+
+    /// As observers see it.
+    pub(crate) fn shown(&self) -> PolicyInUse {
+        PolicyInUse {
+            image: self.base.image().clone(),
+            change: self.change.as_ref().map(|change| change.image().clone()),
+            hits: Arc::clone(&self.hits),
+        }
+    }
+
+    /// A verdict for each key.
+    #[inline]
+    pub(crate) fn lookup_v4(&self, keys: &[KeyV4], verdicts: &mut [Verdict]) {
+        match self.change.as_ref().and_then(|change| change.over(&self.base)) {
+            Some(changed) => changed.lookup_v4(keys, verdicts),
+            None => self.base.lookup_v4(keys, verdicts),
+        }
+    }
+
+    /// A verdict for each key.
+    #[inline]
+    pub(crate) fn lookup_v6(&self, keys: &[KeyV6], verdicts: &mut [Verdict]) {
+        match self.change.as_ref().and_then(|change| change.over(&self.base)) {
+            Some(changed) => changed.lookup_v6(keys, verdicts),
+            None => self.base.lookup_v6(keys, verdicts),
+        }
+    }
+}
