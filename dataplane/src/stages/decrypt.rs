@@ -1,5 +1,5 @@
 //! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4). What is not AES-GCM is opened by
-//! [`suites`](super::suites).
+//! [`suites`].
 
 use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, Meta};

@@ -1,5 +1,5 @@
 //! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3). What is
-//! not AES-GCM goes by [`suites`](super::suites).
+//! not AES-GCM goes by [`suites`].
 
 use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, bits};
