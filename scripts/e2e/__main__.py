@@ -14,6 +14,7 @@ MODULES = (
     "test_tunnel",
     "test_hostile",
     "test_scenarios",
+    "test_suite_scenarios",
     "test_vlan",
     "test_crashes",
     "test_access_lists",

@@ -31,6 +31,9 @@ class Sa:
     # ESP in UDP: source and destination port.
     ports: tuple | None = None
 
+    # What the trailer ends on a multiple of.
+    block = 4
+
     def seal(self, sequence, plaintext, iv=None):
         """ESP header, IV, ciphertext and ICV (RFC 4303, section 2; RFC 4106, sections 3 to 5)."""
         iv = sequence.to_bytes(8, "big") if iv is None else iv
@@ -76,9 +79,9 @@ def pseudo_header(packet, number, length):
     return ends + struct.pack("!IBBBB", length, 0, 0, 0, number)
 
 
-def trailer(text, next_header, pad=None):
+def trailer(text, next_header, pad=None, block=4):
     """Padding, pad length, next header (RFC 4303, section 2.4)."""
-    pad = -(len(text) + 2) % 4 if pad is None else pad
+    pad = -(len(text) + 2) % block if pad is None else pad
     return text + bytes(range(1, pad + 1)) + bytes((pad, next_header))
 
 
@@ -121,9 +124,10 @@ def encapsulated(sa, sequence, inner, iv=None, plaintext=None, outer_tos=None, b
     TOS; bytes behind the datagram; the UDP checksum."""
     if sa.mode == "transport":
         headers, rest, number, named_at = divided(inner)
-        plaintext = trailer(rest, number) if plaintext is None else plaintext
+        plaintext = trailer(rest, number, block=sa.block) if plaintext is None else plaintext
     else:
-        plaintext = trailer(inner, IPV4 if version(inner) == 4 else IPV6) if plaintext is None else plaintext
+        number = IPV4 if version(inner) == 4 else IPV6
+        plaintext = trailer(inner, number, block=sa.block) if plaintext is None else plaintext
     body = sa.seal(sequence, plaintext, iv)
     carrier = ESP
     if sa.ports:

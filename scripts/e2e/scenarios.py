@@ -76,6 +76,15 @@ class Scenario:
         ends = (self.local, self.peer) if direction == "outbound" else (self.peer, self.local)
         return Sa(spi, key, salt, self.esn, self.mode, *ends, ports=(PORT, PORT) if self.udp else None)
 
+    @property
+    def transforms(self):
+        return f"esp-gcm {self.bits}"
+
+    def session_key(self, direction):
+        """What stands behind `set session-key inbound|outbound`."""
+        key, salt = self.material(direction)
+        return f"esp {self.sa(direction).spi} cipher {(key + salt).hex()}"
+
     def config(self):
         lines = []
         if self.mode == "transport":
@@ -88,7 +97,7 @@ class Scenario:
             lines += [f"ip access-list extended L{self.number}", f" permit ip {permit}"]
         else:
             lines += [f"ipv6 access-list L{self.number}", f" permit ipv6 {permit}"]
-        lines += [f"crypto ipsec transform-set T{self.number} esp-gcm {self.bits}", f" mode {self.mode}"]
+        lines += [f"crypto ipsec transform-set T{self.number} {self.transforms}", f" mode {self.mode}"]
         lines += [" esn"] * self.esn
         lines += [
             f"crypto map ALL {self.number + 1} ipsec-manual",
@@ -99,8 +108,7 @@ class Scenario:
         ]
         lines += [" set udp-encapsulation"] * self.udp
         for direction in ("outbound", "inbound"):
-            key, salt = self.material(direction)
-            lines.append(f" set session-key {direction} esp {self.sa(direction).spi} cipher {(key + salt).hex()}")
+            lines.append(f" set session-key {direction} {self.session_key(direction)}")
         return "\n".join(lines)
 
 

@@ -72,6 +72,8 @@ class ScenarioCase(PeerCase):
     """gw-a with an entry for every scenario. What the gateway itself would say and hear goes through its mirror TAP."""
 
     config_text = CONFIG
+    scenarios = SCENARIOS
+    others = (NEST,)
     seconds = 120
 
     @classmethod
@@ -79,14 +81,16 @@ class ScenarioCase(PeerCase):
         super().setUpClass()
         cls.own = Cable(cls.lab, SITE_A.gateway, "wan")
         cls.addClassCleanup(cls.own.close)
-        peers = [scenario.peer for scenario in SCENARIOS] + [NEST.source, *ELSEWHERE.values()]
+        peers = [scenario.peer for scenario in cls.scenarios]
+        peers += [sa.source for sa in cls.others] + list(ELSEWHERE.values())
         mac = cls.from_peer.hex(":")
         for address in peers:
             cls.lab.network.ip(SITE_A.gateway, "neigh", "replace", address, "lladdr", mac, "dev", "wan", "nud", "permanent")
         cls.numbers = {}
 
     def setUp(self):
-        self.eventually("all SAs are there", lambda: len(self.gateway.associations()) == 2 * len(SCENARIOS) + 2)
+        count = 2 * (len(self.scenarios) + len(self.others))
+        self.eventually("all SAs are there", lambda: len(self.gateway.associations()) == count)
         for cable in (self.own, self.lan, self.wire):
             cable.drain()
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const OUTER: usize = ipv4::HEADER_LEN;
 
@@ -244,6 +244,75 @@ fn every_suite_finds_its_parts() {
                 Err(Error::Truncated),
                 "{suite} {len}"
             );
+        }
+    }
+}
+
+/// In transport mode the text is what is behind the packet's own headers, and that ends on a block: in any family and with
+/// any headers, in UDP or not.
+#[test]
+fn every_suite_finds_its_parts_in_transport_mode() {
+    let ends = [[10, 0, 0, 1], [10, 0, 0, 2]].map(Ipv4Addr::from);
+    let six = ends.map(|end| end.to_ipv6_mapped());
+    for (suite, udp_port, len) in Suite::all()
+        .flat_map(|suite| [None, Some(4500)].map(|port| (suite, port)))
+        .flat_map(|(suite, port)| (0..40).map(move |len| (suite, port, len)))
+    {
+        let mut v4 = vec![0x5A; ipv4::HEADER_LEN];
+        let repr = ipv4::Repr {
+            source: ends[0],
+            destination: ends[1],
+            protocol: 99,
+            tos: 0,
+            ttl: 9,
+            df: true,
+            identification: 0,
+            payload_len: len,
+        };
+        repr.emit(&mut v4).unwrap();
+        let mut v6 = vec![0; ipv6::HEADER_LEN];
+        let repr = ipv6::Repr {
+            source: six[0],
+            destination: six[1],
+            next_header: protocol::HOP_BY_HOP,
+            traffic_class: 0,
+            flow_label: 5,
+            hop_limit: 9,
+            payload_len: 8 + len,
+        };
+        repr.emit(&mut v6).unwrap();
+        v6.extend([99, 0, 1, 4, 0, 0, 0, 0]);
+        for (mut inner, local, remote) in
+            [(v4, ends[0].into(), ends[1].into()), (v6, IpAddr::from(six[0]), IpAddr::from(six[1]))]
+        {
+            let before = inner.len();
+            inner.extend((0..len).map(|byte| byte as u8));
+            let template = crate::outbound::Template::new(&crate::outbound::Parameters {
+                spi: model::Spi::MIN,
+                suite,
+                mode: Mode::Transport,
+                salt: [1, 2, 3, 4],
+                esn: true,
+                local,
+                remote,
+                udp_port,
+                tunnel: tunnel::Options::default(),
+            })
+            .unwrap();
+            let mut packet = vec![0xEE; template.header_len()];
+            packet.extend(&inner);
+            packet.resize(packet.len() + template.trailer_len(&inner), 0xEE);
+            let sealing = crate::outbound::encapsulate(&template, 9, 7, &mut packet, inner.len()).unwrap();
+            assert_eq!(sealing.text.start, before + template.header_len(), "{suite}");
+            assert!(sealing.text.len().is_multiple_of(suite.alignment()), "{suite}, {len} bytes");
+            assert!(sealing.text.len() < len + 2 + suite.alignment(), "{suite}, {len} bytes");
+
+            let parameters = Parameters::new(suite, Mode::Transport, [1, 2, 3, 4], true, 64);
+            let at = sealing.text.start - suite.iv_len() - esp::HEADER_LEN;
+            let opening = prepare(&parameters, &packet, at, 8).unwrap();
+            assert_eq!((opening.text.clone(), opening.aad), (sealing.text, sealing.aad), "{suite}");
+            let found = finish(Mode::Transport, &mut packet, opening.text).unwrap();
+            assert_eq!(packet[found.range], inner, "{suite}, {len} bytes");
         }
     }
 }
