@@ -22,6 +22,7 @@ use crate::TAG_LEN;
 use crate::batch::{BURST, Job};
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+use zeroize::Zeroize;
 
 /// Blocks of a text at most.
 pub(super) const MOST: usize = 9;
@@ -180,7 +181,7 @@ pub(super) unsafe fn all<const N: usize, const S: usize, const P: usize, const S
 ) -> u64 {
     const { assert!(N <= MOST && S == N + 1 && P == N + 2) };
     let jobs = std::ptr::from_mut(jobs);
-    let mut stand_in = StandIn { text: MaybeUninit::uninit(), job: MaybeUninit::uninit() };
+    let mut stand_in = StandIn { made: false, text: MaybeUninit::uninit(), job: MaybeUninit::uninit() };
     let mut failed = 0;
     // SAFETY: as the caller says; the keys of four packets are there until the next but one are brought.
     unsafe {
@@ -203,12 +204,18 @@ pub(super) unsafe fn all<const N: usize, const S: usize, const P: usize, const S
         for at in 0..P {
             sum.add(pending.hashed(at), keys[now & 1].power(P - at));
         }
-        failed | settle::<SEAL>(&four, pending.tags(sum), whole, jobs)
+        failed |= settle::<SEAL>(&four, pending.tags(sum), whole, jobs);
+        if stand_in.made {
+            stand_in.wipe();
+        }
+        failed
     }
 }
 
 /// What stands in for a packet.
 struct StandIn<'a> {
+    /// Text and job are written.
+    made: bool,
     text: MaybeUninit<[u8; 16 * MOST + TAG_LEN]>,
     job: MaybeUninit<Job<'a>>,
 }
@@ -246,10 +253,21 @@ impl<'a> StandIn<'a> {
         unsafe {
             let Job { key, nonce, aad, ref text, icv, .. } = *job;
             let len = text.end - text.start;
+            self.made = true;
             let own = self.text.write([0; 16 * MOST + TAG_LEN]);
             let packet = std::slice::from_raw_parts_mut(own.as_mut_ptr(), own.len());
             self.job.write(Job { key, packet, text: 0..len, nonce, aad, icv })
         }
+    }
+
+    /// Wipes the text, which is a key stream that a packet has, too.
+    ///
+    /// # Safety
+    /// It is written, and the job is not used any more.
+    #[inline(never)]
+    unsafe fn wipe(&mut self) {
+        // SAFETY: as the caller says.
+        unsafe { self.text.assume_init_mut() }.zeroize();
     }
 }
 
