@@ -1,8 +1,8 @@
 //! A burst, cut into classes of packets that are done alike.
 //!
-//! With 512 bits, packets of few blocks go four abreast ([`abreast`]). Other packets of few vectors go over a line made for
-//! their class ([`short`](super::short)), all longer ones over another ([`kernel`](super::kernel)). Each has the next
-//! packets under way before the last ones' tags are there.
+//! With 512 bits, packets of few blocks go four abreast ([`abreast`]), unless nearly each has another key. Other packets
+//! of few vectors go over a line made for their class ([`short`](super::short)), all longer ones over another
+//! ([`kernel`](super::kernel)). Each has the next packets under way before the last ones' tags are there.
 
 use super::abreast::{self, Keys};
 use super::kernel::{Line, Packet};
@@ -53,7 +53,9 @@ compiled!(
 #[inline(always)]
 unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
     let mut classes = Classes::new();
-    let Sorted { mut present, mut failed, whole } = sort::<V, ABREAST>(jobs, &mut classes);
+    let Sorted { mut present, mut failed, whole, keys: different } = sort::<V, ABREAST>(jobs, &mut classes);
+    // To bring four keys into their lanes costs more than going abreast spares.
+    let abreast = ABREAST && 2 * different <= jobs.len();
     let mut keys = MaybeUninit::uninit();
     let keys = Keys::nobodys(&mut keys);
     // Always in the same order, which the processor learns.
@@ -65,16 +67,23 @@ unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<
         // their keys ours; the caller has the vectors' instructions.
         failed |= unsafe {
             match class {
-                0 | 16 | 32 if ABREAST => abreast::all::<0, 1, 2, SEAL>(jobs, mask, whole, keys),
-                1 | 17 | 33 if ABREAST => abreast::all::<1, 2, 3, SEAL>(jobs, mask, whole, keys),
-                2 | 18 | 34 if ABREAST => abreast::all::<2, 3, 4, SEAL>(jobs, mask, whole, keys),
-                3 | 19 | 35 if ABREAST => abreast::all::<3, 4, 5, SEAL>(jobs, mask, whole, keys),
-                4 | 20 | 36 if ABREAST => abreast::all::<4, 5, 6, SEAL>(jobs, mask, whole, keys),
-                5 | 21 | 37 if ABREAST => abreast::all::<5, 6, 7, SEAL>(jobs, mask, whole, keys),
-                6 | 22 | 38 if ABREAST => abreast::all::<6, 7, 8, SEAL>(jobs, mask, whole, keys),
-                7 | 23 | 39 if ABREAST => abreast::all::<7, 8, 9, SEAL>(jobs, mask, whole, keys),
-                8 | 24 | 40 if ABREAST => abreast::all::<8, 9, 10, SEAL>(jobs, mask, whole, keys),
-                9 | 25 | 41 if ABREAST => abreast::all::<9, 10, 11, SEAL>(jobs, mask, whole, keys),
+                0 | 16 | 32 if abreast => abreast::all::<0, 1, 2, SEAL>(jobs, mask, whole, keys),
+                1 | 17 | 33 if abreast => abreast::all::<1, 2, 3, SEAL>(jobs, mask, whole, keys),
+                2 | 18 | 34 if abreast => abreast::all::<2, 3, 4, SEAL>(jobs, mask, whole, keys),
+                3 | 19 | 35 if abreast => abreast::all::<3, 4, 5, SEAL>(jobs, mask, whole, keys),
+                4 | 20 | 36 if abreast => abreast::all::<4, 5, 6, SEAL>(jobs, mask, whole, keys),
+                5 | 21 | 37 if abreast => abreast::all::<5, 6, 7, SEAL>(jobs, mask, whole, keys),
+                6 | 22 | 38 if abreast => abreast::all::<6, 7, 8, SEAL>(jobs, mask, whole, keys),
+                7 | 23 | 39 if abreast => abreast::all::<7, 8, 9, SEAL>(jobs, mask, whole, keys),
+                8 | 24 | 40 if abreast => abreast::all::<8, 9, 10, SEAL>(jobs, mask, whole, keys),
+                9 | 25 | 41 if abreast => abreast::all::<9, 10, 11, SEAL>(jobs, mask, whole, keys),
+                ..=SHORT if ABREAST => match (class % LENGTHS + 2) / 2 {
+                    1 => go::<Pending<V256, 1>, SEAL>(jobs, mask),
+                    2 => go::<Pending<V256, 2>, SEAL>(jobs, mask),
+                    3 => go::<Pending<V256, 3>, SEAL>(jobs, mask),
+                    4 => go::<Pending<V256, 4>, SEAL>(jobs, mask),
+                    _ => go::<Pending<V256, 5>, SEAL>(jobs, mask),
+                },
                 48 => go::<Pending<V, 1>, SEAL>(jobs, mask),
                 49 => go::<Pending<V, 2>, SEAL>(jobs, mask),
                 50 => go::<Pending<V, 3>, SEAL>(jobs, mask),
@@ -104,12 +113,14 @@ struct Sorted {
     failed: u64,
     /// All tags are whole.
     whole: bool,
+    /// How many jobs have not the key of the one before.
+    keys: usize,
 }
 
 /// Finds the class of each job, and prefetches its key. A function of its own, so that it has the registers for itself.
 #[inline(never)]
 fn sort<V: Vector, const ABREAST: bool>(jobs: &[Job<'_>], classes: &mut Classes) -> Sorted {
-    let (mut present, mut failed) = (0, 0);
+    let (mut present, mut failed, mut keys) = (0, 0, 0);
     // Bits in which an ICV's length is another than a tag's.
     let mut cut = 0;
     let mut last = std::ptr::null();
@@ -130,13 +141,14 @@ fn sort<V: Vector, const ABREAST: bool>(jobs: &[Job<'_>], classes: &mut Classes)
         if !std::ptr::eq(schedule, last) {
             schedule.prefetch(len);
             last = schedule;
+            keys += 1;
         }
         let class = class::<V, ABREAST>(len, schedule);
         classes.0[index] = class;
         present |= 1 << class;
         cut |= icv ^ TAG_LEN;
     }
-    Sorted { present, failed, whole: cut == 0 }
+    Sorted { present, failed, whole: cut == 0, keys }
 }
 
 /// A class of packets abreast is so many times the place of their keys' length among all, and the blocks of a text.
