@@ -33,6 +33,9 @@ class Sa:
 
     # What the trailer ends on a multiple of.
     block = 4
+    # Bytes of IV, and whether the next packet's is one more.
+    iv = 8
+    counts = True
 
     def seal(self, sequence, plaintext, iv=None):
         """ESP header, IV, ciphertext and ICV (RFC 4303, section 2; RFC 4106, sections 3 to 5)."""
@@ -40,7 +43,6 @@ class Sa:
         low, high = sequence & 0xFFFFFFFF, sequence >> 32
         aad = struct.pack("!III", self.spi, high, low) if self.esn else struct.pack("!II", self.spi, low)
         return struct.pack("!II", self.spi, low) + iv + AESGCM(self.key).encrypt(self.salt + iv, plaintext, aad)
-
 
     def open(self, packet):
         """What is in a whole packet with ESP in it, trailer and all; raises if the ICV does not verify."""

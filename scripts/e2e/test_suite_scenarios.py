@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from . import esp
 from .scenarios import HEAD, Scenario
 from .suites import Association, Suite, all_suites
-from .test_scenarios import SIZES, ScenarioCase, forwarded
+from .test_scenarios import SIZES, ScenarioCase
 
 # One of each kind, with HMACs of every length.
 KINDS = (
@@ -27,12 +27,19 @@ class SuiteSa(esp.Sa):
 
     association: Association = None
 
+    # CBC's must not be foretold, and NULL has none.
+    counts = False
+
     @property
     def block(self):
         return self.association.suite.block
 
+    @property
+    def iv(self):
+        return self.association.suite.iv
+
     def seal(self, sequence, plaintext, iv=None):
-        iv = os.urandom(self.association.suite.iv) if iv is None else iv
+        iv = os.urandom(self.iv) if iv is None else iv
         return self.association.seal(sequence, iv, plaintext)
 
 
@@ -80,20 +87,6 @@ class SuiteScenarios(ScenarioCase):
     config_text = HEAD + "\n".join(scenario.config() for scenario in SCENARIOS) + "\nend\n"
     scenarios = SCENARIOS
     others = ()
-
-    def assert_sealed(self, scenario, inners, sa=None):
-        sa = sa or scenario.sa("outbound")
-        for inner in inners:
-            self.emit(scenario, inner)
-        found = self.sealed_out(sa.spi, len(inners))
-        self.assertEqual(len(found), len(inners), scenario)
-        for (outer, sequence, _), inner in zip(found, inners):
-            seen = inner if scenario.mode == "transport" else forwarded(inner)
-            at = esp.find(outer) + 8
-            iv = outer[at : at + scenario.suite.iv]
-            self.assertEqual(outer.hex(), esp.encapsulated(sa, sequence, seen, iv).hex(), scenario)
-        sequences = [sequence for _, sequence, _ in found]
-        self.assertEqual(sequences, list(range(sequences[0], sequences[0] + len(found))), "in order, without gaps")
 
     def test_out_every_byte_is_as_foretold(self):
         for scenario in SCENARIOS:
