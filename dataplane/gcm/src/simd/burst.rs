@@ -77,6 +77,7 @@ unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<
                 7 | 23 | 39 if abreast => abreast::all::<7, 8, 9, SEAL>(jobs, mask, whole, keys),
                 8 | 24 | 40 if abreast => abreast::all::<8, 9, 10, SEAL>(jobs, mask, whole, keys),
                 9 | 25 | 41 if abreast => abreast::all::<9, 10, 11, SEAL>(jobs, mask, whole, keys),
+                // Two blocks at a time, the first of which is the additional data's.
                 ..=SHORT if ABREAST => match (class % LENGTHS + 2) / 2 {
                     1 => go::<Pending<V256, 1>, SEAL>(jobs, mask),
                     2 => go::<Pending<V256, 2>, SEAL>(jobs, mask),
