@@ -59,7 +59,10 @@ class _Direction:
         self.tcpdump = lab.start(
             f"tcpdump at {receiver.gateway}",
             [
-                "tcpdump", "-i", WAN_LINK, "-Q", "in", "-n", "-s", SNAP_LENGTH, "-B", 32768, "-Z", "root", "-w", "-",
+                "tcpdump", "-i", WAN_LINK, "-Q", "in", "-n", "-s", SNAP_LENGTH, "-B", 32768, "-Z", "root",
+                # Otherwise the kernel hands packets over in blocks, and tcpdump writes them in larger ones: what is in
+                # either when tcpdump is told to end would be missing, on a busy machine without a word.
+                "--immediate-mode", "-U", "-w", "-",
             ],  # fmt: skip
             f"tcpdump-{receiver.gateway}.log",
             receiver.gateway,
@@ -132,10 +135,18 @@ class Capture:
     def count(self, kind):
         return sum(direction.counts[kind] for direction in self.directions)
 
+    def _settle(self):
+        """Waits until nothing more has been read for half a second, or for ten if the wire does not come to rest."""
+        end, before = time.monotonic() + 10, None
+        while (now := [dict(direction.counts) for direction in self.directions]) != before:
+            if time.monotonic() > end:
+                return
+            before = now
+            time.sleep(0.5)
+
     def stop(self):
         """Ends the capture when what is under way has arrived, and returns the facts."""
-        # The kernel hands captured packets over in blocks, the last one after a second at most.
-        time.sleep(1.3)
+        self._settle()
         for direction in self.directions:
             direction.finish()
         return {
