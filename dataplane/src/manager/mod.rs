@@ -9,7 +9,9 @@ mod ports;
 mod realise;
 mod routes;
 mod sas;
+mod serve;
+mod workers;
 
 pub(crate) use crypto::Crypto;
 pub(crate) use desired::Capacity;
-pub(crate) use realise::Manager;
+pub(crate) use serve::Manager;
