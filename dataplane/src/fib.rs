@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a look-up gives where no route leads.
-pub(crate) const NO_ROUTE: u64 = DEFAULT_ID as u64;
+pub(crate) const NO_ROUTE: u64 = NOWHERE as u64;
 
-/// The same, as the tables store it: the highest next hop that they can, and beyond any that the control plane may set.
-const DEFAULT_ID: u32 = dpdk::MAX_NEXT_HOP;
-const _: () = assert!(DEFAULT_ID >= shm::layout::MAX_NEXT_HOPS);
+/// The same, as the tables store it, and as a route may be told to say: the highest next hop that there can be, and
+/// beyond any that the control plane may set.
+pub(crate) const NOWHERE: u32 = dpdk::MAX_NEXT_HOP;
+const _: () = assert!(NOWHERE >= shm::layout::MAX_NEXT_HOPS);
 
 /// Both tables. A clone is the same tables again; they go with the last one.
 #[derive(Clone, Debug)]
@@ -30,8 +31,8 @@ impl Fibs {
     /// Empty tables with room for so many routes each.
     pub(crate) fn new(eal: &Eal, max_routes: u32) -> Result<Fibs, dpdk::Error> {
         Ok(Fibs {
-            v4: Arc::new(Fib4::new(eal, "v4", DEFAULT_ID, max_routes, None)?),
-            v6: Arc::new(Fib6::new(eal, "v6-0", DEFAULT_ID, max_routes, None)?),
+            v4: Arc::new(Fib4::new(eal, "v4", NOWHERE, max_routes, None)?),
+            v6: Arc::new(Fib6::new(eal, "v6-0", NOWHERE, max_routes, None)?),
             eal: *eal,
             max_routes,
             worn_out: 0,
@@ -48,7 +49,7 @@ impl Fibs {
     /// inside of them, which is the order that takes the least room.
     pub(crate) fn renewed(&self, routes: &BTreeMap<Prefix, u32>) -> Result<Fibs, dpdk::Error> {
         let worn_out = self.worn_out + 1;
-        let v6 = Fib6::new(&self.eal, &format!("v6-{worn_out}"), DEFAULT_ID, self.max_routes, None)?;
+        let v6 = Fib6::new(&self.eal, &format!("v6-{worn_out}"), NOWHERE, self.max_routes, None)?;
         for (prefix, &id) in routes {
             if let Prefix::V6(prefix) = prefix {
                 v6.add(prefix.network(), prefix.prefix_len(), id)?;

@@ -14,6 +14,7 @@ pub(crate) const MAX_PORTS: usize = shm::layout::MAX_PORTS;
 
 /// Everything that the control plane decided, as the stages read it. Routes alone may change without a swap, in the FIBs;
 /// what they point to is here.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     /// Counts the swaps, so that a worker notices one.
     pub(crate) generation: u64,

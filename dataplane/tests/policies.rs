@@ -107,10 +107,8 @@ fn each_packet_is_counted_once_however_its_policy_changes() {
     let observer = Observer::connect(&loaded.dataplane.socket).unwrap();
     let mut policy = first();
     let segment = loaded.control.offer(&policy.set(None)).unwrap();
-    loaded.submit(&[Command::SetPolicy { port: port(WAN), segment }]).unwrap();
-    // Not in one transaction: workers may see a route before the snapshot that has the policy.
     let to_wan = Command::AddRoute { prefix: "10.2.0.0/16".parse().unwrap(), next_hop: OUT };
-    loaded.submit(&[to_wan]).unwrap();
+    loaded.submit(&[Command::SetPolicy { port: port(WAN), segment }, to_wan]).unwrap();
     loaded.later();
     let mut before = hits(&observer);
     for round in 0..ROUNDS {
@@ -154,6 +152,25 @@ fn each_packet_is_counted_once_however_its_policy_changes() {
     // They came in turn, so that the counts of all hosts are alike, but for where it began and ended.
     let (least, most) = (counted.iter().min().unwrap(), counted.iter().max().unwrap());
     assert!(most - least <= 1, "{counted:?}");
+    loaded.stop();
+}
+
+/// Workers see a route at once, and a policy by the next snapshot: even so no packet meets one without the other.
+#[test]
+fn a_route_and_its_policy_come_and_go_as_one() {
+    let mut loaded = Loaded::start(&[datagram("10.1.0.9", &host(1).to_string(), 64, b"over and over")]);
+    let (policy, wan) = (first(), port(WAN));
+    let prefix: Prefix = "10.2.0.0/16".parse().unwrap();
+    for _ in 0..ROUNDS {
+        let segment = loaded.control.offer(&policy.set(None)).unwrap();
+        let route = Command::AddRoute { prefix, next_hop: OUT };
+        loaded.submit(&[Command::SetPolicy { port: wan, segment }, route]).unwrap();
+        loaded.later();
+        loaded.submit(&[Command::RemoveRoute { prefix }, Command::ClearPolicy { port: wan }]).unwrap();
+    }
+    let counters = loaded.later();
+    assert_eq!(counters.traffic(wan).tx_packets, 0, "the policy lets nothing out");
+    assert!(counters.drops()[&DropReason::PolicyDiscard] > u64::from(ROUNDS));
     loaded.stop();
 }
 

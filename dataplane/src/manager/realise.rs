@@ -3,7 +3,7 @@
 use super::desired::{Desired, Draft};
 use super::policies;
 use super::ports::{self, OpenPort};
-use super::routes;
+use super::routes::{self, Withdrawn};
 use super::sas::{self, Built};
 use super::serve::Manager;
 use crate::worker::Order;
@@ -31,7 +31,6 @@ impl Manager {
         let outcome = self.realise_from(&desired, commands, replace);
         self.desired = desired;
         let plan = outcome?;
-        self.desired.apply(plan.patch);
 
         // From here on nothing can fail. Slots that change hands are taken from the workers first.
         for &index in plan.leaving.iter().chain(plan.arriving.iter().map(|(index, _)| index)) {
@@ -42,10 +41,12 @@ impl Manager {
             self.server.set_policy(*port, None);
         }
         if self.sas.any_dying(plan.arriving.iter().map(|(index, _)| *index)) {
-            self.publish();
+            let (inbound, outbound) = (self.sas.by_spi(), self.sas.by_entry(&self.desired.bindings));
+            self.publish_amended(|shown| (shown.inbound, shown.outbound) = (Arc::new(inbound), outbound));
             self.await_last_bursts();
             self.sas.bury();
         }
+        self.desired.apply(plan.patch);
         for (index, built) in plan.arriving {
             if let Some(spec) = self.desired.sas.get(&index) {
                 self.sas.insert(&spec.install, built);
@@ -69,6 +70,10 @@ impl Manager {
             self.hand_out(port, queues.into_iter().map(Some).collect());
         }
         self.publish();
+        if !plan.withdrawn.is_empty() {
+            self.await_last_bursts();
+            routes::settle(&self.fibs, plan.withdrawn);
+        }
         self.show_policies(plan.policies);
         self.close(&plan.closing);
         self.survey();
@@ -100,8 +105,8 @@ impl Manager {
         }
         let policies = policies::prepare(&mut self.server, &self.policies, &draft)?;
         let (opened, closing) = self.prepare_ports(&draft)?;
-        self.route(desired, &draft)?;
-        Ok(Plan { arriving, leaving, policies, opened, closing, patch: draft.into_patch() })
+        let withdrawn = self.route(desired, &draft)?;
+        Ok(Plan { arriving, leaving, policies, opened, closing, withdrawn, patch: draft.into_patch() })
     }
 
     /// Opens the ports that are new and adjusts those that stay. Returns the new ones and the numbers of those to close.
@@ -137,9 +142,22 @@ impl Manager {
 
     /// Brings next hops and FIBs from what they are to what is asked for. Workers see the new next hops before any route
     /// leads to them. A fresh FIB, if it takes one, comes with the snapshot of the whole transaction.
-    fn route(&mut self, desired: &Desired, draft: &Draft<'_>) -> Result<(), Failure> {
+    ///
+    /// Workers see a change in a FIB at once, and a policy by the next snapshot only. So where both change, routes are
+    /// withdrawn, and settled when the snapshot is seen: what they lead to is lost for that instant, and nothing leaves in
+    /// clear that one policy or the other wants protected.
+    fn route(&mut self, desired: &Desired, draft: &Draft<'_>) -> Result<Withdrawn, Failure> {
         if draft.routes.changes().next().is_none() {
-            return Ok(());
+            return Ok(Withdrawn::default());
+        }
+        let refused = |routes::Refused { number, error }| Failure {
+            number: number.unwrap_or_default(),
+            reason: Reason::RouteRefused,
+            detail: error.errno(),
+        };
+        if draft.policies.changes().any(|change| self.open.contains_key(change.key)) {
+            self.await_last_bursts();
+            return routes::withdraw(&mut self.fibs, &draft.routes).map_err(refused);
         }
         let mut next_hops = desired.next_hops.clone();
         for change in draft.next_hops.changes() {
@@ -147,17 +165,16 @@ impl Manager {
                 next_hops.insert(*change.key, *hop);
             }
         }
-        self.publish_next_hops(self.next_hops(&next_hops));
+        let next_hops = self.next_hops(&next_hops);
+        self.publish_amended(|shown| shown.next_hops = next_hops);
         // This also frees a FIB that was replaced before, so that there is room for another.
         self.await_last_bursts();
-        routes::change(&mut self.fibs, &draft.routes).map_err(|routes::Refused { number, error }| {
-            self.publish_next_hops(self.next_hops(&desired.next_hops));
-            Failure {
-                number: number.unwrap_or_default(),
-                reason: Reason::RouteRefused,
-                detail: error.errno(),
-            }
-        })
+        routes::change(&mut self.fibs, &draft.routes).map_err(|error| {
+            let next_hops = self.next_hops(&desired.next_hops);
+            self.publish_amended(|shown| shown.next_hops = next_hops);
+            refused(error)
+        })?;
+        Ok(Withdrawn::default())
     }
 
     /// Shows observers the policies that workers use from now on, with all that was counted of their rules before.
@@ -185,5 +202,7 @@ struct Plan {
     policies: Vec<policies::Next>,
     opened: Opened,
     closing: Vec<PortId>,
+    /// Routes to settle when workers see the outcome.
+    withdrawn: Withdrawn,
     patch: super::desired::DesiredPatch,
 }

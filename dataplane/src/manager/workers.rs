@@ -32,18 +32,13 @@ impl Manager {
         table.into()
     }
 
-    /// The snapshot that is shown now, with other next hops.
-    pub(super) fn publish_next_hops(&mut self, next_hops: Arc<[NextHop]>) {
+    /// Shows the workers what they see now, but for what `amend` changes of it.
+    pub(super) fn publish_amended(&mut self, amend: impl FnOnce(&mut Snapshot)) {
         self.generation += 1;
-        let current = self.shared.snapshots.latest();
-        self.shared.snapshots.publish(Arc::new(Snapshot {
-            generation: self.generation,
-            ports: current.ports.clone(),
-            inbound: Arc::clone(&current.inbound),
-            outbound: Arc::clone(&current.outbound),
-            fibs: self.fibs.clone(),
-            next_hops,
-        }));
+        let mut snapshot = Snapshot::clone(&self.shared.snapshots.latest());
+        snapshot.generation = self.generation;
+        amend(&mut snapshot);
+        self.shared.snapshots.publish(Arc::new(snapshot));
     }
 
     /// Shows the workers what there is now.
