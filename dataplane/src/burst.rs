@@ -55,7 +55,7 @@ pub(crate) struct Meta {
     pub(crate) from_port: u16,
     /// The policy entry that protects it, from classification.
     pub(crate) entry: u32,
-    /// When it began to wait for its neighbour's address, in TSC clocks; 0 if it never did.
+    /// When it began to wait, for an SA or for its neighbour's address, in TSC clocks; 0 if it does not.
     pub(crate) waiting_since: u64,
 }
 

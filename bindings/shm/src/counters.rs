@@ -102,7 +102,7 @@ pub struct WorkerCounters {
     pub bursts: Counter,
     /// Packets received from wires and from Linux.
     pub packets: Counter,
-    /// Gauge: packets that wait for a neighbour's address.
+    /// Gauge: packets that wait for an SA or a neighbour's address.
     pub held: Counter,
     reserved: [Counter; 3],
     /// By [`DropReason::index`].

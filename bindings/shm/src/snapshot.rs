@@ -48,7 +48,7 @@ pub struct WorkerSnapshot {
     pub bursts: u64,
     /// Packets received from wires and from Linux.
     pub packets: u64,
-    /// Packets that wait for a neighbour's address.
+    /// Packets that wait for an SA or a neighbour's address.
     pub held: u64,
     /// Every reason, also those that never happened.
     pub drops: BTreeMap<DropReason, u64>,

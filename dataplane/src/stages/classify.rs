@@ -51,7 +51,8 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
     let unread = look_up(packets, mask, policy, Facing::Outwards, |index, verdict| {
-        if let Some(rule) = verdict.rule() {
+        // What waited was counted when it came.
+        if let Some(rule) = verdict.rule().filter(|_| meta[index].waiting_since == 0) {
             policy.hits.add(ctx.worker, rule, 1);
         }
         match verdict.action() {

@@ -5,6 +5,7 @@ use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, bits};
 use crate::snapshot::{OutboundSa, Protection};
 use crate::worker::alarms::{Alarm, Alarms};
+use crate::worker::held::Held;
 use arrayvec::ArrayVec;
 use dpdk::{CryptoQueue, Mbuf};
 use esp::outbound::Sealing;
@@ -29,16 +30,19 @@ pub(super) struct Group<'a> {
 /// All groups of a burst, and the place among them of each packet's.
 pub(super) type Groups<'a> = ArrayVec<Group<'a>, BURST>;
 
-/// Protects the packets of `mask` by the SAs of their policy entries. What is returned begins at the outer header.
+/// Protects the packets of `mask` by the SAs of their policy entries. What is returned begins at the outer header. A packet
+/// that no SA carries yet waits in `held`.
 pub(crate) fn encrypt(
     burst: &mut Burst,
     mask: Mask,
     alarms: &mut Alarms,
+    held: &mut Held,
     crypto: Option<&mut CryptoQueue>,
     ctx: &Context<'_>,
 ) -> Mask {
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
+    let mut waiting: Mask = 0;
     let mut groups = Groups::new();
     let mut group_of = [0_u8; BURST];
     let mut other = 0;
@@ -62,6 +66,8 @@ pub(crate) fn encrypt(
                         && let Ok(flow) = flow::five_tuple(mbuf.data())
                     {
                         alarms.raise(Alarm::Acquire { entry, flow }, ctx.now);
+                        waiting |= 1 << index;
+                        continue;
                     }
                     drops.add(index, reason);
                     continue;
@@ -83,7 +89,7 @@ pub(crate) fn encrypt(
     let mut sealed = 0;
     let mut incomplete: Mask = 0;
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
-    for (index, mbuf) in packets.masked_mut(mask & !drops.mask) {
+    for (index, mbuf) in packets.masked_mut(mask & !drops.mask & !waiting) {
         let group = &mut groups[usize::from(group_of[index])];
         let sa = group.sa;
         let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
@@ -150,6 +156,9 @@ pub(crate) fn encrypt(
     }
     let dropped = drops.mask;
     packets.free(dropped);
+    if waiting != 0 {
+        held.hold(burst, waiting, |meta| meta.entry, ctx);
+    }
     sealed
 }
 

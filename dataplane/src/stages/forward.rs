@@ -84,6 +84,8 @@ pub(crate) fn forward(
     }
     let dropped = drops.mask;
     packets.free(dropped);
-    held.hold(burst, waiting, ctx.now, ctx.counters);
+    if waiting != 0 {
+        held.hold(burst, waiting, |meta| meta.next_hop, ctx);
+    }
     ready
 }

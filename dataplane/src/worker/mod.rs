@@ -24,7 +24,7 @@ use std::sync::Arc;
 use stopwatch::Stopwatch;
 use way::Doors;
 
-/// How often packets that wait for a neighbour try again, beside whenever something changed.
+/// How often packets that wait try again, beside whenever something changed.
 const RETRIES_PER_SECOND: u64 = 20;
 
 /// What the manager tells one worker. It takes effect when the worker sees the next snapshot.
@@ -81,7 +81,8 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
     let mut burst = Burst::new();
     let mut doors = Doors {
         queues: Queues::new(),
-        held: Held::new(tsc_hz),
+        for_neighbours: Held::for_neighbours(tsc_hz),
+        for_sas: Held::for_sas(tsc_hz),
         alarms: Alarms::new(alarms, tsc_hz),
         crypto: None,
     };
@@ -90,6 +91,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
     let mut generation = 0;
     let mut bursts = 0_u64;
     let mut retry_at = 0;
+    let mut shown = 0;
     loop {
         let snapshot = reader.pin();
         let mut now = dpdk::tsc();
@@ -107,6 +109,12 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
             }
             // Queues may come a moment before the snapshot that knows their port.
             ports = doors.queues.numbers().filter(|&port| snapshot.port(port).is_some()).collect();
+        }
+        // Before what comes next, so that packets of a flow stay in order.
+        if doors.waiting() > 0 && (changed || now.wrapping_sub(retry_at) as i64 > 0) {
+            retry_at = now.wrapping_add(tsc_hz / RETRIES_PER_SECOND);
+            let ctx = Context { snapshot: &snapshot, sas: &sas, counters, worker: number, now };
+            way::retry(&mut burst, &mut doors, &ctx);
         }
         let mut packets = 0;
         counters.polls.add(1);
@@ -129,15 +137,10 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
                 now = dpdk::tsc();
             }
         }
-        if doors.held.len() > 0 && (changed || now.wrapping_sub(retry_at) as i64 > 0) {
-            retry_at = now.wrapping_add(tsc_hz / RETRIES_PER_SECOND);
-            let ctx = Context { snapshot: &snapshot, sas: &sas, counters, worker: number, now };
-            let mut left = doors.held.len();
-            while left > 0 {
-                let (mask, tried) = doors.held.retry(&mut burst, left, now, counters);
-                way::retry(&mut burst, mask, &mut doors, &ctx);
-                left = left.saturating_sub(tried.max(1));
-            }
+        let waiting = doors.waiting();
+        if waiting != shown {
+            counters.held.set(waiting as u64);
+            shown = waiting;
         }
         drop(snapshot);
         if packets > 0 {

@@ -18,6 +18,11 @@ impl<'a> Stopwatch<'a> {
         Stopwatch { counters: number.is_multiple_of(EVERY).then_some(counters), last: now }
     }
 
+    /// For a burst whose time is not taken.
+    pub(super) fn idle() -> Stopwatch<'a> {
+        Stopwatch { counters: None, last: 0 }
+    }
+
     /// The time since the last call was spent in `stage`, on the packets of `mask`.
     #[inline]
     pub(crate) fn lap(&mut self, stage: Stage, mask: Mask) {

@@ -17,10 +17,20 @@ const LAYERS: usize = 2;
 /// What the stages change beside the burst.
 pub(super) struct Doors {
     pub(super) queues: Queues,
-    pub(super) held: Held,
+    /// Packets that wait for their neighbour's address.
+    pub(super) for_neighbours: Held,
+    /// Packets that wait for an SA.
+    pub(super) for_sas: Held,
     pub(super) alarms: Alarms,
     /// Of the crypto device, where an SA needs one.
     pub(super) crypto: Option<dpdk::CryptoQueue>,
+}
+
+impl Doors {
+    /// Packets that are still in the gateway.
+    pub(super) fn waiting(&self) -> usize {
+        self.for_neighbours.len() + self.for_sas.len()
+    }
 }
 
 /// The packets of `mask` came in from the wire by `ingress`.
@@ -114,12 +124,28 @@ pub(super) fn from_linux(
     watch.lap(Stage::Exception, mask);
 }
 
-/// Packets that waited for a neighbour try again: all that was to be decided of them is decided.
-pub(super) fn retry(burst: &mut Burst, mask: Mask, doors: &mut Doors, ctx: &Context<'_>) {
-    let routed = route::route(burst, mask, ctx);
-    burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
-    let ready = forward::forward(burst, routed.transit, &mut doors.held, &mut doors.alarms, ctx);
-    transmit::transmit(burst, ready, &mut doors.queues, ctx);
+/// All packets that wait try again, or have waited too long.
+pub(super) fn retry(burst: &mut Burst, doors: &mut Doors, ctx: &Context<'_>) {
+    let mut left = doors.for_sas.len();
+    while left > 0 {
+        let (mask, tried) = doors.for_sas.retry(burst, left, ctx);
+        // Which SA serves them, and whether they still want one, is for the policy to say as it is now.
+        let routed = route::route(burst, mask, ctx);
+        burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
+        outwards(burst, routed.transit, doors, ctx, &mut Stopwatch::idle());
+        left = left.saturating_sub(tried.max(1));
+    }
+    let mut left = doors.for_neighbours.len();
+    while left > 0 {
+        let (mask, tried) = doors.for_neighbours.retry(burst, left, ctx);
+        // All that was to be decided of them is decided.
+        let routed = route::route(burst, mask, ctx);
+        burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
+        let ready =
+            forward::forward(burst, routed.transit, &mut doors.for_neighbours, &mut doors.alarms, ctx);
+        transmit::transmit(burst, ready, &mut doors.queues, ctx);
+        left = left.saturating_sub(tried.max(1));
+    }
 }
 
 /// Routed packets leave: protected where the egress port's policy says so.
@@ -146,7 +172,8 @@ fn protect(
 ) {
     let mut leaving = clear;
     if mask != 0 {
-        let sealed = encrypt::encrypt(burst, mask, &mut doors.alarms, doors.crypto.as_mut(), ctx);
+        let sealed =
+            encrypt::encrypt(burst, mask, &mut doors.alarms, &mut doors.for_sas, doors.crypto.as_mut(), ctx);
         watch.lap(Stage::Encrypt, sealed);
         let outer = route::route(burst, sealed, ctx);
         watch.lap(Stage::Route, sealed);
@@ -154,7 +181,7 @@ fn protect(
         burst.discard(outer.local, DropReason::NoRoute, ctx.counters);
         leaving |= outer.transit;
     }
-    let ready = forward::forward(burst, leaving, &mut doors.held, &mut doors.alarms, ctx);
+    let ready = forward::forward(burst, leaving, &mut doors.for_neighbours, &mut doors.alarms, ctx);
     watch.lap(Stage::Forward, leaving);
     transmit::transmit(burst, ready, &mut doors.queues, ctx);
     watch.lap(Stage::Transmit, ready);

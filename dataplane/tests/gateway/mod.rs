@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const LAN: u16 = 0;
 pub(crate) const WAN: u16 = 1;
 /// Entry and SA indexes of the one tunnel.
-const ENTRY: u32 = 0;
+pub(crate) const ENTRY: u32 = 0;
 pub(crate) const OUTBOUND: u32 = 0;
 pub(crate) const INBOUND: u32 = 1;
 
@@ -119,7 +119,7 @@ impl Site {
     }
 
     /// The whole state, but for the policy's segment, which goes by offer.
-    fn commands(&self, folder: &Path, segment: u32) -> Vec<Command> {
+    pub(crate) fn commands(&self, folder: &Path, segment: u32) -> Vec<Command> {
         let [lan, wan] = [LAN, WAN].map(|number| PortId::new(number).unwrap());
         let attach = |port: PortId, name: &str| {
             let file = |way: &str| folder.join(format!("{name}.{way}")).display().to_string();
@@ -166,7 +166,7 @@ impl Site {
         commands
     }
 
-    fn policy(&self) -> PolicySegment {
+    pub(crate) fn policy(&self) -> PolicySegment {
         let rules = self.prefixes().map(|(inside, beyond)| Rule {
             selector: Selector::between(inside, beyond).unwrap(),
             action: Action::Protect(ENTRY),
