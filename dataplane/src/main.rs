@@ -12,6 +12,7 @@ mod fib;
 mod manager;
 mod policy;
 mod sad;
+mod selectors;
 mod snapshot;
 mod stages;
 mod startup;

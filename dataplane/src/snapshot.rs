@@ -4,7 +4,8 @@ use crate::device::DeviceSa;
 use crate::fib::Fibs;
 use crate::policy::Policy;
 use crate::sad::SpiTable;
-use model::{IcvLen, Selector, Spi};
+use crate::selectors::Selectors;
+use model::{IcvLen, Spi};
 use shm::Limits;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -127,7 +128,7 @@ pub(crate) struct InboundSa {
     /// Where its packets come from, of an SA in UDP, whose peer may move.
     pub(crate) peer: Option<SocketAddr>,
     /// What may come out of it.
-    pub(crate) selectors: Vec<Selector>,
+    pub(crate) selectors: Selectors,
     pub(crate) limits: Limits,
 }
 

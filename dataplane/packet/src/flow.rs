@@ -38,7 +38,7 @@ impl From<FlowV4> for FiveTuple {
             source: Ipv4Addr::from_bits(flow.source).into(),
             destination: Ipv4Addr::from_bits(flow.destination).into(),
             protocol: flow.protocol,
-            ports: flow.ports,
+            ports: flow.ports.map(Ports::pair),
         }
     }
 }
@@ -49,8 +49,39 @@ impl From<FlowV6> for FiveTuple {
             source: Ipv6Addr::from_bits(flow.source).into(),
             destination: Ipv6Addr::from_bits(flow.destination).into(),
             protocol: flow.protocol,
-            ports: flow.ports,
+            ports: flow.ports.map(Ports::pair),
         }
+    }
+}
+
+/// Source and destination port of a packet. They stay in one word, as they came: taken apart and put together again on the
+/// way to a key they would go through memory, and wait there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ports(u32);
+
+impl Ports {
+    /// Of these two.
+    #[inline]
+    pub const fn new(source: u16, destination: u16) -> Ports {
+        Ports((source as u32) << 16 | destination as u32)
+    }
+
+    /// Source port.
+    #[inline]
+    pub const fn source(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    /// Destination port.
+    #[inline]
+    pub const fn destination(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Source port, then destination port.
+    #[inline]
+    pub const fn pair(self) -> (u16, u16) {
+        (self.source(), self.destination())
     }
 }
 
@@ -64,7 +95,7 @@ pub struct FlowV4 {
     /// Number of the next-layer protocol.
     pub protocol: u8,
     /// Source and destination port; `None` where the packet has none that can be seen.
-    pub ports: Option<(u16, u16)>,
+    pub ports: Option<Ports>,
 }
 
 /// The 5-tuple of an IPv6 packet, addresses in host order.
@@ -77,7 +108,7 @@ pub struct FlowV6 {
     /// Number of the next-layer protocol.
     pub protocol: u8,
     /// Source and destination port; `None` where the packet has none that can be seen.
-    pub ports: Option<(u16, u16)>,
+    pub ports: Option<Ports>,
 }
 
 /// The 5-tuple of a packet that begins at its IP header; the version nibble says which family.
@@ -99,11 +130,14 @@ pub fn five_tuple(l3: &[u8]) -> Result<FiveTuple, Error> {
 /// # Errors
 /// Those of [`ipv4::Packet::new_checked`]; [`Error::Truncated`] also where a protocol with ports (TCP, UDP, SCTP, DCCP,
 /// UDP-Lite) has no room for them: such a packet must not pass a policy about ports (RFC 1858).
-#[inline]
+#[inline(always)]
 pub fn v4(l3: &[u8]) -> Result<FlowV4, Error> {
     let packet = ipv4::Packet::new_checked(l3)?;
     let protocol = packet.protocol();
-    let ports = if packet.is_first_fragment() { ports(protocol, packet.payload())? } else { None };
+    let ports = match packet.is_first_fragment() && protocol::has_ports(protocol) {
+        true => Some(ports(packet.payload())?),
+        false => None,
+    };
     Ok(FlowV4 {
         source: packet.source().to_bits(),
         destination: packet.destination().to_bits(),
@@ -122,7 +156,8 @@ pub fn v6(l3: &[u8]) -> Result<FlowV6, Error> {
     let packet = ipv6::Packet::new_checked(l3)?;
     let (protocol, ports) = match packet.next_header() {
         // Nearly every packet has no extension header.
-        next @ (protocol::TCP | protocol::UDP | protocol::ICMPV6) => (next, ports(next, packet.payload())?),
+        next @ (protocol::TCP | protocol::UDP) => (next, Some(ports(packet.payload())?)),
+        protocol::ICMPV6 => (protocol::ICMPV6, None),
         _ => behind_extensions(l3)?,
     };
     Ok(FlowV6 {
@@ -134,19 +169,18 @@ pub fn v6(l3: &[u8]) -> Result<FlowV6, Error> {
 }
 
 /// The next-layer protocol behind extension headers, and its ports.
-fn behind_extensions(l3: &[u8]) -> Result<(u8, Option<(u16, u16)>), Error> {
+fn behind_extensions(l3: &[u8]) -> Result<(u8, Option<Ports>), Error> {
     let upper = extensions::upper_layer(l3)?;
-    let ports = if upper.is_later_fragment { None } else { ports(upper.number, upper.bytes)? };
+    let ports = match !upper.is_later_fragment && protocol::has_ports(upper.number) {
+        true => Some(ports(upper.bytes)?),
+        false => None,
+    };
     Ok((upper.number, ports))
 }
 
-#[inline]
-fn ports(protocol: u8, payload: &[u8]) -> Result<Option<(u16, u16)>, Error> {
-    if !protocol::has_ports(protocol) {
-        return Ok(None);
-    }
-    let [a, b, c, d] = *payload.first_chunk::<4>().ok_or(Error::Truncated)?;
-    Ok(Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))))
+#[inline(always)]
+fn ports(payload: &[u8]) -> Result<Ports, Error> {
+    payload.first_chunk().map(|word| Ports(u32::from_be_bytes(*word))).ok_or(Error::Truncated)
 }
 
 #[cfg(test)]
@@ -200,12 +234,12 @@ mod tests {
         assert_eq!(whole.reversed().ports, Some((53, 0x1234)));
         assert_eq!(whole.reversed().source, whole.destination);
         // First fragment, later fragment, protocol without ports, options before the payload.
-        assert_eq!(v4(&packet4(protocol::TCP, 0x2000, &PORTS)).unwrap().ports, Some((0x1234, 53)));
+        assert_eq!(v4(&packet4(protocol::TCP, 0x2000, &PORTS)).unwrap().ports, Some(Ports::new(0x1234, 53)));
         assert_eq!(v4(&packet4(protocol::TCP, 0x2001, &PORTS)).unwrap().ports, None);
         assert_eq!(v4(&packet4(protocol::ICMP, 0, &PORTS)).unwrap().ports, None);
         let mut options = packet4(protocol::TCP, 0, &[&[1; 8][..], &PORTS].concat());
         options[0] = 0x47;
-        assert_eq!(v4(&options).unwrap().ports, Some((0x1234, 53)));
+        assert_eq!(v4(&options).unwrap().ports, Some(Ports::new(0x1234, 53)));
     }
 
     #[test]
@@ -232,7 +266,7 @@ mod tests {
             [&hop(protocol::FRAGMENT)[..], &fragment(protocol::DESTINATION_OPTIONS, 0), &long, &PORTS]
                 .concat();
         let flow = v6(&packet6(protocol::HOP_BY_HOP, &payload)).unwrap();
-        assert_eq!((flow.protocol, flow.ports), (protocol::UDP, Some((0x1234, 53))));
+        assert_eq!((flow.protocol, flow.ports), (protocol::UDP, Some(Ports::new(0x1234, 53))));
 
         let later = [&fragment(protocol::TCP, 5)[..], &PORTS].concat();
         let flow = v6(&packet6(protocol::FRAGMENT, &later)).unwrap();

@@ -3,6 +3,7 @@
 use super::crypto::Crypto;
 use super::desired::SaSpec;
 use crate::sad::SpiTable;
+use crate::selectors::Selectors;
 use crate::snapshot::{InboundSa, OutboundSa, Protection};
 use model::{Direction, Suite};
 use shm::{InstallSa, Reason, SaTable};
@@ -51,7 +52,7 @@ pub(super) fn build(
             window_words: esp::replay::words_for(install.replay_window),
             local: install.local,
             peer,
-            selectors: spec.selectors.clone(),
+            selectors: Selectors::new(&spec.selectors),
             limits: install.limits,
         }))),
         Direction::Outbound => {

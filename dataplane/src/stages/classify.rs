@@ -4,14 +4,12 @@
 //! (RFC 4301, section 5.2, step 4).
 
 use super::Context;
-use crate::burst::{BURST, Burst, Drops, Mask};
+use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
 use acl::{Action, KeyV4, KeyV6, Verdict};
 use arrayvec::ArrayVec;
-use dpdk::Packets;
-use packet::flow::{self, FiveTuple};
+use packet::flow::{self, FlowV4, FlowV6, Ports};
 use shm::{DropReason, WorkerCounters};
-use std::net::IpAddr;
 
 /// What classification decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,16 +46,15 @@ pub(crate) fn classify(burst: &mut Burst, mask: Mask, ctx: &Context<'_>) -> Clas
 /// Classifies packets that leave by one policy.
 pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Context<'_>) -> Classified {
     let mut classified = Classified::default();
-    let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
-    let unread = look_up(packets, mask, policy, Facing::Outwards, |index, verdict| {
+    let unread = look_up(burst, mask, policy, Facing::Outwards, |index, meta, verdict| {
         // What waited was counted when it came.
-        if let Some(rule) = verdict.rule().filter(|_| meta[index].waiting_since == 0) {
+        if let Some(rule) = verdict.rule().filter(|_| meta.waiting_since == 0) {
             policy.hits.add(ctx.worker, rule, 1);
         }
         match verdict.action() {
             Some(Action::Protect(entry)) => {
-                meta[index].entry = entry;
+                meta.entry = entry;
                 classified.protect |= 1 << index;
             }
             Some(Action::Discard) => drops.add(index, DropReason::PolicyDiscard),
@@ -65,7 +62,7 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
         }
     });
     let dropped = drops.mask;
-    packets.free(dropped);
+    burst.packets.free(dropped);
     burst.discard(unread, DropReason::IpTruncated, ctx.counters);
     classified
 }
@@ -73,7 +70,7 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
 /// Drops what came in clear through a port whose map says that it should have been protected; returns the rest.
 pub(crate) fn check_clear(burst: &mut Burst, mask: Mask, policy: &Policy, counters: &WorkerCounters) -> Mask {
     let mut refused = 0;
-    let unread = look_up(&mut burst.packets, mask, policy, Facing::Inwards, |index, verdict| {
+    let unread = look_up(burst, mask, policy, Facing::Inwards, |index, _, verdict| {
         if matches!(verdict.action(), Some(Action::Protect(_))) {
             refused |= 1 << index;
         }
@@ -92,78 +89,72 @@ enum Facing {
 
 /// Looks the packets of `mask` up and hands each verdict to `decide`. Returns those whose headers could not be read.
 fn look_up(
-    packets: &mut Packets,
+    burst: &mut Burst,
     mask: Mask,
     policy: &Policy,
     facing: Facing,
-    mut decide: impl FnMut(usize, Verdict),
+    mut decide: impl FnMut(usize, &mut Meta, Verdict),
 ) -> Mask {
+    let Burst { packets, meta } = burst;
     let mut unread = 0;
     let mut keys4 = ArrayVec::<KeyV4, BURST>::new();
     let mut keys6 = ArrayVec::<KeyV6, BURST>::new();
     let mut ids4 = ArrayVec::<u8, BURST>::new();
     let mut ids6 = ArrayVec::<u8, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask) {
-        let Ok(tuple) = flow::five_tuple(mbuf.data()) else {
-            unread |= 1 << index;
-            continue;
-        };
-        let tuple = if facing == Facing::Inwards { tuple.reversed() } else { tuple };
-        match key(&tuple) {
-            Key::V4(key) => {
-                keys4.push(key);
-                ids4.push(index as u8);
-            }
-            Key::V6(key) => {
-                keys6.push(key);
-                ids6.push(index as u8);
-            }
+        match meta[index].family {
+            Family::V4 => match flow::v4(mbuf.data()) {
+                Ok(flow) => {
+                    keys4.push(key_v4(flow, facing));
+                    ids4.push(index as u8);
+                }
+                Err(_) => unread |= 1 << index,
+            },
+            Family::V6 => match flow::v6(mbuf.data()) {
+                Ok(flow) => {
+                    keys6.push(key_v6(flow, facing));
+                    ids6.push(index as u8);
+                }
+                Err(_) => unread |= 1 << index,
+            },
         }
     }
     let mut verdicts = [Verdict::NONE; BURST];
+    let mut tell = |ids: &[u8], verdicts: &[Verdict]| {
+        for (&index, &verdict) in ids.iter().zip(verdicts) {
+            let index = usize::from(index);
+            decide(index, &mut meta[index], verdict);
+        }
+    };
     if !keys4.is_empty() {
         policy.lookup_v4(&keys4, &mut verdicts[..keys4.len()]);
-        ids4.iter().zip(verdicts).for_each(|(&index, verdict)| decide(usize::from(index), verdict));
+        tell(&ids4, &verdicts);
     }
     if !keys6.is_empty() {
         policy.lookup_v6(&keys6, &mut verdicts[..keys6.len()]);
-        ids6.iter().zip(verdicts).for_each(|(&index, verdict)| decide(usize::from(index), verdict));
+        tell(&ids6, &verdicts);
     }
     unread
 }
 
-enum Key {
-    V4(KeyV4),
-    V6(KeyV6),
+#[inline(always)]
+fn key_v4(flow: FlowV4, facing: Facing) -> KeyV4 {
+    let FlowV4 { source, destination, protocol, ports } = flow;
+    let seen = ports.unwrap_or(Ports::new(0, 0));
+    let ((source, destination), (source_port, destination_port)) = match facing {
+        Facing::Outwards => ((source, destination), (seen.source(), seen.destination())),
+        Facing::Inwards => ((destination, source), (seen.destination(), seen.source())),
+    };
+    KeyV4 { source, destination, source_port, destination_port, protocol, has_ports: ports.is_some() }
 }
 
-#[inline]
-fn key(tuple: &FiveTuple) -> Key {
-    let (source_port, destination_port) = tuple.ports.unwrap_or((0, 0));
-    let (protocol, has_ports) = (tuple.protocol, tuple.ports.is_some());
-    match (tuple.source, tuple.destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => Key::V4(KeyV4 {
-            source: source.to_bits(),
-            destination: destination.to_bits(),
-            source_port,
-            destination_port,
-            protocol,
-            has_ports,
-        }),
-        (source, destination) => Key::V6(KeyV6 {
-            source: bits6(source),
-            destination: bits6(destination),
-            source_port,
-            destination_port,
-            protocol,
-            has_ports,
-        }),
-    }
-}
-
-fn bits6(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
+#[inline(always)]
+fn key_v6(flow: FlowV6, facing: Facing) -> KeyV6 {
+    let FlowV6 { source, destination, protocol, ports } = flow;
+    let seen = ports.unwrap_or(Ports::new(0, 0));
+    let ((source, destination), (source_port, destination_port)) = match facing {
+        Facing::Outwards => ((source, destination), (seen.source(), seen.destination())),
+        Facing::Inwards => ((destination, source), (seen.destination(), seen.source())),
+    };
+    KeyV6 { source, destination, source_port, destination_port, protocol, has_ports: ports.is_some() }
 }

@@ -1,7 +1,7 @@
 //! Inbound policy: is what came out of an SA what the SA is for (RFC 4301, section 5.2, step 4)?
 
 use super::Context;
-use crate::burst::{BURST, Burst, Drops, Mask};
+use crate::burst::{BURST, Burst, Drops, Family, Mask};
 use crate::snapshot::InboundSa;
 use packet::flow;
 use shm::DropReason;
@@ -17,19 +17,20 @@ pub(crate) fn check(
         return 0;
     }
     let mut drops = Drops::new(ctx.counters);
-    for (index, mbuf) in burst.packets.masked_mut(mask) {
+    let Burst { packets, meta } = burst;
+    for (index, mbuf) in packets.masked_mut(mask) {
         let Some(sa) = opened_by[index] else {
             drops.add(index, DropReason::Internal);
             continue;
         };
-        let Ok(flow) = flow::five_tuple(mbuf.data()) else {
+        let meant = match meta[index].family {
+            Family::V4 => flow::v4(mbuf.data()).map(|flow| sa.selectors.contain_v4(&flow)),
+            Family::V6 => flow::v6(mbuf.data()).map(|flow| sa.selectors.contain_v6(&flow)),
+        };
+        let Ok(meant) = meant else {
             drops.add(index, DropReason::EspBadInner);
             continue;
         };
-        let meant = sa
-            .selectors
-            .iter()
-            .any(|selector| selector.contains(flow.source, flow.destination, flow.protocol, flow.ports));
         if !meant {
             if let Some(slot) = ctx.sas.slot(sa.index) {
                 slot.counters.selector_mismatch.add(1);
@@ -38,6 +39,6 @@ pub(crate) fn check(
         }
     }
     let dropped = drops.mask;
-    burst.packets.free(dropped);
+    packets.free(dropped);
     mask & !dropped
 }
