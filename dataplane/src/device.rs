@@ -141,14 +141,13 @@ impl DeviceSa {
             }
             Scheme::Null | Scheme::Cbc => {}
         }
-        let whole = aad.bytes();
+        let mut padded = aad.padded();
+        padded[15] = 0;
         if let (Scheme::Null | Scheme::Counter | Scheme::Cbc, Aad::MAX) = (self.scheme, aad.len()) {
-            let high = whole.get(4..8)?;
+            let high = padded.get(4..8)?;
             packet.get_mut(text.end..)?.get_mut(..high.len())?.copy_from_slice(high);
             covered.end += high.len();
         }
-        let mut padded = [0; 16];
-        padded.get_mut(..whole.len())?.copy_from_slice(&whole);
         let (session, text) = (&self.session, text.clone());
         let (digest, outcome) = ([0; DIGEST_MAX], CryptoOutcome::Failed);
         Some(CryptoJob { session, slot, iv, aad: padded, text, covered, digest, outcome })

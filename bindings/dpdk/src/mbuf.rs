@@ -260,11 +260,25 @@ impl Mbuf {
     /// [`NoRoom`] if either end has none; the packet is as before.
     #[inline]
     pub fn grow(&mut self, front: usize, back: usize) -> Result<&mut [u8], NoRoom> {
-        if front > self.headroom() || back > self.tailroom() {
+        if self.segments() > 1 {
+            if front > self.headroom() || back > self.tailroom() {
+                return Err(NoRoom);
+            }
+            self.prepend(front)?;
+            self.append(back)?;
+            return Ok(self.data_mut());
+        }
+        // Each field once.
+        let first = self.first();
+        let offset = usize::from(first.data_off()).checked_sub(front).ok_or(NoRoom)?;
+        if back > first.tailroom() {
             return Err(NoRoom);
         }
-        self.prepend(front)?;
-        self.append(back)?;
+        // Within a buffer of at most 65,535 bytes.
+        let len = (front + usize::from(first.data_len()) + back) as u16;
+        first.set(DATA_OFF, offset as u16);
+        first.set(DATA_LEN, len);
+        first.set(PKT_LEN, u32::from(len));
         Ok(self.data_mut())
     }
 

@@ -5,8 +5,8 @@
 /// 8 bytes (SPI, 32-bit sequence number), or 12 with ESN (SPI, high half, low half), although the high half is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aad {
-    bytes: [u8; Aad::MAX],
-    len: u8,
+    /// The data, zeros, and in the last byte how long the data are.
+    bytes: [u8; 16],
 }
 
 impl Aad {
@@ -16,13 +16,13 @@ impl Aad {
     /// Of one packet. Without ESN only the low half of `sequence` counts.
     #[inline]
     pub const fn new(spi: u32, sequence: u64, esn: bool) -> Aad {
-        let [a, b, c, d] = spi.to_be_bytes();
-        let [h0, h1, h2, h3, l0, l1, l2, l3] = sequence.to_be_bytes();
-        if esn {
-            Aad { bytes: [a, b, c, d, h0, h1, h2, h3, l0, l1, l2, l3], len: 12 }
-        } else {
-            Aad { bytes: [a, b, c, d, l0, l1, l2, l3, 0, 0, 0, 0], len: 8 }
-        }
+        // In one word, which is written at once.
+        let (spi, sequence) = (spi.swap_bytes() as u128, sequence.swap_bytes());
+        let (word, len) = match esn {
+            true => (spi | (sequence as u128) << 32, 12),
+            false => (spi | (sequence >> 32 << 32) as u128, 8_u128),
+        };
+        Aad { bytes: (word | len << 120).to_le_bytes() }
     }
 
     /// The data: 8 or 12 bytes.
@@ -35,12 +35,12 @@ impl Aad {
     #[inline]
     #[allow(clippy::len_without_is_empty)]
     pub const fn len(&self) -> usize {
-        self.len as usize
+        self.bytes[15] as usize
     }
 
-    /// The data, followed by zeros up to 12 bytes.
+    /// The data, followed by zeros, and in the last of the 16 bytes how long the data are.
     #[inline]
-    pub const fn bytes(&self) -> [u8; Aad::MAX] {
+    pub const fn padded(&self) -> [u8; 16] {
         self.bytes
     }
 }

@@ -29,7 +29,9 @@ pub const fn at(base: u64, sequence: u64) -> u64 {
 #[inline]
 pub fn write(field: &mut [u8], counter: u64) {
     let counter = counter.to_be_bytes();
-    if let Some(rest) = field.len().checked_sub(LEN) {
+    if let Ok(place) = <&mut [u8; LEN]>::try_from(&mut *field) {
+        *place = counter;
+    } else if let Some(rest) = field.len().checked_sub(LEN) {
         let (zero, place) = field.split_at_mut(rest);
         zero.fill(0);
         place.copy_from_slice(&counter);
@@ -39,8 +41,9 @@ pub fn write(field: &mut [u8], counter: u64) {
 /// The nonce: the salt, which is a part of the keying material, then the IV.
 #[inline]
 pub const fn nonce(salt: [u8; 4], iv: [u8; LEN]) -> [u8; NONCE_LEN] {
-    let [a, b, c, d] = salt;
-    let [e, f, g, h, i, j, k, l] = iv;
+    // In one word, which is written at once.
+    let word = u32::from_le_bytes(salt) as u128 | (u64::from_le_bytes(iv) as u128) << 32;
+    let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = word.to_le_bytes();
     [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 

@@ -252,7 +252,7 @@ struct Numbers {
 ///
 /// # Errors
 /// [`Error`]; then the packet is as it was.
-#[inline]
+#[inline(always)]
 pub fn encapsulate(
     template: &Template,
     sequence: u64,
@@ -261,6 +261,22 @@ pub fn encapsulate(
     inner_len: usize,
 ) -> Result<Sealing, Error> {
     let numbers = Numbers { sequence, iv };
+    // The usual way is inlined, and what comes of it stays in registers: out of memory, where it was just put in pieces, it
+    // would be read with a wait for each packet.
+    let text = match template.front {
+        Front::Tunnel4 => in_tunnel::<V4>(template, numbers, packet, inner_len)?,
+        _ => less_often(template, numbers, packet, inner_len)?,
+    };
+    Ok(template.sealing(numbers, text))
+}
+
+#[inline(never)]
+fn less_often(
+    template: &Template,
+    numbers: Numbers,
+    packet: &mut [u8],
+    inner_len: usize,
+) -> Result<Range<usize>, Error> {
     match template.front {
         Front::Tunnel4 => in_tunnel::<V4>(template, numbers, packet, inner_len),
         Front::Tunnel4Udp => in_tunnel::<V4_UDP>(template, numbers, packet, inner_len),
@@ -277,7 +293,7 @@ fn in_tunnel<const FRONT: usize>(
     numbers: Numbers,
     packet: &mut [u8],
     inner_len: usize,
-) -> Result<Sealing, Error> {
+) -> Result<Range<usize>, Error> {
     let pad_len = template.shape.pad_len(inner_len);
     let text_len = inner_len.checked_add(pad_len + TRAILER_LEN).ok_or(Error::WrongLength)?;
     let text = FRONT + template.iv_len();
@@ -321,7 +337,7 @@ fn in_tunnel<const FRONT: usize>(
     iv::write(iv_field, numbers.iv);
 
     end_text(trailer, pad_len, version.next_header());
-    Ok(template.sealing(numbers, text..text + text_len))
+    Ok(text..text + text_len)
 }
 
 /// The packet's own headers move to the front, up to the place for ESP, and name what is there now.
@@ -330,7 +346,7 @@ fn in_transport(
     numbers: Numbers,
     packet: &mut [u8],
     inner_len: usize,
-) -> Result<Sealing, Error> {
+) -> Result<Range<usize>, Error> {
     let front = template.header_len();
     let outer_len = packet.len();
     let inner = packet.get(front..).and_then(|rest| rest.get(..inner_len)).ok_or(Error::WrongLength)?;
@@ -394,12 +410,20 @@ fn in_transport(
     if let Some(trailer) = after.get_mut(protected_len..) {
         end_text(trailer, pad_len, place.next_header);
     }
-    Ok(template.sealing(numbers, text))
+    Ok(text)
 }
 
 /// Padding, pad length and next header (RFC 4303, section 2.4).
 #[inline(always)]
 fn end_text(trailer: &mut [u8], pad_len: usize, next_header: u8) {
+    // All at once where it is short, as it is for AES-GCM. What is written behind it is in the place of the ICV.
+    if pad_len <= 6
+        && let Some(word) = trailer.first_chunk_mut()
+    {
+        let end = u64::from(next_header) << 8 | pad_len as u64;
+        *word = (0x06_05_04_03_02_01 & ((1 << (8 * pad_len)) - 1) | end << (8 * pad_len)).to_le_bytes();
+        return;
+    }
     for (byte, number) in trailer.iter_mut().zip(1..=pad_len as u8) {
         *byte = number;
     }

@@ -33,6 +33,19 @@ impl Aad {
         Some(aad)
     }
 
+    /// Of 8 or 12 bytes, with zeroes behind them, and in the last byte how many they are. Anything else is no data.
+    #[inline]
+    pub const fn padded(bytes: [u8; 16]) -> Aad {
+        // In one word, which is written at once.
+        let word = u128::from_le_bytes(bytes);
+        let data = match word >> 120 {
+            8 => word & u64::MAX as u128,
+            12 => word & (1 << 96) - 1,
+            _ => return Aad::EMPTY,
+        };
+        Aad { bytes: (data | word >> 120 << 120).to_le_bytes() }
+    }
+
     /// The bytes.
     #[inline]
     pub fn as_slice(&self) -> &[u8] {
@@ -42,19 +55,21 @@ impl Aad {
     /// The bytes, and zeroes up to a block.
     #[cfg(target_arch = "x86_64")]
     #[inline]
-    pub(crate) fn padded(&self) -> [u8; 16] {
+    pub(crate) fn block(&self) -> [u8; 16] {
         let [a, b, c, d, e, f, g, h, i, j, k, l, ..] = self.bytes;
         [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]
     }
 }
 
 impl From<[u8; 8]> for Aad {
+    #[inline]
     fn from([a, b, c, d, e, f, g, h]: [u8; 8]) -> Aad {
         Aad { bytes: [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 8] }
     }
 }
 
 impl From<[u8; 12]> for Aad {
+    #[inline]
     fn from([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12]) -> Aad {
         Aad { bytes: [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 12] }
     }

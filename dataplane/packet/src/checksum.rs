@@ -22,11 +22,11 @@ pub fn sum(bytes: &[u8]) -> u64 {
 /// Folds a sum into 16 bits with end-around carries.
 #[inline]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xFFFF_FFFF) + (sum >> 32);
-    let sum = (sum & 0xFFFF) + ((sum >> 16) & 0xFFFF) + (sum >> 32);
-    let sum = (sum & 0xFFFF) + (sum >> 16);
-    let sum = (sum & 0xFFFF) + (sum >> 16);
-    sum as u16
+    // The halves, and the carry of their sum, which then cannot carry again.
+    let (halves, carry) = (sum as u32).overflowing_add((sum >> 32) as u32);
+    let sum = halves + carry as u32;
+    // In the upper half of this: the sum of its halves, and the carry of that from the lower half.
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The checksum field for bytes with this sum (RFC 1071, section 1): the complement of the folded sum.

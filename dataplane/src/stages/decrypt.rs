@@ -94,7 +94,14 @@ pub(crate) fn decrypt<'a>(
                     key.prefetch(text.len());
                 }
                 found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
-                jobs.push(gcm::Job { key, nonce, aad: super::gcm_aad(&aad), packet, text, icv: *icv });
+                jobs.push(gcm::Job {
+                    key,
+                    nonce,
+                    aad: gcm::Aad::padded(aad.padded()),
+                    packet,
+                    text,
+                    icv: *icv,
+                });
             }
             Err(reason) => drops.add(index, reason),
         }

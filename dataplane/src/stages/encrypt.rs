@@ -102,7 +102,7 @@ pub(crate) fn encrypt(
                 jobs.push(gcm::Job {
                     key,
                     nonce: sealing.nonce,
-                    aad: super::gcm_aad(&sealing.aad),
+                    aad: gcm::Aad::padded(sealing.aad.padded()),
                     packet,
                     text: sealing.text,
                     icv: *icv,
@@ -173,11 +173,7 @@ pub(super) fn encapsulate<'p>(
     let sa = group.sa;
     let inner_len = mbuf.len();
     let trailer_len = sa.template.trailer_len(mbuf.data());
-    let grown = mbuf.prepend(sa.template.header_len()).is_ok() && mbuf.append(trailer_len).is_ok();
-    if !grown {
-        return Err(DropReason::NoHeadroom);
-    }
-    let packet = mbuf.data_mut();
+    let packet = mbuf.grow(sa.template.header_len(), trailer_len).map_err(|_| DropReason::NoHeadroom)?;
     let iv = esp::iv::at(sa.iv_base, sequence);
     match esp::outbound::encapsulate(&sa.template, sequence, iv, packet, inner_len) {
         Ok(sealing) => Ok((packet, sealing)),

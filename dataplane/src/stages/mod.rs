@@ -25,15 +25,6 @@ pub(crate) mod transmit;
 use crate::snapshot::Snapshot;
 use shm::{SaTable, WorkerCounters};
 
-/// The additional data of an ESP packet (RFC 4106, section 5) as the cipher takes it.
-fn gcm_aad(aad: &esp::Aad) -> gcm::Aad {
-    let whole = aad.bytes();
-    match aad.as_slice().try_into() {
-        Ok(short) => <[u8; 8]>::into(short),
-        Err(_) => whole.into(),
-    }
-}
-
 /// What every stage reads, for the time of one burst.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {

@@ -53,7 +53,7 @@ pub(super) fn seal(
         };
         match (&sa.protection, &sa.key) {
             (Protection::Gmac, Some(key)) => {
-                let (nonce, aad) = (sealing.nonce, super::gcm_aad(&sealing.aad));
+                let (nonce, aad) = (sealing.nonce, gcm::Aad::padded(sealing.aad.padded()));
                 let text = gmac_text(sealing.text);
                 gmac.push(gcm::Job { key, nonce, aad, packet, text, icv: IcvLen::Bytes16 });
                 by_gmac |= 1 << index;
@@ -135,7 +135,7 @@ pub(super) fn open<'a>(
         };
         match (&sa.protection, &sa.key) {
             (Protection::Gmac, Some(key)) => {
-                let (nonce, aad) = (opening.nonce, super::gcm_aad(&opening.aad));
+                let (nonce, aad) = (opening.nonce, gcm::Aad::padded(opening.aad.padded()));
                 let text = gmac_text(opening.text.clone());
                 gmac.push(gcm::Job { key, nonce, aad, packet, text, icv: IcvLen::Bytes16 });
                 found.push(found_one(opening));

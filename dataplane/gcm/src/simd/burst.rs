@@ -270,7 +270,7 @@ fn packet<'a>(job: &mut Job<'a>, index: usize) -> Option<(Packet<'a>, Outcome)> 
         text: (text.as_mut_ptr(), text.len()),
     };
     let text = outcome.text;
-    Some((Packet { schedule, nonce, aad: (block(&aad.padded()), aad.as_slice().len()), text }, outcome))
+    Some((Packet { schedule, nonce, aad: (block(&aad.block()), aad.as_slice().len()), text }, outcome))
 }
 
 /// What is to be done with the tag of a packet that is on its way.

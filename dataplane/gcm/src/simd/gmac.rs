@@ -72,7 +72,7 @@ unsafe fn burst<V: Vector, const VERIFY: bool>(jobs: &mut [Job<'_>]) -> u64 {
         };
         // SAFETY: the text is ours, the additional data no longer than a block, and the caller has V's instructions.
         let tag = unsafe {
-            let hash = hash::<V>(schedule, (aad.padded(), aad.as_slice().len()), text);
+            let hash = hash::<V>(schedule, (aad.block(), aad.as_slice().len()), text);
             _mm_xor_si128(hash, mask(schedule, &nonce))
         };
         if !VERIFY {
