@@ -16,6 +16,9 @@ use crate::atomic::{AtomicU64, Ordering};
 /// Sequence numbers per word.
 const BLOCK: u64 = 32;
 
+/// Numbers of one block that are accepted at once, at most: a bit each.
+const MASKED: usize = 64;
+
 /// Why a sequence number is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Replay {
@@ -149,6 +152,64 @@ impl<'a> Window<'a> {
             // Release: whoever sees the new tag sees `highest` raised.
             match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Accepts the sequence numbers of a burst, as [`Window::commit`] would one after the other, and tells of each that is
+    /// refused: its place, and why. Neighbours, which come one after the other mostly, are marked in their word at once.
+    #[inline]
+    pub fn commit_burst(&self, sequences: &[u64], mut refused: impl FnMut(usize, Replay)) {
+        let (mut rest, mut at) = (sequences, 0);
+        while let Some(first) = rest.first() {
+            let block = first / BLOCK;
+            // Within a narrower window than a block, one number may be too old for the next of its block.
+            let most = if self.size < BLOCK { 1 } else { MASKED };
+            let len = rest.iter().take(most).take_while(|&sequence| sequence / BLOCK == block).count();
+            let (group, behind) = rest.split_at(len);
+            let (seen, too_old) = self.commit_block(block, group);
+            if seen | too_old != 0 {
+                for place in 0..len {
+                    match (seen >> place & 1, too_old >> place & 1) {
+                        (0, 0) => {}
+                        (_, 0) => refused(at + place, Replay::Seen),
+                        _ => refused(at + place, Replay::TooOld),
+                    }
+                }
+            }
+            (rest, at) = (behind, at + len);
+        }
+    }
+
+    /// Accepts up to 64 numbers of one block. Returns which were seen, and which are too old.
+    #[inline]
+    fn commit_block(&self, block: u64, group: &[u64]) -> (u64, u64) {
+        let newest = group.iter().copied().max().unwrap_or_default();
+        if newest > self.highest() {
+            // As in `commit`.
+            self.highest.fetch_max(newest, Ordering::Relaxed);
+        }
+        if self.size == 0 {
+            return (0, 0);
+        }
+        let Some(word) = self.word(block) else { return (0, 0) };
+        let mut old = word.load(Ordering::Acquire);
+        loop {
+            let (mut new, mut seen, mut too_old) = (old, 0, 0);
+            for (place, &sequence) in group.iter().enumerate() {
+                match self.judge(new, sequence, block) {
+                    Ok(marked) => new = marked,
+                    Err(Replay::Seen) => seen |= 1 << place,
+                    Err(Replay::TooOld) => too_old |= 1 << place,
+                }
+            }
+            if new == old {
+                return (seen, too_old);
+            }
+            // As in `commit`.
+            match word.compare_exchange_weak(old, new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return (seen, too_old),
                 Err(now) => old = now,
             }
         }

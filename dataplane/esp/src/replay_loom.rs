@@ -68,6 +68,30 @@ fn neighbours_in_one_word_do_not_disturb_each_other() {
     });
 }
 
+/// One worker commits a burst, with a number twice, while another commits one of its numbers.
+#[test]
+fn a_burst_and_a_number_of_it() {
+    model(|| {
+        let memory = memory(0);
+        let burst = {
+            let memory = memory.clone();
+            thread::spawn(move || {
+                let mut refused = Vec::new();
+                window(&memory).commit_burst(&[7, 8, 8, 33], |place, why| refused.push((place, why)));
+                refused
+            })
+        };
+        let alone = window(&memory).commit(8);
+        let refused = burst.join().unwrap();
+        let wins = [1, 2].iter().filter(|place| refused.iter().all(|(at, _)| at != *place)).count();
+        assert_eq!(wins + usize::from(alone.is_ok()), 1, "{refused:?}, {alone:?}");
+        assert!(refused.iter().all(|(place, why)| matches!(place, 1 | 2) && *why == Replay::Seen));
+        for sequence in [7, 8, 33] {
+            assert_eq!(window(&memory).check(sequence), Err(Replay::Seen));
+        }
+    });
+}
+
 /// 70 lives in the word of 6 and pushes it out: who comes late finds it too old, and nobody gets in twice.
 #[test]
 fn a_block_that_is_pushed_out_stays_out() {

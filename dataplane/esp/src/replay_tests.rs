@@ -165,6 +165,30 @@ proptest! {
         }
     }
 
+    /// However the numbers are cut into bursts.
+    #[test]
+    fn a_burst_is_its_numbers_in_turn(
+        window in prop_oneof![1_u32..200, Just(32), Just(64), Just(1024), Just(0)],
+        floor in floors(),
+        bursts in prop::collection::vec(prop::collection::vec(
+            prop_oneof![8 => 0_u64..8, 4 => 0_u64..200, 1 => 0_u64..5000], 0..80,
+        ), 0..20),
+    ) {
+        let [memory, twin] = [(); 2].map(|()| Memory::new(window, words_for(window), floor));
+        let mut base = floor.saturating_sub(100);
+        for burst in bursts {
+            let sequences: Vec<u64> = burst.iter().map(|ahead| base + ahead).collect();
+            base += burst.len() as u64;
+            let mut outcome = vec![Ok(()); sequences.len()];
+            memory.window().commit_burst(&sequences, |place, why| outcome[place] = Err(why));
+            let expected: Vec<_> = sequences.iter().map(|&sequence| twin.window().commit(sequence)).collect();
+            prop_assert_eq!(outcome, expected, "{:?}", sequences);
+            prop_assert_eq!(memory.window().highest(), twin.window().highest());
+        }
+        let words = |memory: &Memory| memory.words.iter().map(|word| word.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        prop_assert_eq!(words(&memory), words(&twin));
+    }
+
     /// Also where words are so stale that their tags are misread.
     #[test]
     fn nothing_is_accepted_twice(

@@ -40,7 +40,7 @@ impl Aad {
         let word = u128::from_le_bytes(bytes);
         let data = match word >> 120 {
             8 => word & u64::MAX as u128,
-            12 => word & (1 << 96) - 1,
+            12 => word & ((1 << 96) - 1),
             _ => return Aad::EMPTY,
         };
         Aad { bytes: (data | word >> 120 << 120).to_le_bytes() }

@@ -1,6 +1,7 @@
 //! Decrypt: from ESP packets to us to the packets inside (RFC 4303, section 3.4). What is not AES-GCM is opened by
 //! [`suites`].
 
+use super::account::Tally;
 use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, Meta};
 use crate::snapshot::{InboundSa, Protection};
@@ -112,7 +113,9 @@ pub(crate) fn decrypt<'a>(
         forged |= suites::open(packets, other, meta, &mut found, crypto, &mut drops, ctx);
     }
 
+    let (seen, too_old) = commit(&found, forged);
     let mut opened = 0;
+    let mut tally = Tally::new();
     for (place, found) in found.iter().enumerate() {
         let index = usize::from(found.index);
         let Some(mbuf) = packets.get_mut(index) else { continue };
@@ -122,9 +125,9 @@ pub(crate) fn decrypt<'a>(
             drops.add(index, DropReason::EspBadIcv);
             continue;
         }
-        // Of two copies in one burst, or on two workers, the first to commit wins.
-        if let Err(replay) = found.window.commit(found.sequence) {
-            drops.add(index, refuse(replay, found.slot));
+        if (seen | too_old) & (1 << place) != 0 {
+            let why = if seen & (1 << place) != 0 { Replay::Seen } else { Replay::TooOld };
+            drops.add(index, refuse(why, found.slot));
             continue;
         }
         // Only the newest packet says where the peer is: one that was overtaken comes from where it was.
@@ -143,15 +146,7 @@ pub(crate) fn decrypt<'a>(
                     continue;
                 }
                 meta[index].family = inner.version.into();
-                account::count(
-                    found.slot,
-                    &found.sa.limits,
-                    (found.sa.index, found.sa.spi),
-                    1,
-                    mbuf.len() as u64,
-                    alarms,
-                    ctx.now,
-                );
+                tally.add(found.sa, found.slot, mbuf.len() as u64, alarms, ctx.now);
                 opened_by[index] = Some(found.sa);
                 opened |= 1 << index;
             }
@@ -170,9 +165,37 @@ pub(crate) fn decrypt<'a>(
             }
         }
     }
+    tally.end(alarms, ctx.now);
     let dropped = drops.mask;
     packets.free(dropped);
     opened
+}
+
+/// Commits the sequence numbers of what is genuine, SA by SA as they come. Returns those (by their places) that were seen,
+/// and those that are too old: of two copies in one burst, or on two workers, the first to commit wins.
+fn commit(found: &[Found<'_>], forged: Mask) -> (Mask, Mask) {
+    let (mut seen, mut too_old) = (0, 0);
+    let mut places = ArrayVec::<u8, BURST>::new();
+    let mut sequences = ArrayVec::<u64, BURST>::new();
+    for (place, this) in found.iter().enumerate() {
+        if forged & (1 << place) == 0 {
+            places.push(place as u8);
+            sequences.push(this.sequence);
+        }
+        // The last of its SA's run.
+        if found.get(place + 1).is_none_or(|next| !std::ptr::eq(next.sa, this.sa)) {
+            this.window.commit_burst(&sequences, |at, why| {
+                let refused = match why {
+                    Replay::Seen => &mut seen,
+                    Replay::TooOld => &mut too_old,
+                };
+                *refused |= places.get(at).map_or(0, |place| 1 << place);
+            });
+            places.clear();
+            sequences.clear();
+        }
+    }
+    (seen, too_old)
 }
 
 /// Where the peer of an SA in UDP is, if this packet comes from somewhere else than was known. In transport mode the
