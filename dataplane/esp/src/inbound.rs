@@ -137,8 +137,7 @@ pub fn finish(mode: Mode, packet: &mut [u8], text: Range<usize>) -> Result<Inner
     let (body, &mut [pad_len, next_header]) = bytes.split_last_chunk_mut().ok_or(Error::Truncated)?;
     let body_len = body.len().checked_sub(usize::from(pad_len)).ok_or(Error::BadPadding)?;
     let (body, padding) = body.split_at_mut_checked(body_len).ok_or(Error::BadPadding)?;
-    // At most 255 of them, as `pad_len` is a byte.
-    if !padding.iter().copied().eq(1..=pad_len) {
+    if !is_padding(padding) {
         return Err(Error::BadPadding);
     }
     if next_header == protocol::NO_NEXT_HEADER {
@@ -168,6 +167,19 @@ pub fn finish(mode: Mode, packet: &mut [u8], text: Range<usize>) -> Result<Inner
         other => return Err(Error::BadNextHeader(other)),
     };
     Ok(Inner { range: start..start + length, version })
+}
+
+/// Whether these bytes, 255 at most, count from 1 on (RFC 4303, section 2.4).
+#[inline]
+fn is_padding(bytes: &[u8]) -> bool {
+    // Of AES-GCM there are three at most. A loop over them ends where the processor does not foresee it.
+    match *bytes {
+        [] => true,
+        [a] => a == 1,
+        [a, b] => [a, b] == [1, 2],
+        [a, b, c] => [a, b, c] == [1, 2, 3],
+        _ => bytes.iter().copied().eq(1..=bytes.len() as u8),
+    }
 }
 
 /// The packet's headers go to where the text begins, which is `body_len` bytes of `next_header`.
