@@ -30,6 +30,11 @@ pub(super) struct Group<'a> {
 /// All groups of a burst, and the place among them of each packet's.
 pub(super) type Groups<'a> = ArrayVec<Group<'a>, BURST>;
 
+/// Where groups are looked for first, by the low bits of their entries; most of a burst's entries have one of their own.
+const PLACES: usize = 256;
+/// No group was put there.
+const NOWHERE: usize = BURST;
+
 /// Protects the packets of `mask` by the SAs of their policy entries. What is returned begins at the outer header. A packet
 /// that no SA carries yet waits in `held`.
 pub(crate) fn encrypt(
@@ -45,13 +50,19 @@ pub(crate) fn encrypt(
     let mut waiting: Mask = 0;
     let mut groups = Groups::new();
     let mut group_of = [0_u8; BURST];
+    let mut places = [NOWHERE as u8; PLACES];
     let mut other = 0;
 
     // Which SAs, and how many packets for each, so that each SA is asked once for its sequence numbers.
     for (index, mbuf) in packets.masked_mut(mask) {
         let entry = meta[index].entry;
-        // A run of packets for one SA is the common case, and the last group is where it ends.
-        let place = match groups.iter().rposition(|group| group.entry == entry) {
+        let known = match usize::from(places[entry as usize % PLACES]) {
+            NOWHERE => None,
+            place if groups[place].entry == entry => Some(place),
+            // Another entry has come since that falls on the same place.
+            _ => groups.iter().rposition(|group| group.entry == entry),
+        };
+        let place = match known {
             Some(place) => place,
             None => match serving(ctx, entry) {
                 Ok((sa, slot)) => {
@@ -59,6 +70,7 @@ pub(crate) fn encrypt(
                         key.prefetch(mbuf.len());
                     }
                     groups.push(Group { entry, sa, slot, wanted: 0, sequences: 0..0, packets: 0, bytes: 0 });
+                    places[entry as usize % PLACES] = (groups.len() - 1) as u8;
                     groups.len() - 1
                 }
                 Err(reason) => {
