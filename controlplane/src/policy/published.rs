@@ -118,7 +118,7 @@ impl Published {
         let len = self.base.list.len() as u32;
         let (mut delta, mut first, mut labels) = match &self.change {
             Some(change) => (change.delta.clone(), change.first, change.labels.clone()),
-            None => (Delta::new(len), len, Vec::new()),
+            None => (Delta::new(&self.base.list.rules), len, Vec::new()),
         };
         let mut numbers = Vec::with_capacity(list.len());
         let mut stayed = 0;

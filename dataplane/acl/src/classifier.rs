@@ -7,6 +7,7 @@ use crate::layout::{
     NONE, V4, V6, VERSION, action,
 };
 use crate::lookup::{BURST, BackEnd, Burst, Tables};
+use crate::sieve::{FIELDS, Field};
 use crate::{KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
@@ -68,9 +69,8 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         Ok(classifier)
     }
 
-    /// The same, looked up by other instructions.
-    #[cfg(test)]
-    pub(crate) fn with(self, back_end: BackEnd) -> Classifier<B> {
+    /// The same, looked up by other instructions than the best.
+    pub fn with(self, back_end: BackEnd) -> Classifier<B> {
         Classifier { back_end, ..self }
     }
 
@@ -129,6 +129,19 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         best: &mut [u32; BURST],
     ) {
         self.back_end.search(Tables { removed, ..self.tables(family) }, burst, best);
+    }
+
+    /// Puts the first rule for each key that gets through the sieve into its place of `best`, as [`Classifier::find`] does.
+    /// The keys that have one: a bit for each slot.
+    #[inline(always)]
+    pub(crate) fn sift<const N: usize>(
+        &self,
+        family: usize,
+        fields: &[Field<'_>; FIELDS],
+        burst: &Burst<N>,
+        best: &mut [u32; BURST],
+    ) -> u32 {
+        self.back_end.sift(self.tables(family), fields, burst, best)
     }
 
     /// Fills in the verdicts for these rules, or that there is none.

@@ -20,10 +20,9 @@ struct Group {
     trial: Trial,
 }
 
-/// Trees over all patterns, that hold about `copies` of them at most. In haste, fewer keys are
-/// tried.
-pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize, haste: bool) -> Vec<Tree> {
-    let keys = trials(patterns, if haste { TRIED / 8 } else { TRIED });
+/// Trees over all patterns, that hold about `copies` of them at most.
+pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize) -> Vec<Tree> {
+    let keys = trials(patterns, TRIED);
     let group = |ids: Vec<u32>| {
         let share = (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
         let tree = grow(patterns, ids.clone(), share, 0);
@@ -72,7 +71,7 @@ fn join(groups: &mut Vec<Group>, group: impl Fn(Vec<u32>) -> Group + Sync) {
 }
 
 /// The rules by what they leave open.
-fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
+pub(super) fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
     let mut kinds = vec![Vec::new(); 4];
     let half = (N - 2) / 2;
     for (id, pattern) in patterns.iter().enumerate() {

@@ -6,6 +6,7 @@
 
 mod portable;
 mod scan;
+mod sift;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod simd;
@@ -14,8 +15,10 @@ mod walk;
 use crate::block::Block;
 use crate::key::fill;
 use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, V4, action};
+use crate::sieve::{FIELDS, Field};
 use crate::{KeyV4, Verdict};
 use portable::Portable;
+use sift::sift;
 use walk::Places;
 
 /// Keys that are searched for side by side.
@@ -52,34 +55,47 @@ pub(crate) struct Tables<'a> {
 
 /// The instructions that look-ups use. What all of them find is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BackEnd {
+pub struct BackEnd(Instructions);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Simd(simd::Width),
 }
 
+impl std::fmt::Display for BackEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Instructions::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Simd(width) => width.name(),
+        })
+    }
+}
+
 impl BackEnd {
     /// The best that this processor has.
-    pub(crate) fn best() -> BackEnd {
-        BackEnd::all().pop().unwrap_or(BackEnd::Portable)
+    pub fn best() -> BackEnd {
+        BackEnd::all().pop().unwrap_or(BackEnd(Instructions::Portable))
     }
 
     /// All that this processor has, the best last.
-    pub(crate) fn all() -> Vec<BackEnd> {
+    pub fn all() -> Vec<BackEnd> {
         #[allow(unused_mut)]
-        let mut all = vec![BackEnd::Portable];
+        let mut all = vec![BackEnd(Instructions::Portable)];
         #[cfg(target_arch = "x86_64")]
-        all.extend(simd::Width::all().map(BackEnd::Simd));
+        all.extend(simd::Width::all().map(|width| BackEnd(Instructions::Simd(width))));
         all
     }
 
     /// As [`Words::fill`](crate::key::Words::fill) says.
     #[inline]
     pub(crate) fn fill_v4(self, keys: &[KeyV4], burst: &mut Burst<V4>) {
-        match self {
-            BackEnd::Portable => fill(keys, burst),
+        match self.0 {
+            Instructions::Portable => fill(keys, burst),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.fill_v4(keys, burst),
+            Instructions::Simd(width) => width.fill_v4(keys, burst),
         }
     }
 
@@ -91,10 +107,10 @@ impl BackEnd {
         rules: &[u32; BURST],
         verdicts: &mut [Verdict],
     ) {
-        match self {
-            BackEnd::Portable => verdicts_of(actions, rules, verdicts),
+        match self.0 {
+            Instructions::Portable => verdicts_of(actions, rules, verdicts),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.write(actions, rules, verdicts),
+            Instructions::Simd(width) => width.write(actions, rules, verdicts),
         }
     }
 
@@ -106,13 +122,29 @@ impl BackEnd {
         burst: &Burst<N>,
         best: &mut [u32; BURST],
     ) {
-        match self {
-            BackEnd::Portable if tables.removed.is_empty() => {
+        match self.0 {
+            Instructions::Portable if tables.removed.is_empty() => {
                 search::<_, N, false>(Portable, tables, burst, best);
             }
-            BackEnd::Portable => search::<_, N, true>(Portable, tables, burst, best),
+            Instructions::Portable => search::<_, N, true>(Portable, tables, burst, best),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.search(tables, burst, best),
+            Instructions::Simd(width) => width.search(tables, burst, best),
+        }
+    }
+
+    /// As [`sift`] says.
+    #[inline]
+    pub(crate) fn sift<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        fields: &[Field<'_>; FIELDS],
+        burst: &Burst<N>,
+        best: &mut [u32; BURST],
+    ) -> u32 {
+        match self.0 {
+            Instructions::Portable => sift(Portable, tables, fields, burst, best),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Simd(width) => width.sift(tables, fields, burst, best),
         }
     }
 }
@@ -165,6 +197,12 @@ trait Kernel: Copy {
         best: &mut [u32; BURST],
     ) {
         scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &Places::all_at(leaf), best);
+    }
+
+    /// The groups of a sieve that each key may be for.
+    #[inline(always)]
+    fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
+        sift::one_by_one(fields, burst)
     }
 
     /// Asks for a block that will be compared soon.

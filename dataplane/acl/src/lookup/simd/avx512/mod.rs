@@ -4,6 +4,7 @@
 //! All functions want AVX-512 F, BW, CD, DQ and VL, and BMI1, BMI2 and POPCNT.
 
 mod keys;
+mod sieve;
 mod sweep;
 mod tree;
 mod verdicts;
@@ -13,6 +14,7 @@ use super::super::{BURST, Burst, Kernel, Tables};
 use super::{Avx2, prefetch};
 use crate::block::Block;
 use crate::layout::Entry;
+use crate::sieve::{FIELDS, Field};
 pub(super) use keys::fill_v4;
 use std::arch::x86_64::*;
 use std::array::from_fn;
@@ -72,6 +74,12 @@ impl Kernel for Avx512 {
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
         unsafe { sweep::sweep::<N, REMOVED>(tables, burst, leaf, best) }
+    }
+
+    #[inline(always)]
+    fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
+        // SAFETY: whoever uses this kernel has the instructions.
+        unsafe { sieve::groups(fields, burst) }
     }
 
     #[inline(always)]

@@ -90,7 +90,7 @@ fn choose<const N: usize>(burst: &Burst<N>, half: usize, high: __m512i) -> __m51
 /// The bits of all words under one mask, side by side: one run of ones after the other.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn pick_alike(words: Both, mut mask: u32) -> Both {
+pub(super) fn pick_alike(words: Both, mut mask: u32) -> Both {
     let mut picked = [_mm512_setzero_si512(); HALVES];
     let mut to = 0;
     while mask != 0 {
