@@ -124,15 +124,18 @@ pub fn compile(rules: &[Rule], limits: Limits) -> Result<Image, CompileError> {
 }
 
 /// Compiles rules that lie over a base, whose keys are like those of the sample: a tree for each group of a sieve, of each
-/// family.
+/// family. The sieve lets through keys of those that are gone, too.
 pub(crate) fn compile_over(
     sample: &Sample,
     rules: &[Rule],
+    gone: &[Rule],
     limits: Limits,
 ) -> Result<(Image, [Sieve; 2]), CompileError> {
-    let (v4, v6) = pattern::of_rules(rules);
+    let (v4, v6) = pattern::of_rules(&[rules, gone].concat());
     spare(rules, limits, &v4, &v6)?;
-    let ((trees4, sieve4), (trees6, sieve6)) = (sieve::sieve(&v4, &sample.v4), sieve::sieve(&v6, &sample.v6));
+    let added = rules.len() as u32;
+    let (trees4, sieve4) = sieve::sieve(&v4, added, &sample.v4);
+    let (trees6, sieve6) = sieve::sieve(&v6, added, &sample.v6);
     let image = emit::emit(rules, &trees4, &v4, &trees6, &v6);
     Ok((within(image, limits)?, [sieve4, sieve6]))
 }

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 const KEYS: usize = 256;
 /// Rules of a group that a tree may copy, on average.
 const COPIES: usize = 4;
-/// What a field costs each key, and what it costs one to get through, in about clocks.
-const FIELD: f64 = 1.5;
+/// What a field costs each key, and what a group costs one that gets through to it, in about clocks.
+const FIELD: f64 = 1.0;
 const THROUGH: f64 = 25.0;
 /// How often a bit must part keys from rules to be worth its place, of all times.
 const WORTH: f64 = 0.02;
@@ -44,8 +44,12 @@ pub(crate) struct Sieve {
     pub(crate) tables: Vec<u32>,
 }
 
-/// Parts rules into groups, a tree for each, and makes their sieve.
-pub(super) fn sieve<const N: usize>(patterns: &[Pattern<N>], keys: &[[u32; N]]) -> (Vec<Tree>, Sieve) {
+/// Parts rules into groups, and makes their sieve; and a tree for those rules of each group whose numbers are below `added`.
+pub(super) fn sieve<const N: usize>(
+    patterns: &[Pattern<N>],
+    added: u32,
+    keys: &[[u32; N]],
+) -> (Vec<Tree>, Sieve) {
     // Where the base has no rule of the family, its keys may be those of what was added.
     let own = if keys.is_empty() { trials(patterns, KEYS) } else { Vec::new() };
     let keys = if keys.is_empty() { &own } else { keys };
@@ -58,7 +62,8 @@ pub(super) fn sieve<const N: usize>(patterns: &[Pattern<N>], keys: &[[u32; N]]) 
     drop_useless(&mut fields, keys);
     let cuts = [0, 1, 2].map(|field| (fields[field].0, fields[field].1));
     let tables = fields.into_iter().flat_map(|(_, _, table)| table).collect();
-    let grow = |ids: Vec<u32>| {
+    let grow = |mut ids: Vec<u32>| {
+        ids.retain(|&id| patterns[id as usize].number < added);
         let copies = ids.len() * COPIES;
         // Not as a root, for which long leaves are cheap: few keys come here.
         tree::grow(patterns, ids, copies, 1)
@@ -133,13 +138,13 @@ fn table<const N: usize>(patterns: &[Pattern<N>], groups: &[Vec<u32>], word: usi
 /// Leaves out fields that cost more than they keep away.
 fn drop_useless<const N: usize>(fields: &mut [(usize, u32, Vec<u32>); FIELDS], keys: &[[u32; N]]) {
     let cost = |used: u32| {
-        let through = keys.iter().filter(|key| {
+        let through = keys.iter().map(|key| {
             let groups = fields.iter().enumerate().filter(|(field, _)| used >> field & 1 != 0).map(
                 |(_, (word, mask, table))| table[pick(key[*word], *mask) as usize],
             );
-            groups.fold(u32::MAX, |all, some| all & some) != 0
+            groups.fold(u32::MAX, |all, some| all & some).count_ones()
         });
-        through.count() as f64 / keys.len().max(1) as f64 * THROUGH + f64::from(used.count_ones()) * FIELD
+        f64::from(through.sum::<u32>()) / keys.len().max(1) as f64 * THROUGH + f64::from(used.count_ones()) * FIELD
     };
     let used = (0..1 << FIELDS).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or_default();
     for (field, (_, mask, table)) in fields.iter_mut().enumerate() {

@@ -14,8 +14,8 @@
 //! added     an image as `layout` has it, on a cache line
 //! ```
 //!
-//! Most packets are for none of the rules that were added. So these are parted into groups, a tree for each, and a
-//! [sieve](crate::sieve) says of each key which of them it may be for.
+//! Most packets are for no rule that was added or removed. So these are parted into groups, a tree for the added ones of each,
+//! and a [sieve](crate::sieve) says of each key which of them it may be for: what is for none has the verdict of the base.
 
 mod overlay;
 
@@ -25,6 +25,7 @@ use crate::compile::{Sample, compile_over};
 use crate::layout::{LINE, NONE};
 use crate::sieve::{FIELDS, Field};
 use crate::{CompileError, Image, Limits, Rule};
+use std::sync::Arc;
 
 const MAGIC: u32 = 0x4444_4145;
 const VERSION: u32 = 2;
@@ -83,6 +84,7 @@ struct Added {
 /// Rules added to a compiled list and removed from it.
 #[derive(Clone)]
 pub struct Delta {
+    rules: Arc<[Rule]>,
     base: u32,
     next: u32,
     sample: Sample,
@@ -93,9 +95,9 @@ pub struct Delta {
 
 impl Delta {
     /// No changes yet to these rules.
-    pub fn new(base: &[Rule]) -> Delta {
-        let (rules, sample) = (base.len() as u32, Sample::of(base));
-        Delta { base: rules, next: rules, sample, added: Vec::new(), removed: vec![0; base.len().div_ceil(8)] }
+    pub fn new(rules: Arc<[Rule]>) -> Delta {
+        let (base, removed) = (rules.len() as u32, vec![0; rules.len().div_ceil(8)]);
+        Delta { base, next: base, sample: Sample::of(&rules), rules, added: Vec::new(), removed }
     }
 
     fn is_removed(&self, rule: u32) -> bool {
@@ -143,6 +145,12 @@ impl Delta {
         self.added.len() + self.removed.iter().map(|bits| bits.count_ones() as usize).sum::<usize>()
     }
 
+    /// The rules of the base that were removed.
+    fn removed_ones(&self) -> impl Iterator<Item = u32> {
+        let bytes = (0..).zip(&self.removed).filter(|(_, bits)| **bits != 0);
+        bytes.flat_map(|(byte, bits)| (0..8).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| 8 * byte + bit))
+    }
+
     /// The number that the next rule to be added gets; all that were ever given are below.
     pub const fn numbers(&self) -> u32 {
         self.next
@@ -161,7 +169,9 @@ impl Delta {
     /// [`CompileError`].
     pub fn compile(&self, limits: Limits) -> Result<Image, CompileError> {
         let rules: Vec<Rule> = self.added.iter().map(|added| added.rule).collect();
-        let (image, sieves) = compile_over(&self.sample, &rules, limits)?;
+        let gone: Vec<Rule> =
+            self.removed_ones().filter_map(|rule| self.rules.get(rule as usize)).copied().collect();
+        let (image, sieves) = compile_over(&self.sample, &rules, &gone, limits)?;
         let removed = if self.removed.iter().any(|bits| *bits != 0) { self.removed.as_slice() } else { &[] };
         let cuts = [sieves[0].cuts, sieves[1].cuts];
         let parts = Parts::new(&cuts, rules.len(), removed.len());

@@ -3,7 +3,7 @@
 use super::{Cuts, HEADER_BYTES, HEADER_WORDS, MAGIC, Parts, VERSION, order};
 use crate::key::Words;
 use crate::layout::{Entry, NONE, V4, V6};
-use crate::lookup::{BURST, Burst, action_of};
+use crate::lookup::{BURST, Burst, Removed, action_of, slots};
 use crate::sieve::{FIELD_BITS, FIELDS, Field};
 use crate::{BackEnd, Classifier, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
@@ -197,7 +197,7 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
         let Overlay { parts, removed, added, .. } = self.overlay;
-        let removed = self.overlay.part(parts.removed_at, *removed);
+        let removed = Removed(self.overlay.part(parts.removed_at, *removed));
         let fields = self.overlay.fields(family);
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
@@ -211,7 +211,14 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
                 best[slot] = self.overlay.word(parts.places_at, new[slot]).unwrap_or(NONE);
             }
             let places = best;
-            self.base.find(family, &burst, removed, &mut best);
+            self.base.find(family, &burst, &mut best);
+            // Rules that were removed are in the sieve, so what did not get through is for none of them.
+            let gone = slots(through).filter(|&slot| best[slot] != places[slot] && removed.has(best[slot]));
+            let gone = gone.fold(0, |gone, slot| gone | 1 << slot);
+            if gone != 0 {
+                slots(gone).for_each(|slot| best[slot] = places[slot]);
+                self.base.find_again(family, removed, &burst, gone, &mut best);
+            }
             self.base.write(&best, verdicts);
             for slot in slots(through).filter(|&slot| best[slot] == places[slot]) {
                 if let (Some(verdict), Some(number)) =
@@ -222,13 +229,4 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
             }
         }
     }
-}
-
-/// The slots that a mask has.
-fn slots(mut mask: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let slot = (mask != 0).then(|| mask.trailing_zeros() as usize % BURST);
-        mask &= mask.wrapping_sub(1);
-        slot
-    })
 }

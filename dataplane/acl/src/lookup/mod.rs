@@ -18,7 +18,8 @@ use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, V4, action};
 use crate::sieve::{FIELDS, Field};
 use crate::{KeyV4, Verdict};
 use portable::Portable;
-use sift::sift;
+pub(crate) use sift::slots;
+use sift::{search_again, sift};
 use walk::Places;
 
 /// Keys that are searched for side by side.
@@ -49,8 +50,17 @@ pub(crate) struct Tables<'a> {
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
     pub(crate) blocks: &'a [u8],
-    /// A bit for each rule that is not there any more, the first in the lowest bit; none if all are there.
-    pub(crate) removed: &'a [u8],
+}
+
+/// Which rules are not there any more: a bit for each, the first in the lowest bit; none if all are there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removed<'a>(pub(crate) &'a [u8]);
+
+impl Removed<'_> {
+    #[inline(always)]
+    pub(crate) fn has(self, number: u32) -> bool {
+        self.0.get(number as usize / 8).is_some_and(|bits| bits >> (number % 8) & 1 != 0)
+    }
 }
 
 /// The instructions that look-ups use. What all of them find is the same.
@@ -123,12 +133,26 @@ impl BackEnd {
         best: &mut [u32; BURST],
     ) {
         match self.0 {
-            Instructions::Portable if tables.removed.is_empty() => {
-                search::<_, N, false>(Portable, tables, burst, best);
-            }
-            Instructions::Portable => search::<_, N, true>(Portable, tables, burst, best),
+            Instructions::Portable => search(Portable, tables, burst, best),
             #[cfg(target_arch = "x86_64")]
             Instructions::Simd(width) => width.search(tables, burst, best),
+        }
+    }
+
+    /// As [`search_again`] says.
+    #[inline]
+    pub(crate) fn search_again<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        removed: Removed<'_>,
+        burst: &Burst<N>,
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        match self.0 {
+            Instructions::Portable => search_again(Portable, tables, removed, burst, slots, best),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Simd(width) => width.search_again(tables, removed, burst, slots, best),
         }
     }
 
@@ -172,7 +196,7 @@ trait Kernel: Copy {
     /// Takes each key from the root, which is a node, to a leaf, and compares it with the blocks there, until a rule
     /// matches; but not where all its rules are behind the best that is known.
     #[inline(always)]
-    fn tree<const N: usize, const REMOVED: bool>(
+    fn tree<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
@@ -181,7 +205,7 @@ trait Kernel: Copy {
     ) {
         let mut places = Places::all_at(root);
         walk::one_by_one(self, tables, burst, root, &mut places);
-        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &places, best);
+        scan::one_by_one::<Self, N>(self, tables, burst, &places, best);
     }
 
     /// A bit for each rule of a block that matches the key. Places without a rule may match, too.
@@ -189,14 +213,14 @@ trait Kernel: Copy {
 
     /// Compares all keys with the blocks of one leaf.
     #[inline(always)]
-    fn sweep<const N: usize, const REMOVED: bool>(
+    fn sweep<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
         leaf: Entry,
         best: &mut [u32; BURST],
     ) {
-        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &Places::all_at(leaf), best);
+        scan::one_by_one::<Self, N>(self, tables, burst, &Places::all_at(leaf), best);
     }
 
     /// The groups of a sieve that each key may be for.
@@ -210,7 +234,7 @@ trait Kernel: Copy {
 }
 
 #[inline(always)]
-fn search<K: Kernel, const N: usize, const REMOVED: bool>(
+fn search<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
     burst: &Burst<N>,
@@ -220,9 +244,9 @@ fn search<K: Kernel, const N: usize, const REMOVED: bool>(
     for &root in &tables.entries[..roots] {
         let root = Entry(u64::from_le_bytes(root));
         if root.is_leaf() {
-            kernel.sweep::<N, REMOVED>(tables, burst, root, best);
+            kernel.sweep::<N>(tables, burst, root, best);
         } else {
-            kernel.tree::<N, REMOVED>(tables, burst, root, best);
+            kernel.tree::<N>(tables, burst, root, best);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Rules over a base, most of which no key is for.
 
 use super::walk::descend;
-use super::{BURST, Burst, Kernel, Tables};
+use super::{BURST, Burst, Kernel, Removed, Tables};
 use crate::block::{Block, LANES, word};
-use crate::layout::{Entry, NONE};
+use crate::layout::{Entry, GROUPS, NONE};
 use crate::sieve::{FIELDS, Field};
 
 /// Puts the first rule for each key into its place of `best`, where it is before what stands there: of those groups alone that
-/// the sieve leaves over, which have a root each. Returns a bit for each slot that has a rule.
+/// the sieve leaves over, which have a root each. Returns a bit for each slot that gets through.
 #[inline(always)]
 pub(super) fn sift<K: Kernel, const N: usize>(
     kernel: K,
@@ -16,56 +16,75 @@ pub(super) fn sift<K: Kernel, const N: usize>(
     burst: &Burst<N>,
     best: &mut [u32; BURST],
 ) -> u32 {
-    let roots = &tables.entries[..(tables.ends[0] as usize).min(tables.entries.len())];
-    if roots.is_empty() {
-        return 0;
-    }
     let groups = kernel.groups(fields, burst);
     let mut through = 0;
-    for (slot, groups) in groups.iter().enumerate().take(burst.count) {
+    for (slot, groups) in groups.iter().enumerate() {
         through |= u32::from(*groups != 0) << slot;
     }
-    let mut found = 0;
-    while through != 0 {
-        let slot = through.trailing_zeros() as usize % BURST;
-        through &= through - 1;
-        let mut groups = groups[slot];
-        while groups != 0 {
-            let group = groups.trailing_zeros() as usize;
-            groups &= groups - 1;
+    through &= 1_u32.checked_shl(burst.count as u32).map_or(u32::MAX, |beyond| beyond - 1);
+    let roots = &tables.entries[..(tables.ends[0] as usize).min(tables.entries.len())];
+    for slot in slots(through) {
+        for group in slots(groups[slot]) {
             let Some(root) = roots.get(group) else { break };
-            let leaf = descend(kernel, tables, burst, slot, Entry(u64::from_le_bytes(*root)), 0);
-            best[slot] = best[slot].min(first_in(kernel, tables, burst, slot, leaf, best[slot]));
+            first_in(kernel, tables, Removed(&[]), burst, slot, *root, &mut best[slot]);
         }
-        found |= u32::from(best[slot] != NONE) << slot;
     }
-    found
+    through
 }
 
-/// The first rule of a leaf that matches, if it is before `best`; else [`NONE`].
+/// The same for the keys of these slots, all rules that are still there, one key after the other.
+#[inline(always)]
+pub(super) fn search_again<K: Kernel, const N: usize>(
+    kernel: K,
+    tables: Tables<'_>,
+    removed: Removed<'_>,
+    burst: &Burst<N>,
+    which: u32,
+    best: &mut [u32; BURST],
+) {
+    let roots = &tables.entries[..(tables.ends[0] as usize).min(tables.entries.len()).min(GROUPS)];
+    for slot in slots(which) {
+        for root in roots {
+            first_in(kernel, tables, removed, burst, slot, *root, &mut best[slot]);
+        }
+    }
+}
+
+/// The slots that a mask has.
+#[inline(always)]
+pub(crate) fn slots(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let slot = (mask != 0).then(|| mask.trailing_zeros() as usize % BURST);
+        mask &= mask.wrapping_sub(1);
+        slot
+    })
+}
+
+/// Makes `best` the first rule below a root that matches and is still there, if it is before that.
 #[inline(always)]
 fn first_in<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
+    removed: Removed<'_>,
     burst: &Burst<N>,
     slot: usize,
-    leaf: Entry,
-    best: u32,
-) -> u32 {
-    if !leaf.is_leaf() || leaf.low() >= best {
-        return NONE;
+    root: [u8; 8],
+    best: &mut u32,
+) {
+    let leaf = descend(kernel, tables, burst, slot, Entry(u64::from_le_bytes(root)), 0);
+    if !leaf.is_leaf() || leaf.low() >= *best {
+        return;
     }
     for place in leaf.place().. {
         let Some(block) = Block::<N>::at(tables.blocks, place) else { break };
-        let matching = kernel.compare(block, burst, slot);
-        if matching != 0 {
-            return word(block.numbers(), matching.trailing_zeros() as usize % LANES);
-        }
-        if !leaf.is_long() || block.last() >= best {
+        // Places without a rule may match, too.
+        let matching = slots(kernel.compare(block, burst, slot));
+        let first = matching.map(|lane| word(block.numbers(), lane % LANES)).find(|rule| !removed.has(*rule));
+        *best = first.unwrap_or(NONE).min(*best);
+        if !leaf.is_long() || block.last() >= *best {
             break;
         }
     }
-    NONE
 }
 
 /// The groups of each key, one key after the other.

@@ -42,7 +42,7 @@ fn long_lists_that_change_agree_with_the_linear_scan() {
     for (seed, shape) in SHAPES.into_iter().enumerate() {
         let mut random = Rng::with_seed(seed as u64);
         let base: Vec<Rule> = (0..3000).map(|number| rule(&mut random, number % 3 > 0, shape)).collect();
-        let mut delta = Delta::new(&base);
+        let mut delta = Delta::new(base.clone().into());
         let mut rules = base.clone();
         for _ in 0..900 {
             let _ = delta.remove(random.u32(..base.len() as u32));

@@ -39,7 +39,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let base = Classifier::verify(compile(&rules, Limits::default()).unwrap()).unwrap();
-        let mut delta = Delta::new(&rules);
+        let mut delta = Delta::new(rules.clone().into());
         for (remove, place, rule) in added {
             if remove && !rules.is_empty() {
                 let _ = delta.remove(place.index(rules.len()) as u32);

@@ -47,7 +47,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn tree<const N: usize, const REMOVED: bool>(
+    fn tree<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
@@ -55,7 +55,7 @@ impl Kernel for Avx512 {
         best: &mut [u32; BURST],
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { tree::tree::<N, REMOVED>(tables, burst, root, best) }
+        unsafe { tree::tree::<N>(tables, burst, root, best) }
     }
 
     #[inline(always)]
@@ -65,7 +65,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn sweep<const N: usize, const REMOVED: bool>(
+    fn sweep<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
@@ -73,7 +73,7 @@ impl Kernel for Avx512 {
         best: &mut [u32; BURST],
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { sweep::sweep::<N, REMOVED>(tables, burst, leaf, best) }
+        unsafe { sweep::sweep::<N>(tables, burst, leaf, best) }
     }
 
     #[inline(always)]
