@@ -212,20 +212,21 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
             }
             let places = best;
             self.base.find(family, &burst, &mut best);
-            // Rules that were removed are in the sieve, so what did not get through is for none of them.
-            let gone = slots(through).filter(|&slot| best[slot] != places[slot] && removed.has(best[slot]));
-            let gone = gone.fold(0, |gone, slot| gone | 1 << slot);
-            if gone != 0 {
-                slots(gone).for_each(|slot| best[slot] = places[slot]);
-                self.base.find_again(family, removed, &burst, gone, &mut best);
-            }
             self.base.write(&best, verdicts);
-            for slot in slots(through).filter(|&slot| best[slot] == places[slot]) {
-                if let (Some(verdict), Some(number)) =
-                    (verdicts.get_mut(slot), self.overlay.word(parts.numbers_at, new[slot]))
-                {
-                    *verdict = Verdict::new(number, action_of(added.actions(), new[slot]));
+            // Rules that were removed are in the sieve, so what did not get through is for none of them.
+            for slot in slots(through) {
+                if best[slot] != places[slot] && removed.has(best[slot]) {
+                    best[slot] = places[slot];
+                    self.base.find_again(family, removed, &burst, 1 << slot, &mut best);
+                } else if best[slot] != places[slot] {
+                    continue;
                 }
+                let added_one = if best[slot] == places[slot] { new[slot] } else { NONE };
+                let verdict = match self.overlay.word(parts.numbers_at, added_one) {
+                    Some(number) => Verdict::new(number, action_of(added.actions(), added_one)),
+                    None => Verdict::new(best[slot], action_of(self.base.actions(), best[slot])),
+                };
+                verdicts.get_mut(slot).into_iter().for_each(|to| *to = verdict);
             }
         }
     }

@@ -25,7 +25,8 @@ use walk::Places;
 /// Keys that are searched for side by side.
 pub(crate) const BURST: usize = 32;
 
-/// Keys side by side.
+/// Keys side by side. On a cache line, so that no vector of them lies on two.
+#[repr(align(64))]
 pub(crate) struct Burst<const N: usize> {
     /// Each word of all keys.
     pub(crate) words: [[u32; BURST]; N],
@@ -227,6 +228,19 @@ trait Kernel: Copy {
     #[inline(always)]
     fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
         sift::one_by_one(fields, burst)
+    }
+
+    /// Looks for the keys of these slots in their groups.
+    #[inline(always)]
+    fn through<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        groups: &[u32; BURST],
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        sift::each(self, tables, burst, groups, slots, best);
     }
 
     /// Asks for a block that will be compared soon.

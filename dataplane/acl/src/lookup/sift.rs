@@ -22,6 +22,20 @@ pub(super) fn sift<K: Kernel, const N: usize>(
         through |= u32::from(*groups != 0) << slot;
     }
     through &= 1_u32.checked_shl(burst.count as u32).map_or(u32::MAX, |beyond| beyond - 1);
+    kernel.through(tables, burst, &groups, through, best);
+    through
+}
+
+/// As [`Kernel::through`] says, one key after the other.
+#[inline(always)]
+pub(super) fn each<K: Kernel, const N: usize>(
+    kernel: K,
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    groups: &[u32; BURST],
+    through: u32,
+    best: &mut [u32; BURST],
+) {
     let roots = &tables.entries[..(tables.ends[0] as usize).min(tables.entries.len())];
     for slot in slots(through) {
         for group in slots(groups[slot]) {
@@ -29,7 +43,6 @@ pub(super) fn sift<K: Kernel, const N: usize>(
             first_in(kernel, tables, Removed(&[]), burst, slot, *root, &mut best[slot]);
         }
     }
-    through
 }
 
 /// The same for the keys of these slots, all rules that are still there, one key after the other.

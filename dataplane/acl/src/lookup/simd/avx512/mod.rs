@@ -10,7 +10,7 @@ mod tree;
 mod verdicts;
 mod walk;
 
-use super::super::{BURST, Burst, Kernel, Tables};
+use super::super::{BURST, Burst, Kernel, Tables, sift};
 use super::{Avx2, prefetch};
 use crate::block::Block;
 use crate::layout::Entry;
@@ -80,6 +80,23 @@ impl Kernel for Avx512 {
     fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
         // SAFETY: whoever uses this kernel has the instructions.
         unsafe { sieve::groups(fields, burst) }
+    }
+
+    #[inline(always)]
+    fn through<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        groups: &[u32; BURST],
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        if slots.count_ones() < sieve::ENOUGH {
+            sift::each::<Self, N>(self, tables, burst, groups, slots, best);
+        } else {
+            // SAFETY: whoever uses this kernel has the instructions.
+            unsafe { sieve::through(tables, burst, groups, slots, best) }
+        }
     }
 
     #[inline(always)]

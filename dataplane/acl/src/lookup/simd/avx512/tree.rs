@@ -20,14 +20,25 @@ pub(super) fn tree<const N: usize>(
     root: Entry,
     best: &mut [u32; BURST],
 ) {
-    let Walk { low, high, going, level } = walk(tables, burst, root);
-    let there = present(burst.count);
+    arrive(tables, burst, walk(tables, burst, root), present(burst.count), best);
+}
+
+/// Takes these keys on to their leaves, and compares them with the blocks there.
+#[inline]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+pub(super) fn arrive<const N: usize>(
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    Walk { low, high, going, level }: Walk,
+    there: Masks,
+    best: &mut [u32; BURST],
+) {
     let mut hopeful: Masks =
         from_fn(|half| _mm512_mask_cmplt_epu32_mask(there[half] & !going[half], low[half], load(best, half)));
     let place = high.map(|high| _mm512_and_si512(high, all(Entry::PLACES as u32 - 1)));
     let (mut places, mut count) = listed(hopeful, place);
     let (mut of, _) = listed(hopeful, slots());
-    let mut leaves = Places::all_at(root);
+    let mut leaves = Places::all_at(Entry::EMPTY);
     for half in 0..HALVES {
         store(&mut leaves.low, half, low[half]);
         store(&mut leaves.high, half, high[half]);
