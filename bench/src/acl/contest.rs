@@ -156,7 +156,8 @@ impl Contest<'_> {
         all: &mut Vec<f64>,
     ) -> Result<Vec<Row>, Error> {
         let keys = field.keys(case.trace);
-        let unproven = |error: VerifyError| Error::Unproven { case: case.to_string(), why: error.to_string() };
+        let unproven =
+            |error: VerifyError| Error::Unproven { case: case.to_string(), why: error.to_string() };
         let mut rows = Vec::new();
         let mut against = |this: &mut Self, other: &mut dyn Contender, milliseconds: f64, bytes: usize| {
             let samples = this.duel(ours, other)?;

@@ -158,7 +158,8 @@ impl Field {
     ) -> Result<(), Error> {
         let mut verdicts = vec![Verdict::NONE; keys.len()];
         for changed in &self.changed {
-            let overlay = Overlay::verify(&changed.image).map_err(|error| unproven(self.set, error.to_string()))?;
+            let overlay =
+                Overlay::verify(&changed.image).map_err(|error| unproven(self.set, error.to_string()))?;
             if let Some(list) = overlay.over(base) {
                 list.lookup_v4(keys, &mut verdicts);
             }
@@ -166,10 +167,12 @@ impl Field {
             let expected: Vec<_> = expected.iter().map(|verdict| changed.renumbered(*verdict)).collect();
             self.compare(&format!("espalier+{}", changed.lines), keys, &found, &expected)?;
         }
-        let wide = Classifier::verify(&self.wide.image).map_err(|error| unproven(self.set, error.to_string()))?;
+        let wide =
+            Classifier::verify(&self.wide.image).map_err(|error| unproven(self.set, error.to_string()))?;
         let wide_keys: Vec<KeyV6> = keys.iter().map(wide_key).collect();
         for back_end in BackEnd::all() {
-            let by_it = Classifier::verify(self.image.as_bytes()).map_err(|error| unproven(self.set, error.to_string()))?;
+            let by_it = Classifier::verify(self.image.as_bytes())
+                .map_err(|error| unproven(self.set, error.to_string()))?;
             by_it.with(back_end).lookup_v4(keys, &mut verdicts);
             self.compare(&format!("espalier-{back_end}"), keys, &verdicts, expected)?;
         }

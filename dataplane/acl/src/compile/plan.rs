@@ -44,7 +44,12 @@ pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize) -> 
         return groups.into_iter().map(|group| group.tree).collect();
     }
     let whole = groups.into_par_iter().map(|group| {
-        let mut ids: Vec<u32> = kinds.iter().filter(|kind| group.ids.binary_search(&kind[0]).is_ok()).flatten().copied().collect();
+        let mut ids: Vec<u32> = kinds
+            .iter()
+            .filter(|kind| group.ids.binary_search(&kind[0]).is_ok())
+            .flatten()
+            .copied()
+            .collect();
         ids.sort_unstable();
         let share = share(&ids);
         grow(patterns, ids, share, 0)

@@ -117,7 +117,8 @@ fn table<const N: usize>(patterns: &[Pattern<N>], groups: &[Vec<u32>], word: usi
         for &id in ids {
             let pattern = &patterns[id as usize];
             let fixed = pick(pattern.value[word] & pattern.mask[word], mask);
-            let sort = sorts.entry(pick(!pattern.mask[word], mask)).or_insert_with(|| vec![0; Field::entries(mask)]);
+            let sort =
+                sorts.entry(pick(!pattern.mask[word], mask)).or_insert_with(|| vec![0; Field::entries(mask)]);
             sort[fixed as usize] |= 1 << group;
         }
     }
@@ -139,12 +140,15 @@ fn table<const N: usize>(patterns: &[Pattern<N>], groups: &[Vec<u32>], word: usi
 fn drop_useless<const N: usize>(fields: &mut [(usize, u32, Vec<u32>); FIELDS], keys: &[[u32; N]]) {
     let cost = |used: u32| {
         let through = keys.iter().map(|key| {
-            let groups = fields.iter().enumerate().filter(|(field, _)| used >> field & 1 != 0).map(
-                |(_, (word, mask, table))| table[pick(key[*word], *mask) as usize],
-            );
+            let groups = fields
+                .iter()
+                .enumerate()
+                .filter(|(field, _)| used >> field & 1 != 0)
+                .map(|(_, (word, mask, table))| table[pick(key[*word], *mask) as usize]);
             groups.fold(u32::MAX, |all, some| all & some).count_ones()
         });
-        f64::from(through.sum::<u32>()) / keys.len().max(1) as f64 * THROUGH + f64::from(used.count_ones()) * FIELD
+        f64::from(through.sum::<u32>()) / keys.len().max(1) as f64 * THROUGH
+            + f64::from(used.count_ones()) * FIELD
     };
     let used = (0..1 << FIELDS).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or_default();
     for (field, (_, mask, table)) in fields.iter_mut().enumerate() {

@@ -148,7 +148,9 @@ impl Delta {
     /// The rules of the base that were removed.
     fn removed_ones(&self) -> impl Iterator<Item = u32> {
         let bytes = (0..).zip(&self.removed).filter(|(_, bits)| **bits != 0);
-        bytes.flat_map(|(byte, bits)| (0..8).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| 8 * byte + bit))
+        bytes.flat_map(|(byte, bits)| {
+            (0..8).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| 8 * byte + bit)
+        })
     }
 
     /// The number that the next rule to be added gets; all that were ever given are below.

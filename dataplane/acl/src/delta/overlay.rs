@@ -73,8 +73,13 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         if parts.image_at > all.len() {
             return Err(VerifyError::Length);
         }
-        let overlay =
-            Overlay { base, cuts, parts, removed, added: Classifier::verify(Inner { bytes, at: parts.image_at })? };
+        let overlay = Overlay {
+            base,
+            cuts,
+            parts,
+            removed,
+            added: Classifier::verify(Inner { bytes, at: parts.image_at })?,
+        };
         if overlay.added.rules() as usize != added {
             return Err(VerifyError::Header);
         }
@@ -118,8 +123,9 @@ impl<D: AsRef<[u8]>> Overlay<D> {
 
     /// The numbers of all rules of the changed list, in its order, as [`Delta::order`](super::Delta::order) gives them.
     pub fn order(&self) -> Vec<u32> {
-        let added = (0..self.added.rules())
-            .filter_map(|rule| Some((self.word(self.parts.places_at, rule)?, self.word(self.parts.numbers_at, rule)?)));
+        let added = (0..self.added.rules()).filter_map(|rule| {
+            Some((self.word(self.parts.places_at, rule)?, self.word(self.parts.numbers_at, rule)?))
+        });
         order(self.base, added, |rule| self.is_removed(rule))
     }
 
@@ -199,17 +205,18 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
         let Overlay { parts, removed, added, .. } = self.overlay;
         let removed = Removed(self.overlay.part(parts.removed_at, *removed));
         let fields = self.overlay.fields(family);
+        let of_added = |at: usize| self.overlay.part(at, 4 * added.rules() as usize).as_chunks().0;
+        let (places_of, numbers_of): (&[[u8; 4]], &[[u8; 4]]) =
+            (of_added(parts.places_at), of_added(parts.numbers_at));
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             self.base.fill(keys, verdicts.len(), &mut burst);
             let verdicts = &mut verdicts[..burst.count];
             let mut new = [NONE; BURST];
-            let through = added.sift(family, &fields, &burst, &mut new);
             // A rule that was added stands before the one at its place, so only those before that are better.
             let mut best = [NONE; BURST];
-            for slot in slots(through) {
-                best[slot] = self.overlay.word(parts.places_at, new[slot]).unwrap_or(NONE);
-            }
+            let through = added.sift(family, &fields, &burst, &mut new);
+            slots(through).for_each(|slot| best[slot] = word(places_of, new[slot]));
             let places = best;
             self.base.find(family, &burst, &mut best);
             self.base.write(&best, verdicts);
@@ -222,12 +229,20 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
                     continue;
                 }
                 let added_one = if best[slot] == places[slot] { new[slot] } else { NONE };
-                let verdict = match self.overlay.word(parts.numbers_at, added_one) {
-                    Some(number) => Verdict::new(number, action_of(added.actions(), added_one)),
-                    None => Verdict::new(best[slot], action_of(self.base.actions(), best[slot])),
+                let verdict = match word(numbers_of, added_one) {
+                    NONE => Verdict::new(best[slot], action_of(self.base.actions(), best[slot])),
+                    number => Verdict::new(number, action_of(added.actions(), added_one)),
                 };
                 verdicts.get_mut(slot).into_iter().for_each(|to| *to = verdict);
             }
         }
     }
+}
+
+/// The word of a rule, or [`NONE`] if there is no such rule.
+#[inline(always)]
+fn word(words: &[[u8; 4]], rule: u32) -> u32 {
+    let last = words.len().saturating_sub(1);
+    let word = words.get((rule as usize).min(last)).map_or(NONE, |word| u32::from_le_bytes(*word));
+    word | u32::from(rule as usize > last).wrapping_neg()
 }

@@ -72,12 +72,7 @@ pub(super) fn go_on<K: Kernel, const N: usize>(
 
 /// The number of the first rule of a block that matches, or [`NONE`].
 #[inline(always)]
-fn first_of<K: Kernel, const N: usize>(
-    kernel: K,
-    block: Block<'_, N>,
-    burst: &Burst<N>,
-    slot: usize,
-) -> u32 {
+fn first_of<K: Kernel, const N: usize>(kernel: K, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32 {
     let matching = kernel.compare(block, burst, slot);
     let nothing = u32::from(matching == 0).wrapping_neg();
     word(block.numbers(), matching.trailing_zeros() as usize % LANES) | nothing

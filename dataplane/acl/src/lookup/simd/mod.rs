@@ -153,20 +153,12 @@ fn sift_avx512<const N: usize>(
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn search_avx2<const N: usize>(
-    tables: Tables<'_>,
-    burst: &Burst<N>,
-    best: &mut [u32; BURST],
-) {
+fn search_avx2<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
     search(Avx2, tables, burst, best);
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn search_avx512<const N: usize>(
-    tables: Tables<'_>,
-    burst: &Burst<N>,
-    best: &mut [u32; BURST],
-) {
+fn search_avx512<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
     search(Avx512, tables, burst, best);
 }
 

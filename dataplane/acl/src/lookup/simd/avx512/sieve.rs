@@ -52,9 +52,8 @@ pub(super) fn through<const N: usize>(
 ) {
     let (one, last) = (all(1), all(31));
     let roots = tables.entries.get(..tables.ends[0] as usize).unwrap_or_default();
-    let mut left: Both = from_fn(|half| {
-        _mm512_maskz_mov_epi32((slots >> (half * WIDE)) as __mmask16, load(groups, half))
-    });
+    let mut left: Both =
+        from_fn(|half| _mm512_maskz_mov_epi32((slots >> (half * WIDE)) as __mmask16, load(groups, half)));
     loop {
         let there: Masks = left.map(|left| _mm512_test_epi32_mask(left, left));
         if there == [0, 0] {
