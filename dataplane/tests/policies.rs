@@ -49,7 +49,7 @@ struct Policy {
 impl Policy {
     fn new(rules: Vec<Rule>, labels: Vec<Label>) -> Policy {
         let base = rules.len();
-        Policy { rules, labels, base, delta: Delta::new(base as u32) }
+        Policy { delta: Delta::new(rules.as_slice().into()), rules, labels, base }
     }
 
     fn set(&self, origins: Option<&[Option<u32>]>) -> PolicySegment {

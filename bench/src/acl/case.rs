@@ -66,6 +66,11 @@ impl Case {
         }
     }
 
+    /// Whether our other forms take part: with fewer instructions, changed, and of IPv6.
+    pub fn has_forms(&self) -> bool {
+        self.burst == USUAL && self.set.rules < HUGE
+    }
+
     /// Whether the linear scan takes part, for scale.
     pub fn has_linear(&self) -> bool {
         self.set.rules <= 1000 && self.burst == USUAL

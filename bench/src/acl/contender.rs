@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::clock::{Lap, timed};
 use crate::guard::Guard;
-use acl::{KeyV4, Verdict};
+use acl::Verdict;
 use std::hint::black_box;
 
 /// The largest burst.
@@ -41,29 +41,29 @@ pub trait Contender {
 }
 
 /// A contender of this process. It goes through the trace, and where a turn ends the next goes on.
-pub struct Local<'a, L> {
-    name: &'static str,
+pub struct Local<'a, K, L> {
+    name: String,
     look_up: L,
-    keys: &'a [KeyV4],
+    keys: &'a [K],
     burst: usize,
     next: usize,
 }
 
-impl<'a, L: Fn(&[KeyV4], &mut [Verdict])> Local<'a, L> {
+impl<'a, K, L: Fn(&[K], &mut [Verdict])> Local<'a, K, L> {
     /// Over these packets, so many at a time. `look_up` gives a verdict for each key.
-    pub fn new(name: &'static str, look_up: L, keys: &'a [KeyV4], burst: usize) -> Local<'a, L> {
-        Local { name, look_up, keys, burst: burst.clamp(1, MAX_BURST), next: 0 }
+    pub fn new(name: impl Into<String>, look_up: L, keys: &'a [K], burst: usize) -> Local<'a, K, L> {
+        Local { name: name.into(), look_up, keys, burst: burst.clamp(1, MAX_BURST), next: 0 }
     }
 
     /// The next packets of the trace.
-    fn deal(&mut self) -> &'a [KeyV4] {
+    fn deal(&mut self) -> &'a [K] {
         let left = self.keys.get(self.next..).unwrap_or_default();
         let keys = left.get(..LAP).unwrap_or(left);
         self.next = if keys.len() == left.len() { 0 } else { self.next + keys.len() };
         keys
     }
 
-    fn lap(&self, keys: &[KeyV4]) -> Lap {
+    fn lap(&self, keys: &[K]) -> Lap {
         let mut verdicts = [Verdict::NONE; MAX_BURST];
         timed(|| {
             for burst in keys.chunks(self.burst) {
@@ -75,9 +75,9 @@ impl<'a, L: Fn(&[KeyV4], &mut [Verdict])> Local<'a, L> {
     }
 }
 
-impl<L: Fn(&[KeyV4], &mut [Verdict])> Contender for Local<'_, L> {
+impl<K, L: Fn(&[K], &mut [Verdict])> Contender for Local<'_, K, L> {
     fn name(&self) -> String {
-        self.name.to_owned()
+        self.name.clone()
     }
 
     fn turn(&mut self, turn: Turn, guard: &mut Guard) -> Result<f64, Error> {

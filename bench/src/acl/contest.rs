@@ -6,6 +6,7 @@
 use super::case::{Case, LARGE};
 use super::contender::{Contender, Local, Turn};
 use super::field::Field;
+use super::forms::wide_key;
 use super::method::Method;
 use super::report::Row;
 use super::rival::{Built, Place};
@@ -14,7 +15,7 @@ use crate::clock::Rate;
 use crate::guard::Guard;
 use crate::report::hugepages;
 use crate::samples::{median, ratio, spread};
-use acl::{Classifier, KeyV4, Linear, Rule, Verdict};
+use acl::{BackEnd, Classifier, KeyV4, KeyV6, Linear, Overlay, Rule, Verdict, VerifyError};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ pub struct Contest<'a> {
     pub guard: Guard,
     /// The clock's pace.
     pub rate: Rate,
+    /// Without `rte_acl`, in seconds instead of minutes.
+    pub alone: bool,
 }
 
 impl Contest<'_> {
@@ -67,7 +70,7 @@ impl Contest<'_> {
         let expected = field.expected();
         field.prove_ours(&expected)?;
         // The widest first: if it cannot be built, none can.
-        let mut methods = Method::available();
+        let mut methods = if self.alone { Vec::new() } else { Method::available() };
         methods.reverse();
         let mut declined = None;
         // A large set is built too slowly to be proved for each method.
@@ -120,6 +123,9 @@ impl Contest<'_> {
                 }
             }
         }
+        if case.has_forms() {
+            rows.extend(self.forms(field, case, &classifier, &mut ours, &mut all)?);
+        }
         if case.has_linear() {
             let linear = Linear::new(&field.rules);
             let look_up = |keys: &[KeyV4], verdicts: &mut [Verdict]| linear.lookup_v4(keys, verdicts);
@@ -137,6 +143,52 @@ impl Contest<'_> {
         let built = Built { milliseconds: field.build_ms, bytes, hugepages: hugepages() };
         let samples = Samples { theirs: all.clone(), ours: all };
         rows.insert(0, self.row(case, ours.name(), built, &samples));
+        Ok(rows)
+    }
+
+    /// Our other forms.
+    fn forms(
+        &mut self,
+        field: &Field,
+        case: Case,
+        classifier: &Classifier<&[u8]>,
+        ours: &mut dyn Contender,
+        all: &mut Vec<f64>,
+    ) -> Result<Vec<Row>, Error> {
+        let keys = field.keys(case.trace);
+        let unproven =
+            |error: VerifyError| Error::Unproven { case: case.to_string(), why: error.to_string() };
+        let mut rows = Vec::new();
+        let mut against = |this: &mut Self, other: &mut dyn Contender, milliseconds: f64, bytes: usize| {
+            let samples = this.duel(ours, other)?;
+            let built = Built { milliseconds, bytes, hugepages: hugepages() };
+            rows.push(this.row(case, other.name(), built, &samples));
+            all.extend(samples.ours);
+            Ok::<(), Error>(())
+        };
+        let bytes = field.image.as_bytes().len();
+        for back_end in BackEnd::all().into_iter().filter(|back_end| *back_end != BackEnd::best()) {
+            let other = Classifier::verify(field.image.as_bytes()).map_err(unproven)?.with(back_end);
+            let look_up = |keys: &[KeyV4], verdicts: &mut [Verdict]| other.lookup_v4(keys, verdicts);
+            let mut other = Local::new(format!("espalier-{back_end}"), look_up, keys, case.burst);
+            against(self, &mut other, 0.0, bytes)?;
+        }
+        for changed in &field.changed {
+            let overlay = Overlay::verify(&changed.image).map_err(unproven)?;
+            let look_up = |keys: &[KeyV4], verdicts: &mut [Verdict]| {
+                if let Some(list) = overlay.over(classifier) {
+                    list.lookup_v4(keys, verdicts);
+                }
+            };
+            let name = format!("espalier+{}", changed.lines);
+            let mut other = Local::new(name, look_up, keys, case.burst);
+            against(self, &mut other, changed.build_ms, changed.image.as_bytes().len())?;
+        }
+        let wide = Classifier::verify(&field.wide.image).map_err(unproven)?;
+        let keys: Vec<KeyV6> = keys.iter().map(wide_key).collect();
+        let look_up = |keys: &[KeyV6], verdicts: &mut [Verdict]| wide.lookup_v6(keys, verdicts);
+        let mut other = Local::new("espalier-ipv6", look_up, &keys, case.burst);
+        against(self, &mut other, field.wide.build_ms, field.wide.image.as_bytes().len())?;
         Ok(rows)
     }
 

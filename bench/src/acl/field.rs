@@ -3,6 +3,7 @@
 
 use super::case::{Case, Set};
 use super::files::{write_rules, write_trace};
+use super::forms::{Changed, Wide, wide_key};
 use super::method::Method;
 use super::rival::{Place, Rival, Task};
 use super::trace::Locality;
@@ -10,7 +11,7 @@ use super::{rules, trace};
 use crate::Error;
 use crate::clock::Rate;
 use crate::samples::median;
-use acl::{Classifier, Image, KeyV4, Limits, Linear, Rule, Verdict, compile};
+use acl::{BackEnd, Classifier, Image, KeyV4, KeyV6, Limits, Linear, Overlay, Rule, Verdict, compile};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -32,6 +33,10 @@ pub struct Field {
     pub image: Image,
     /// Milliseconds that compiling took, the median of some times.
     pub build_ms: f64,
+    /// The same, changed.
+    pub changed: Vec<Changed>,
+    /// The same of IPv6.
+    pub wide: Wide,
     traces: BTreeMap<Locality, Vec<KeyV4>>,
     folder: PathBuf,
 }
@@ -58,7 +63,11 @@ impl Field {
         for case in cases {
             traces.entry(case.trace).or_insert_with(|| trace::generate(&rules, case.trace, SEED));
         }
-        let field = Field { set, image, build_ms: median(builds), traces, folder: folder.to_owned(), rules };
+        let failed = |error: acl::CompileError| unproven(set, error.to_string());
+        let changed = Changed::all(&rules, SEED).map_err(failed)?;
+        let wide = Wide::new(&rules).map_err(failed)?;
+        let build_ms = median(builds);
+        let field = Field { set, image, build_ms, changed, wide, traces, folder: folder.to_owned(), rules };
         field
             .write()
             .map_err(Error::io(format!("cannot write rules and packets to {}", folder.display())))?;
@@ -137,7 +146,38 @@ impl Field {
             }
             self.compare("espalier", keys, &verdicts, expected)?;
         }
-        Ok(())
+        self.prove_forms(&classifier, keys, expected)
+    }
+
+    /// That so do all our other forms.
+    fn prove_forms(
+        &self,
+        base: &Classifier<&[u8]>,
+        keys: &[KeyV4],
+        expected: &[Verdict],
+    ) -> Result<(), Error> {
+        let mut verdicts = vec![Verdict::NONE; keys.len()];
+        for changed in &self.changed {
+            let overlay =
+                Overlay::verify(&changed.image).map_err(|error| unproven(self.set, error.to_string()))?;
+            if let Some(list) = overlay.over(base) {
+                list.lookup_v4(keys, &mut verdicts);
+            }
+            let found: Vec<_> = verdicts.iter().map(|verdict| (verdict.rule(), verdict.action())).collect();
+            let expected: Vec<_> = expected.iter().map(|verdict| changed.renumbered(*verdict)).collect();
+            self.compare(&format!("espalier+{}", changed.lines), keys, &found, &expected)?;
+        }
+        let wide =
+            Classifier::verify(&self.wide.image).map_err(|error| unproven(self.set, error.to_string()))?;
+        let wide_keys: Vec<KeyV6> = keys.iter().map(wide_key).collect();
+        for back_end in BackEnd::all() {
+            let by_it = Classifier::verify(self.image.as_bytes())
+                .map_err(|error| unproven(self.set, error.to_string()))?;
+            by_it.with(back_end).lookup_v4(keys, &mut verdicts);
+            self.compare(&format!("espalier-{back_end}"), keys, &verdicts, expected)?;
+        }
+        wide.lookup_v6(&wide_keys, &mut verdicts);
+        self.compare("espalier-ipv6", keys, &verdicts, expected)
     }
 
     /// That `rte_acl` finds the same rules.

@@ -103,7 +103,7 @@ fn block_table(block: &[Row]) -> Table {
         table.add_row([name.to_owned()].into_iter().chain(cells).chain(built));
     }
     let best = columns.iter().map(|column| {
-        let others = column.iter().filter(|row| row.implementation != ours && !row.ratio.is_nan());
+        let others = column.iter().filter(|row| !row.implementation.starts_with(ours) && !row.ratio.is_nan());
         let best = others.min_by(|a, b| a.ratio.total_cmp(&b.ratio));
         best.map_or_else(none, |row| format!("{:.2}", row.ratio))
     });
@@ -119,7 +119,11 @@ fn none() -> String {
 }
 
 fn clocks(clocks: f64) -> String {
-    if clocks.is_nan() { none() } else { format!("{clocks:.0}") }
+    match clocks {
+        _ if clocks.is_nan() => none(),
+        0.0..100.0 => format!("{clocks:.1}"),
+        _ => format!("{clocks:.0}"),
+    }
 }
 
 fn milliseconds(time: f64) -> String {

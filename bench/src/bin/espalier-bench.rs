@@ -111,7 +111,10 @@ struct GcmArgs {
 
 const LISTS: &str = "\
 Each row is one implementation:
-  espalier           our compiled access lists
+  espalier           our compiled access lists, by the best instructions that the processor has
+  espalier-avx2, -portable   by fewer instructions
+  espalier+N         with N lines written anew over a compiled list of a thousand rules at least
+  espalier-ipv6      the same rules and packets, of IPv6
   rte_acl-METHOD     DPDK's, as its dpdk-test-acl runs it, with 512-bit vectors allowed: every method that the processor has
   linear             rule by rule, for scale: sets of up to a thousand rules in bursts of 32
 
@@ -148,6 +151,9 @@ struct AclArgs {
     /// Only cases whose name has this in it, as in `acl-1000-hot-32`; may be given several times.
     #[arg(long, value_name = "SUBSTR")]
     only: Vec<String>,
+    /// Measure ours alone.
+    #[arg(long)]
+    alone: bool,
     /// How long rte_acl may build a set.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     patience: u64,
@@ -275,7 +281,7 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         cases.iter().for_each(|case| println!("{case}"));
         return Ok(());
     }
-    if !acl::rival::is_installed() {
+    if !args.alone && !acl::rival::is_installed() {
         return Err(Error::NoRival);
     }
     let stop = stop_on_signals()?;
@@ -295,6 +301,7 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         },
         guard: Guard::default(),
         rate: Rate::begin(),
+        alone: args.alone,
     };
     let mut rows = Vec::new();
     let mut number = 0;
@@ -305,7 +312,7 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         let done = |case: acl::case::Case, rows: &[acl::report::Row]| {
             number += 1;
             let clocks = rows.iter().map(|row| match &row.note {
-                None => format!("{} {:.0}", row.implementation, row.clocks),
+                None => format!("{} {:.1}", row.implementation, row.clocks),
                 Some(why) => format!("{}: {why}", row.implementation),
             });
             let clocks = clocks.collect::<Vec<_>>().join(", ");

@@ -4,6 +4,7 @@ use acl::Rule;
 use config::{Config, CryptoMap, EntryKey, Name, PolicyAction, PolicyError};
 use shm::Label;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The rules, of which the first that matches decides, and where each comes from. Pure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct List {
     /// The crypto map.
     pub map: Name,
     /// In their order.
-    pub rules: Vec<Rule>,
+    pub rules: Arc<[Rule]>,
     /// One for each rule.
     pub labels: Vec<Label>,
 }

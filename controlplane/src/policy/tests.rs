@@ -158,7 +158,7 @@ impl Reference {
     }
 
     fn list(&self) -> Arc<List> {
-        let (rules, labels) = (self.rules.clone(), self.labels.clone());
+        let (rules, labels) = (self.rules.clone().into(), self.labels.clone());
         Arc::new(List { map: config::Name::new("VPN").unwrap(), rules, labels })
     }
 

@@ -6,7 +6,8 @@ use crate::layout::{
     ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LEVELS, Layout, MAGIC,
     NONE, V4, V6, VERSION, action,
 };
-use crate::lookup::{BURST, BackEnd, Burst, Tables};
+use crate::lookup::{BURST, BackEnd, Burst, Removed, Tables};
+use crate::sieve::{FIELDS, Field};
 use crate::{KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
@@ -68,9 +69,8 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         Ok(classifier)
     }
 
-    /// The same, looked up by other instructions.
-    #[cfg(test)]
-    pub(crate) fn with(self, back_end: BackEnd) -> Classifier<B> {
+    /// The same, looked up by other instructions than the best.
+    pub fn with(self, back_end: BackEnd) -> Classifier<B> {
         Classifier { back_end, ..self }
     }
 
@@ -101,7 +101,7 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             self.fill(keys, verdicts.len(), &mut burst);
             let mut best = [NONE; BURST];
-            self.find(family, &burst, &[], &mut best);
+            self.find(family, &burst, &mut best);
             self.write(&best, &mut verdicts[..burst.count]);
         }
     }
@@ -118,17 +118,36 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         K::fill(self.back_end, &keys[..burst.count], burst);
     }
 
-    /// Puts the first rule for each key, of those that are not in the bitmap of removed ones, into its place of `best`,
-    /// where it is before what stands there.
+    /// Puts the first rule for each key into its place of `best`, where it is before what stands there.
     #[inline(always)]
-    pub(crate) fn find<const N: usize>(
+    pub(crate) fn find<const N: usize>(&self, family: usize, burst: &Burst<N>, best: &mut [u32; BURST]) {
+        self.back_end.search(self.tables(family), burst, best);
+    }
+
+    /// The same for the keys of these slots alone, of the rules that were not removed.
+    #[inline(always)]
+    pub(crate) fn find_again<const N: usize>(
         &self,
         family: usize,
+        removed: Removed<'_>,
         burst: &Burst<N>,
-        removed: &[u8],
+        slots: u32,
         best: &mut [u32; BURST],
     ) {
-        self.back_end.search(Tables { removed, ..self.tables(family) }, burst, best);
+        self.back_end.search_again(self.tables(family), removed, burst, slots, best);
+    }
+
+    /// Puts the first rule for each key that gets through the sieve into its place of `best`, as [`Classifier::find`] does.
+    /// The keys that do: a bit for each slot.
+    #[inline(always)]
+    pub(crate) fn sift<const N: usize>(
+        &self,
+        family: usize,
+        fields: &[Field<'_>; FIELDS],
+        burst: &Burst<N>,
+        best: &mut [u32; BURST],
+    ) -> u32 {
+        self.back_end.sift(self.tables(family), fields, burst, best)
     }
 
     /// Fills in the verdicts for these rules, or that there is none.
@@ -146,7 +165,6 @@ impl<B: AsRef<[u8]>> Classifier<B> {
             ends,
             entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
             blocks: part(blocks_at, blocks * block::bytes([V4, V6][family])),
-            removed: &[],
         }
     }
 

@@ -25,8 +25,8 @@ pub(crate) const MAGIC: u32 = 0x4C43_4145;
 pub(crate) const VERSION: u32 = 4;
 /// Levels of entries at most, the roots' included.
 pub(crate) const LEVELS: usize = 24;
-/// Groups of rules at most.
-pub(crate) const GROUPS: usize = 8;
+/// Groups of rules at most: as many as a word has bits, for the sieve of a delta.
+pub(crate) const GROUPS: usize = 32;
 /// Words of a family in the header: entries, blocks, ends of levels.
 pub(crate) const FAMILY_WORDS: usize = 2 + LEVELS;
 pub(crate) const HEADER_WORDS: usize = 64;

@@ -16,6 +16,7 @@ mod layout;
 mod linear;
 mod lookup;
 mod shape;
+mod sieve;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use compile::{CompileError, Image, Limits, compile};
 pub use delta::{Changed, Delta, DeltaError, Overlay};
 pub use key::{KeyV4, KeyV6};
 pub use linear::Linear;
+pub use lookup::BackEnd;
 pub use shape::TreeShape;
 
 use model::Selector;

@@ -31,7 +31,7 @@ fn damage(kind: u8, data: &[u8]) {
     let (rules, damage) = data.split_at((8 * (base + added)).min(data.len()));
     let rules: Vec<Rule> = rules.as_chunks().0.iter().map(|bytes| rule(*bytes)).collect();
     let (first, more) = rules.split_at(base.min(rules.len()));
-    let mut delta = Delta::new(first.len() as u32);
+    let mut delta = Delta::new(first.into());
     for (place, rule) in more.iter().enumerate() {
         let place = place as u32;
         // The one before may be gone already, and then it comes at the end.

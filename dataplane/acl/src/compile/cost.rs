@@ -45,7 +45,13 @@ struct Outcome {
 }
 
 impl Trial {
-    pub(super) fn new<const N: usize>(tree: &Tree, patterns: &[Pattern<N>], keys: &[[u32; N]]) -> Trial {
+    /// Of a tree in which each rule stands for as many as `rules`.
+    pub(super) fn new<const N: usize>(
+        tree: &Tree,
+        patterns: &[Pattern<N>],
+        keys: &[[u32; N]],
+        rules: usize,
+    ) -> Trial {
         let outcome = |key: &[u32; N]| {
             let (mut at, mut levels) = (tree, 0);
             while let Tree::Node { word, mask, table, children } = at {
@@ -64,7 +70,7 @@ impl Trial {
                 found: place.map_or(NONE, |place| number(&ids[place])),
             }
         };
-        Trial { bytes: bytes::<N>(tree), outcomes: keys.iter().map(outcome).collect() }
+        Trial { bytes: rules * bytes::<N>(tree), outcomes: keys.iter().map(outcome).collect() }
     }
 }
 

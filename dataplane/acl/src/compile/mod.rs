@@ -1,19 +1,21 @@
 //! From rules to an image.
 //!
 //! [`pattern`] turns rules into words, [`plan`] parts them into groups by what look-ups [`cost`], [`tree`] grows a tree over
-//! each group, cutting as [`cut`] says, and [`emit`] lays everything out.
+//! each group, cutting as [`cut`] says, and [`emit`] lays everything out. Few rules over a large base are grouped by a [`sieve`].
 
 mod cost;
 mod cut;
 mod emit;
 mod pattern;
 mod plan;
+mod sieve;
 mod tree;
 
 use crate::Rule;
 use crate::block::{self, LANES};
 use crate::layout::{ACTION_BYTES, Entry, HEADER_WORDS, LINE, NONE, V4, V6};
 use pattern::Pattern;
+pub(crate) use sieve::{Sample, Sieve};
 
 /// What an image may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,31 +117,55 @@ impl AsRef<[u8]> for Image {
 /// # Errors
 /// [`CompileError`], before more memory is taken than the limits allow (a small multiple of them).
 pub fn compile(rules: &[Rule], limits: Limits) -> Result<Image, CompileError> {
-    compile_in(rules, limits, false)
+    let (v4, v6) = pattern::of_rules(rules);
+    let per_rule = spare(rules, limits, &v4, &v6)? / rules.len().max(1);
+    let image = emit::emit(rules, &grow(&v4, per_rule), &v4, &grow(&v6, per_rule), &v6);
+    within(image, limits)
 }
 
-/// In haste, trees are not tried against each other.
-pub(crate) fn compile_in(rules: &[Rule], limits: Limits, haste: bool) -> Result<Image, CompileError> {
+/// Compiles rules that lie over a base, whose keys are like those of the sample: a tree for each group of a sieve, of each
+/// family. The sieve lets through keys of those that are gone, too.
+pub(crate) fn compile_over(
+    sample: &Sample,
+    rules: &[Rule],
+    gone: &[Rule],
+    limits: Limits,
+) -> Result<(Image, [Sieve; 2]), CompileError> {
+    let (v4, v6) = pattern::of_rules(&[rules, gone].concat());
+    spare(rules, limits, &v4, &v6)?;
+    let added = rules.len() as u32;
+    let (trees4, sieve4) = sieve::sieve(&v4, added, &sample.v4);
+    let (trees6, sieve6) = sieve::sieve(&v6, added, &sample.v6);
+    let image = emit::emit(rules, &trees4, &v4, &trees6, &v6);
+    Ok((within(image, limits)?, [sieve4, sieve6]))
+}
+
+/// The bytes that are left for copies and tables when each rule is there once.
+fn spare(
+    rules: &[Rule],
+    limits: Limits,
+    v4: &[Pattern<V4>],
+    v6: &[Pattern<V6>],
+) -> Result<usize, CompileError> {
     // Rules' numbers and places of entries have fewer than 32 bits.
     let most = limits.rules.min(NONE as usize / 2).min(Entry::PLACES);
     if rules.len() > most {
         return Err(CompileError::TooManyRules { rules: rules.len(), limit: most });
     }
-    let too_large = CompileError::TooLarge { limit: limits.bytes };
-    let (v4, v6) = pattern::of_rules(rules);
-    // What the rules take without copies; what is left may go to copies and tables.
     let lane = |n: usize| block::bytes(n) / LANES;
     let least =
         HEADER_WORDS * 4 + (rules.len() + 1) * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
-    let spare = limits.bytes.checked_sub(least).ok_or(too_large)?;
-    let per_rule = spare / rules.len().max(1);
-    let image = emit::emit(rules, &grow(&v4, per_rule, haste), &v4, &grow(&v6, per_rule, haste), &v6);
-    image.filter(|image| image.len() <= limits.bytes).ok_or(too_large)
+    limits.bytes.checked_sub(least).ok_or(CompileError::TooLarge { limit: limits.bytes })
+}
+
+fn within(image: Option<Image>, limits: Limits) -> Result<Image, CompileError> {
+    let image = image.filter(|image| image.len() <= limits.bytes);
+    image.ok_or(CompileError::TooLarge { limit: limits.bytes })
 }
 
 /// The trees over the patterns of one family, in about so many bytes a rule.
-fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize, haste: bool) -> Vec<tree::Tree> {
+fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize) -> Vec<tree::Tree> {
     // A copy takes a lane, and twice that for lanes left empty and for tables.
-    let copies = (bytes / (3 * block::bytes(N) / LANES)).clamp(1, if haste { 2 } else { tree::COPIES });
-    plan::forest(patterns, patterns.len() * copies, haste)
+    let copies = (bytes / (3 * block::bytes(N) / LANES)).clamp(1, tree::COPIES);
+    plan::forest(patterns, patterns.len() * copies)
 }

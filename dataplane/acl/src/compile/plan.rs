@@ -3,13 +3,17 @@
 //! A rule that leaves an address open would be copied all over a tree that cuts that address. So rules that leave the
 //! source, the destination, both or neither open are four kinds, and each may have a tree of its own. A tree more is a
 //! walk more, so kinds are joined as long as that makes look-ups cheaper: the trees are grown, and what keys that match
-//! one rule or another would cost is counted.
+//! one rule or another would cost is counted. Of many rules, some are enough for that.
 
 use super::cost::{TRIED, Trial, cost, trials};
 use super::pattern::Pattern;
 use super::tree::{Tree, grow};
 use rayon::prelude::*;
 
+/// Rules that are looked at to see which kinds to join: of more, every second one or so, but one of eight at least. What
+/// fewer say of a tree of many is not so.
+const ENOUGH: usize = 2048;
+const SPARSE: usize = 8;
 /// Bits below which an address counts as open.
 const OPEN_BELOW: u32 = 8;
 
@@ -20,20 +24,37 @@ struct Group {
     trial: Trial,
 }
 
-/// Trees over all patterns, that hold about `copies` of them at most. In haste, fewer keys are
-/// tried.
-pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize, haste: bool) -> Vec<Tree> {
-    let keys = trials(patterns, if haste { TRIED / 8 } else { TRIED });
+/// Trees over all patterns, that hold about `copies` of them at most.
+pub(super) fn forest<const N: usize>(patterns: &[Pattern<N>], copies: usize) -> Vec<Tree> {
+    let step = patterns.len().div_ceil(ENOUGH).clamp(1, SPARSE);
+    let keys = trials(patterns, TRIED);
+    let share = |ids: &[u32]| (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
     let group = |ids: Vec<u32>| {
-        let share = (copies as u128 * ids.len() as u128 / patterns.len() as u128) as usize;
-        let tree = grow(patterns, ids.clone(), share, 0);
-        let trial = Trial::new(&tree, patterns, &keys);
+        let tree = grow(patterns, ids.clone(), share(&ids), 0);
+        let trial = Trial::new(&tree, patterns, &keys, step);
         Group { ids, tree, trial }
     };
-    let mut groups: Vec<Group> = kinds(patterns).into_par_iter().map(group).collect();
+    // Every so many rules of a kind stand for it.
+    let some = |kind: &Vec<u32>| kind.iter().step_by(step).copied().collect();
+    let kinds = kinds(patterns);
+    let mut groups: Vec<Group> = kinds.par_iter().map(|kind| group(some(kind))).collect();
     join(&mut groups, group);
     groups.sort_by_key(|group| std::cmp::Reverse(group.ids.len()));
-    groups.into_iter().map(|group| group.tree).collect()
+    if step == 1 {
+        return groups.into_iter().map(|group| group.tree).collect();
+    }
+    let whole = groups.into_par_iter().map(|group| {
+        let mut ids: Vec<u32> = kinds
+            .iter()
+            .filter(|kind| group.ids.binary_search(&kind[0]).is_ok())
+            .flatten()
+            .copied()
+            .collect();
+        ids.sort_unstable();
+        let share = share(&ids);
+        grow(patterns, ids, share, 0)
+    });
+    whole.collect()
 }
 
 /// Joins two groups, and two again, as long as that makes look-ups cheaper.
@@ -72,7 +93,7 @@ fn join(groups: &mut Vec<Group>, group: impl Fn(Vec<u32>) -> Group + Sync) {
 }
 
 /// The rules by what they leave open.
-fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
+pub(super) fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
     let mut kinds = vec![Vec::new(); 4];
     let half = (N - 2) / 2;
     for (id, pattern) in patterns.iter().enumerate() {

@@ -5,7 +5,7 @@ use super::pattern::Pattern;
 use crate::block::LANES;
 use crate::layout::{LEVELS, pick};
 use rayon::prelude::*;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Copies of a rule that a tree may have, on average.
 pub(super) const COPIES: usize = 8;
@@ -69,44 +69,60 @@ fn distribute<const N: usize>(
     Cut { word, mask }: Cut,
 ) -> (Vec<u32>, Vec<Vec<u32>>) {
     let values = 1 << mask.count_ones();
-    let mut of_value: Vec<Vec<u32>> = vec![Vec::new(); values];
-    for &id in ids {
+    // Every value that a rule comes to: every subset of the bits that it does not ask for.
+    let each = |id: u32, visit: &mut dyn FnMut(usize)| {
         let pattern = &patterns[id as usize];
         let fixed = pick(pattern.value[word] & pattern.mask[word], mask);
         let free = pick(!pattern.mask[word], mask);
-        // Every subset of the bits that the rule does not ask for.
         let mut subset = 0_u32;
         loop {
-            of_value[(fixed | subset) as usize].push(id);
+            visit((fixed | subset) as usize);
             subset = subset.wrapping_sub(free) & free;
             if subset == 0 {
                 break;
             }
         }
+    };
+    // The rules of all values in one row, counted first.
+    let mut ends = vec![0_usize; values];
+    ids.iter().for_each(|&id| each(id, &mut |value| ends[value] += 1));
+    let mut total = 0;
+    for end in &mut ends {
+        (*end, total) = (total, total + *end);
+    }
+    let mut row = vec![0; total];
+    for &id in ids {
+        each(id, &mut |value| {
+            row[ends[value]] = id;
+            ends[value] += 1;
+        });
     }
     let mut sets: Vec<Vec<u32>> = Vec::new();
-    let mut known = HashMap::<Vec<u32>, u32>::new();
+    let mut known = FxHashMap::<&[u32], u32>::default();
     let mut open: Vec<u32> = Vec::new();
     let mut table = Vec::with_capacity(values);
-    for set in of_value {
-        if let Some(&child) = known.get(&set) {
+    let mut start = 0;
+    for end in ends {
+        let set = &row[start..end];
+        start = end;
+        if let Some(&child) = known.get(set) {
             table.push(child);
             continue;
         }
         let few = !set.is_empty() && set.len() <= LANES;
-        let shared = open.iter().position(|&child| few && joined(&sets[child as usize], &set) <= LANES);
+        let shared = open.iter().position(|&child| few && joined(&sets[child as usize], set) <= LANES);
         let child = match shared {
             Some(place) => {
                 let child = open[place];
                 let joint = &mut sets[child as usize];
-                joint.extend(&set);
+                joint.extend(set);
                 joint.sort_unstable();
                 joint.dedup();
                 child
             }
             None => {
                 let child = sets.len() as u32;
-                sets.push(set.clone());
+                sets.push(set.to_vec());
                 if few {
                     open.push(child);
                     if open.len() > OPEN {

@@ -5,38 +5,60 @@
 //! lives: those of the base have their places in it, and each one added gets the next number.
 //!
 //! ```text
-//! header    magic, version, rules of the base, rules added, bytes of the bitmap, 0 up to a cache line
+//! header    magic, version, rules of the base, rules added, bytes of the bitmap; of each family the sieve's fields: which
+//!           word, and which of its bits; 0 up to a cache line
+//! sieves    the tables of each family's fields
 //! places    of each rule added, in their order: before which rule of the base it stands
 //! numbers   of each rule added
 //! removed   a bit for each rule of the base, the first in the lowest bit; or nothing, if all are there
 //! added     an image as `layout` has it, on a cache line
 //! ```
+//!
+//! Most packets are for no rule that was added or removed. So these are parted into groups, a tree for the added ones of each,
+//! and a [sieve](crate::sieve) says of each key which of them it may be for: what is for none has the verdict of the base.
 
 mod overlay;
 
 pub use overlay::{Changed, Overlay};
 
-use crate::compile::compile_in;
+use crate::compile::{Sample, compile_over};
 use crate::layout::{LINE, NONE};
+use crate::sieve::{FIELDS, Field};
 use crate::{CompileError, Image, Limits, Rule};
+use std::sync::Arc;
 
 const MAGIC: u32 = 0x4444_4145;
-const VERSION: u32 = 1;
-const HEADER_WORDS: usize = LINE / 4;
+const VERSION: u32 = 2;
+const HEADER_BYTES: usize = 2 * LINE;
+const HEADER_WORDS: usize = HEADER_BYTES / 4;
+
+/// The words and bits that the fields of each family's sieve look at.
+type Cuts = [[(usize, u32); FIELDS]; 2];
 
 /// Where the parts of a compiled delta are, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
+    fields_at: [[usize; FIELDS]; 2],
+    places_at: usize,
     numbers_at: usize,
     removed_at: usize,
     image_at: usize,
 }
 
 impl Parts {
-    fn new(added: usize, removed: usize) -> Parts {
-        let numbers_at = LINE + 4 * added;
+    fn new(cuts: &Cuts, added: usize, removed: usize) -> Parts {
+        let mut at = HEADER_BYTES;
+        let fields_at = cuts.map(|cuts| {
+            cuts.map(|(_, mask)| {
+                let field = at;
+                at += 4 * Field::entries(mask);
+                field
+            })
+        });
+        let numbers_at = at + 4 * added;
         let removed_at = numbers_at + 4 * added;
-        Parts { numbers_at, removed_at, image_at: (removed_at + removed).next_multiple_of(LINE) }
+        let image_at = (removed_at + removed).next_multiple_of(LINE);
+        Parts { fields_at, places_at: at, numbers_at, removed_at, image_at }
     }
 }
 
@@ -62,17 +84,20 @@ struct Added {
 /// Rules added to a compiled list and removed from it.
 #[derive(Clone)]
 pub struct Delta {
+    rules: Arc<[Rule]>,
     base: u32,
     next: u32,
+    sample: Sample,
     /// In the list's order.
     added: Vec<Added>,
     removed: Vec<u8>,
 }
 
 impl Delta {
-    /// No changes yet to a list of so many rules.
-    pub fn new(base: u32) -> Delta {
-        Delta { base, next: base, added: Vec::new(), removed: vec![0; (base as usize).div_ceil(8)] }
+    /// No changes yet to these rules.
+    pub fn new(rules: Arc<[Rule]>) -> Delta {
+        let (base, removed) = (rules.len() as u32, vec![0; rules.len().div_ceil(8)]);
+        Delta { base, next: base, sample: Sample::of(&rules), rules, added: Vec::new(), removed }
     }
 
     fn is_removed(&self, rule: u32) -> bool {
@@ -120,6 +145,14 @@ impl Delta {
         self.added.len() + self.removed.iter().map(|bits| bits.count_ones() as usize).sum::<usize>()
     }
 
+    /// The rules of the base that were removed.
+    fn removed_ones(&self) -> impl Iterator<Item = u32> {
+        let bytes = (0..).zip(&self.removed).filter(|(_, bits)| **bits != 0);
+        bytes.flat_map(|(byte, bits)| {
+            (0..8).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| 8 * byte + bit)
+        })
+    }
+
     /// The number that the next rule to be added gets; all that were ever given are below.
     pub const fn numbers(&self) -> u32 {
         self.next
@@ -138,9 +171,12 @@ impl Delta {
     /// [`CompileError`].
     pub fn compile(&self, limits: Limits) -> Result<Image, CompileError> {
         let rules: Vec<Rule> = self.added.iter().map(|added| added.rule).collect();
-        let image = compile_in(&rules, limits, true)?;
+        let gone: Vec<Rule> =
+            self.removed_ones().filter_map(|rule| self.rules.get(rule as usize)).copied().collect();
+        let (image, sieves) = compile_over(&self.sample, &rules, &gone, limits)?;
         let removed = if self.removed.iter().any(|bits| *bits != 0) { self.removed.as_slice() } else { &[] };
-        let parts = Parts::new(rules.len(), removed.len());
+        let cuts = [sieves[0].cuts, sieves[1].cuts];
+        let parts = Parts::new(&cuts, rules.len(), removed.len());
         let len = parts.image_at + image.as_bytes().len();
         if len > limits.bytes {
             return Err(CompileError::TooLarge { limit: limits.bytes });
@@ -156,8 +192,10 @@ impl Delta {
                 .zip(words)
                 .for_each(|(to, word)| *to = word.to_le_bytes());
         };
-        put(0, &mut header.into_iter());
-        put(LINE, &mut self.added.iter().map(|added| added.place));
+        let cuts = cuts.as_flattened().iter().flat_map(|&(word, mask)| [word as u32, mask]);
+        put(0, &mut header.into_iter().chain(cuts));
+        put(HEADER_BYTES, &mut sieves.iter().flat_map(|sieve| sieve.tables.iter().copied()));
+        put(parts.places_at, &mut self.added.iter().map(|added| added.place));
         put(parts.numbers_at, &mut self.added.iter().map(|added| added.number));
         bytes[parts.removed_at..][..removed.len()].copy_from_slice(removed);
         bytes[parts.image_at..].copy_from_slice(image.as_bytes());

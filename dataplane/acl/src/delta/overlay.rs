@@ -1,10 +1,11 @@
 //! A verified delta, and look-ups through it.
 
-use super::{HEADER_WORDS, MAGIC, Parts, VERSION, order};
+use super::{Cuts, HEADER_BYTES, HEADER_WORDS, MAGIC, Parts, VERSION, order};
 use crate::key::Words;
-use crate::layout::{Entry, LINE, NONE, V4, V6};
-use crate::lookup::{BURST, Burst, action_of};
-use crate::{Classifier, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
+use crate::layout::{Entry, NONE, V4, V6};
+use crate::lookup::{BURST, Burst, Removed, action_of, slots};
+use crate::sieve::{FIELD_BITS, FIELDS, Field};
+use crate::{BackEnd, Classifier, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
 
 /// The image inside of a delta.
@@ -25,6 +26,7 @@ impl<D: AsRef<[u8]>> AsRef<[u8]> for Inner<D> {
 #[derive(Debug)]
 pub struct Overlay<D> {
     base: u32,
+    cuts: Cuts,
     parts: Parts,
     removed: usize,
     added: Classifier<Inner<D>>,
@@ -38,7 +40,7 @@ impl<D: AsRef<[u8]>> Overlay<D> {
     /// [`VerifyError`].
     pub fn verify(bytes: D) -> Result<Overlay<D>, VerifyError> {
         let all = bytes.as_ref();
-        let header = all.first_chunk::<LINE>().ok_or(VerifyError::Length)?;
+        let header = all.first_chunk::<HEADER_BYTES>().ok_or(VerifyError::Length)?;
         let header: [u32; HEADER_WORDS] = from_fn(|word| u32::from_le_bytes(header.as_chunks().0[word]));
         let [magic, version, base, added, removed, rest @ ..] = header;
         if magic != MAGIC {
@@ -49,24 +51,41 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         }
         let (added, removed) = (added as usize, removed as usize);
         let bitmap = (base as usize).div_ceil(8);
-        if rest.iter().any(|word| *word != 0)
+        let (fields, rest) = rest.as_chunks::<2>();
+        let (fields, more) = fields.split_at(2 * FIELDS);
+        let cuts = from_fn(|family| {
+            from_fn(|field| {
+                let [word, mask] = fields[family * FIELDS + field];
+                (word as usize, mask)
+            })
+        });
+        let sound = |(family, cuts): (usize, &[(usize, u32); FIELDS])| {
+            cuts.iter().all(|(word, mask)| *word < [V4, V6][family] && mask.count_ones() <= FIELD_BITS)
+        };
+        if more.as_flattened().iter().chain(rest).any(|word| *word != 0)
             || base as usize > Entry::PLACES
             || !(removed == 0 || removed == bitmap)
+            || !cuts.iter().enumerate().all(sound)
         {
             return Err(VerifyError::Header);
         }
-        let parts = Parts::new(added, removed);
+        let parts = Parts::new(&cuts, added, removed);
         if parts.image_at > all.len() {
             return Err(VerifyError::Length);
         }
-        let overlay =
-            Overlay { base, parts, removed, added: Classifier::verify(Inner { bytes, at: parts.image_at })? };
+        let overlay = Overlay {
+            base,
+            cuts,
+            parts,
+            removed,
+            added: Classifier::verify(Inner { bytes, at: parts.image_at })?,
+        };
         if overlay.added.rules() as usize != added {
             return Err(VerifyError::Header);
         }
         let mut before = 0;
         for rule in 0..added as u32 {
-            match (overlay.word(LINE, rule), overlay.word(parts.numbers_at, rule)) {
+            match (overlay.word(parts.places_at, rule), overlay.word(parts.numbers_at, rule)) {
                 (Some(place), Some(number)) if before <= place && place <= base && number >= base => {
                     before = place;
                 }
@@ -74,6 +93,11 @@ impl<D: AsRef<[u8]>> Overlay<D> {
             }
         }
         Ok(overlay)
+    }
+
+    /// The same, looked up by other instructions than the best.
+    pub fn with(self, back_end: BackEnd) -> Overlay<D> {
+        Overlay { added: self.added.with(back_end), ..self }
     }
 
     /// The numbers of all rules, of the base and added, are below.
@@ -99,8 +123,9 @@ impl<D: AsRef<[u8]>> Overlay<D> {
 
     /// The numbers of all rules of the changed list, in its order, as [`Delta::order`](super::Delta::order) gives them.
     pub fn order(&self) -> Vec<u32> {
-        let added = (0..self.added.rules())
-            .filter_map(|rule| Some((self.word(LINE, rule)?, self.word(self.parts.numbers_at, rule)?)));
+        let added = (0..self.added.rules()).filter_map(|rule| {
+            Some((self.word(self.parts.places_at, rule)?, self.word(self.parts.numbers_at, rule)?))
+        });
         order(self.base, added, |rule| self.is_removed(rule))
     }
 
@@ -130,10 +155,29 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         (base.rules() == self.base).then_some(Changed { base, overlay: self })
     }
 
+    /// A word of a rule that was added.
     #[inline(always)]
     fn word(&self, at: usize, rule: u32) -> Option<u32> {
+        if rule >= self.added.rules() {
+            return None;
+        }
         let bytes = self.image().as_ref();
         bytes.get(at + 4 * rule as usize..)?.first_chunk().map(|word| u32::from_le_bytes(*word))
+    }
+
+    #[inline(always)]
+    fn part(&self, at: usize, len: usize) -> &[u8] {
+        self.image().as_ref().get(at..at + len).unwrap_or_default()
+    }
+
+    /// The sieve of a family.
+    #[inline(always)]
+    fn fields(&self, family: usize) -> [Field<'_>; FIELDS] {
+        from_fn(|field| {
+            let (word, mask) = self.cuts[family][field];
+            let at = self.parts.fields_at[family][field];
+            Field { word, mask, table: self.part(at, 4 * Field::entries(mask)).as_chunks().0 }
+        })
     }
 }
 
@@ -159,45 +203,46 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
         let Overlay { parts, removed, added, .. } = self.overlay;
-        let part =
-            |at: usize, len: usize| self.overlay.image().as_ref().get(at..at + len).unwrap_or_default();
-        let removed = part(parts.removed_at, *removed);
-        let of_added = |at: usize| part(at, 4 * added.rules() as usize).as_chunks().0;
-        let (places_of, numbers_of): (&[[u8; 4]], _) = (of_added(LINE), of_added(parts.numbers_at));
+        let removed = Removed(self.overlay.part(parts.removed_at, *removed));
+        let fields = self.overlay.fields(family);
+        let of_added = |at: usize| self.overlay.part(at, 4 * added.rules() as usize).as_chunks().0;
+        let (places_of, numbers_of): (&[[u8; 4]], &[[u8; 4]]) =
+            (of_added(parts.places_at), of_added(parts.numbers_at));
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             self.base.fill(keys, verdicts.len(), &mut burst);
             let verdicts = &mut verdicts[..burst.count];
             let mut new = [NONE; BURST];
-            added.find(family, &burst, &[], &mut new);
             // A rule that was added stands before the one at its place, so only those before that are better.
-            let places = new.map(|rule| place_of(places_of, rule));
-            let mut best = places;
-            self.base.find(family, &burst, removed, &mut best);
+            let mut best = [NONE; BURST];
+            let through = added.sift(family, &fields, &burst, &mut new);
+            slots(through).for_each(|slot| best[slot] = word(places_of, new[slot]));
+            let places = best;
+            self.base.find(family, &burst, &mut best);
             self.base.write(&best, verdicts);
-            // Most packets are for rules of the base.
-            let mut added_ones = 0_u32;
-            for slot in 0..BURST {
-                added_ones |= u32::from((new[slot] != NONE) & (best[slot] == places[slot])) << slot;
-            }
-            while added_ones != 0 {
-                let slot = added_ones.trailing_zeros() as usize;
-                added_ones &= added_ones - 1;
-                if let (Some(verdict), Some(number)) =
-                    (verdicts.get_mut(slot), numbers_of.get(new[slot] as usize))
-                {
-                    let action = action_of(added.actions(), new[slot]);
-                    *verdict = Verdict::new(u32::from_le_bytes(*number), action);
+            // Rules that were removed are in the sieve, so what did not get through is for none of them.
+            for slot in slots(through) {
+                if best[slot] != places[slot] && removed.has(best[slot]) {
+                    best[slot] = places[slot];
+                    self.base.find_again(family, removed, &burst, 1 << slot, &mut best);
+                } else if best[slot] != places[slot] {
+                    continue;
                 }
+                let added_one = if best[slot] == places[slot] { new[slot] } else { NONE };
+                let verdict = match word(numbers_of, added_one) {
+                    NONE => Verdict::new(best[slot], action_of(self.base.actions(), best[slot])),
+                    number => Verdict::new(number, action_of(added.actions(), added_one)),
+                };
+                verdicts.get_mut(slot).into_iter().for_each(|to| *to = verdict);
             }
         }
     }
 }
 
-/// Before which rule of the base an added one stands; before none, if it is not there.
+/// The word of a rule, or [`NONE`] if there is no such rule.
 #[inline(always)]
-fn place_of(places: &[[u8; 4]], rule: u32) -> u32 {
-    let last = places.len().saturating_sub(1);
-    let place = places.get((rule as usize).min(last)).map_or(NONE, |place| u32::from_le_bytes(*place));
-    place | u32::from(rule == NONE).wrapping_neg()
+fn word(words: &[[u8; 4]], rule: u32) -> u32 {
+    let last = words.len().saturating_sub(1);
+    let word = words.get((rule as usize).min(last)).map_or(NONE, |word| u32::from_le_bytes(*word));
+    word | u32::from(rule as usize > last).wrapping_neg()
 }

@@ -6,6 +6,7 @@
 
 mod portable;
 mod scan;
+mod sift;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod simd;
@@ -14,14 +15,18 @@ mod walk;
 use crate::block::Block;
 use crate::key::fill;
 use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, V4, action};
+use crate::sieve::{FIELDS, Field};
 use crate::{KeyV4, Verdict};
 use portable::Portable;
+pub(crate) use sift::slots;
+use sift::{search_again, sift};
 use walk::Places;
 
 /// Keys that are searched for side by side.
 pub(crate) const BURST: usize = 32;
 
-/// Keys side by side.
+/// Keys side by side. On a cache line, so that no vector of them lies on two.
+#[repr(align(64))]
 pub(crate) struct Burst<const N: usize> {
     /// Each word of all keys.
     pub(crate) words: [[u32; BURST]; N],
@@ -46,40 +51,62 @@ pub(crate) struct Tables<'a> {
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
     pub(crate) blocks: &'a [u8],
-    /// A bit for each rule that is not there any more, the first in the lowest bit; none if all are there.
-    pub(crate) removed: &'a [u8],
+}
+
+/// Which rules are not there any more: a bit for each, the first in the lowest bit; none if all are there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removed<'a>(pub(crate) &'a [u8]);
+
+impl Removed<'_> {
+    #[inline(always)]
+    pub(crate) fn has(self, number: u32) -> bool {
+        self.0.get(number as usize / 8).is_some_and(|bits| bits >> (number % 8) & 1 != 0)
+    }
 }
 
 /// The instructions that look-ups use. What all of them find is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BackEnd {
+pub struct BackEnd(Instructions);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Instructions {
     Portable,
     #[cfg(target_arch = "x86_64")]
     Simd(simd::Width),
 }
 
+impl std::fmt::Display for BackEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.0 {
+            Instructions::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Simd(width) => width.name(),
+        })
+    }
+}
+
 impl BackEnd {
     /// The best that this processor has.
-    pub(crate) fn best() -> BackEnd {
-        BackEnd::all().pop().unwrap_or(BackEnd::Portable)
+    pub fn best() -> BackEnd {
+        BackEnd::all().pop().unwrap_or(BackEnd(Instructions::Portable))
     }
 
     /// All that this processor has, the best last.
-    pub(crate) fn all() -> Vec<BackEnd> {
+    pub fn all() -> Vec<BackEnd> {
         #[allow(unused_mut)]
-        let mut all = vec![BackEnd::Portable];
+        let mut all = vec![BackEnd(Instructions::Portable)];
         #[cfg(target_arch = "x86_64")]
-        all.extend(simd::Width::all().map(BackEnd::Simd));
+        all.extend(simd::Width::all().map(|width| BackEnd(Instructions::Simd(width))));
         all
     }
 
     /// As [`Words::fill`](crate::key::Words::fill) says.
     #[inline]
     pub(crate) fn fill_v4(self, keys: &[KeyV4], burst: &mut Burst<V4>) {
-        match self {
-            BackEnd::Portable => fill(keys, burst),
+        match self.0 {
+            Instructions::Portable => fill(keys, burst),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.fill_v4(keys, burst),
+            Instructions::Simd(width) => width.fill_v4(keys, burst),
         }
     }
 
@@ -91,10 +118,10 @@ impl BackEnd {
         rules: &[u32; BURST],
         verdicts: &mut [Verdict],
     ) {
-        match self {
-            BackEnd::Portable => verdicts_of(actions, rules, verdicts),
+        match self.0 {
+            Instructions::Portable => verdicts_of(actions, rules, verdicts),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.write(actions, rules, verdicts),
+            Instructions::Simd(width) => width.write(actions, rules, verdicts),
         }
     }
 
@@ -106,13 +133,43 @@ impl BackEnd {
         burst: &Burst<N>,
         best: &mut [u32; BURST],
     ) {
-        match self {
-            BackEnd::Portable if tables.removed.is_empty() => {
-                search::<_, N, false>(Portable, tables, burst, best);
-            }
-            BackEnd::Portable => search::<_, N, true>(Portable, tables, burst, best),
+        match self.0 {
+            Instructions::Portable => search(Portable, tables, burst, best),
             #[cfg(target_arch = "x86_64")]
-            BackEnd::Simd(width) => width.search(tables, burst, best),
+            Instructions::Simd(width) => width.search(tables, burst, best),
+        }
+    }
+
+    /// As [`search_again`] says.
+    #[inline]
+    pub(crate) fn search_again<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        removed: Removed<'_>,
+        burst: &Burst<N>,
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        match self.0 {
+            Instructions::Portable => search_again(Portable, tables, removed, burst, slots, best),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Simd(width) => width.search_again(tables, removed, burst, slots, best),
+        }
+    }
+
+    /// As [`sift`] says.
+    #[inline]
+    pub(crate) fn sift<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        fields: &[Field<'_>; FIELDS],
+        burst: &Burst<N>,
+        best: &mut [u32; BURST],
+    ) -> u32 {
+        match self.0 {
+            Instructions::Portable => sift(Portable, tables, fields, burst, best),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Simd(width) => width.sift(tables, fields, burst, best),
         }
     }
 }
@@ -140,7 +197,7 @@ trait Kernel: Copy {
     /// Takes each key from the root, which is a node, to a leaf, and compares it with the blocks there, until a rule
     /// matches; but not where all its rules are behind the best that is known.
     #[inline(always)]
-    fn tree<const N: usize, const REMOVED: bool>(
+    fn tree<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
@@ -149,7 +206,7 @@ trait Kernel: Copy {
     ) {
         let mut places = Places::all_at(root);
         walk::one_by_one(self, tables, burst, root, &mut places);
-        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &places, best);
+        scan::one_by_one::<Self, N>(self, tables, burst, &places, best);
     }
 
     /// A bit for each rule of a block that matches the key. Places without a rule may match, too.
@@ -157,14 +214,33 @@ trait Kernel: Copy {
 
     /// Compares all keys with the blocks of one leaf.
     #[inline(always)]
-    fn sweep<const N: usize, const REMOVED: bool>(
+    fn sweep<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
         leaf: Entry,
         best: &mut [u32; BURST],
     ) {
-        scan::one_by_one::<Self, N, REMOVED>(self, tables, burst, &Places::all_at(leaf), best);
+        scan::one_by_one::<Self, N>(self, tables, burst, &Places::all_at(leaf), best);
+    }
+
+    /// The groups of a sieve that each key may be for.
+    #[inline(always)]
+    fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
+        sift::one_by_one(fields, burst)
+    }
+
+    /// Looks for the keys of these slots in their groups.
+    #[inline(always)]
+    fn through<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        groups: &[u32; BURST],
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        sift::each(self, tables, burst, groups, slots, best);
     }
 
     /// Asks for a block that will be compared soon.
@@ -172,7 +248,7 @@ trait Kernel: Copy {
 }
 
 #[inline(always)]
-fn search<K: Kernel, const N: usize, const REMOVED: bool>(
+fn search<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
     burst: &Burst<N>,
@@ -182,9 +258,9 @@ fn search<K: Kernel, const N: usize, const REMOVED: bool>(
     for &root in &tables.entries[..roots] {
         let root = Entry(u64::from_le_bytes(root));
         if root.is_leaf() {
-            kernel.sweep::<N, REMOVED>(tables, burst, root, best);
+            kernel.sweep::<N>(tables, burst, root, best);
         } else {
-            kernel.tree::<N, REMOVED>(tables, burst, root, best);
+            kernel.tree::<N>(tables, burst, root, best);
         }
     }
 }

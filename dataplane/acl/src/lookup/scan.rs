@@ -10,7 +10,7 @@ pub(super) const NEAR: usize = 1 << 20;
 
 /// Compares each key with the blocks of its leaf.
 #[inline(always)]
-pub(super) fn one_by_one<K: Kernel, const N: usize, const REMOVED: bool>(
+pub(super) fn one_by_one<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
     burst: &Burst<N>,
@@ -35,17 +35,17 @@ pub(super) fn one_by_one<K: Kernel, const N: usize, const REMOVED: bool>(
         let slot = index as usize % BURST;
         let leaf = leaves.get(slot);
         let Some(block) = Block::<N>::at(tables.blocks, leaf.place()) else { break };
-        let found = first_of::<_, N, REMOVED>(kernel, block, burst, slot, tables.removed);
+        let found = first_of(kernel, block, burst, slot);
         best[slot] = best[slot].min(found);
         list[longer % BURST] = index;
         longer += usize::from(leaf.is_long() & (found == NONE));
     }
-    go_on::<_, N, REMOVED>(kernel, tables, burst, leaves, (list, longer), 1, best);
+    go_on(kernel, tables, burst, leaves, (list, longer), 1, best);
 }
 
 /// Compares the listed keys with the blocks of their leaves from that one on, in rounds, a block further on in each.
 #[inline(always)]
-pub(super) fn go_on<K: Kernel, const N: usize, const REMOVED: bool>(
+pub(super) fn go_on<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
     burst: &Burst<N>,
@@ -60,7 +60,7 @@ pub(super) fn go_on<K: Kernel, const N: usize, const REMOVED: bool>(
             let index = list[place % BURST];
             let slot = index as usize % BURST;
             let Some(block) = Block::<N>::at(tables.blocks, leaves.get(slot).place() + round) else { break };
-            let found = first_of::<_, N, REMOVED>(kernel, block, burst, slot, tables.removed);
+            let found = first_of(kernel, block, burst, slot);
             best[slot] = best[slot].min(found);
             list[more % BURST] = index;
             more += usize::from(leaves.get(slot).is_long() & (block.last() < best[slot]));
@@ -70,27 +70,10 @@ pub(super) fn go_on<K: Kernel, const N: usize, const REMOVED: bool>(
     }
 }
 
-/// The number of the first of those rules of a block that match and are still there, or [`NONE`].
+/// The number of the first rule of a block that matches, or [`NONE`].
 #[inline(always)]
-fn first_of<K: Kernel, const N: usize, const REMOVED: bool>(
-    kernel: K,
-    block: Block<'_, N>,
-    burst: &Burst<N>,
-    slot: usize,
-    removed: &[u8],
-) -> u32 {
-    let mut matching = kernel.compare(block, burst, slot);
-    loop {
-        let nothing = u32::from(matching == 0).wrapping_neg();
-        let number = word(block.numbers(), matching.trailing_zeros() as usize % LANES) | nothing;
-        if !REMOVED || !is_removed(removed, number) {
-            return number;
-        }
-        matching &= matching.wrapping_sub(1);
-    }
-}
-
-#[inline(always)]
-pub(super) fn is_removed(removed: &[u8], number: u32) -> bool {
-    removed.get(number as usize / 8).is_some_and(|bits| bits >> (number % 8) & 1 != 0)
+fn first_of<K: Kernel, const N: usize>(kernel: K, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32 {
+    let matching = kernel.compare(block, burst, slot);
+    let nothing = u32::from(matching == 0).wrapping_neg();
+    word(block.numbers(), matching.trailing_zeros() as usize % LANES) | nothing
 }

@@ -42,7 +42,7 @@ fn long_lists_that_change_agree_with_the_linear_scan() {
     for (seed, shape) in SHAPES.into_iter().enumerate() {
         let mut random = Rng::with_seed(seed as u64);
         let base: Vec<Rule> = (0..3000).map(|number| rule(&mut random, number % 3 > 0, shape)).collect();
-        let mut delta = Delta::new(base.len() as u32);
+        let mut delta = Delta::new(base.clone().into());
         let mut rules = base.clone();
         for _ in 0..900 {
             let _ = delta.remove(random.u32(..base.len() as u32));
@@ -63,8 +63,9 @@ fn long_lists_that_change_agree_with_the_linear_scan() {
         Linear::new(&list).lookup_v4(&keys, &mut slow[0]);
         Linear::new(&list).lookup_v6(&wide, &mut slow[1]);
         let image = compile(&base, Limits::default()).unwrap();
-        let overlay = Overlay::verify(delta.compile(Limits::default()).unwrap()).unwrap();
+        let compiled = delta.compile(Limits::default()).unwrap();
         for back_end in BackEnd::all() {
+            let overlay = Overlay::verify(compiled.as_bytes()).unwrap().with(back_end);
             let classifier = Classifier::verify(image.as_bytes()).unwrap().with(back_end);
             let changed = overlay.over(&classifier).unwrap();
             let mut fast = [none.clone(), none.clone()];

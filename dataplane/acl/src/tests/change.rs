@@ -14,9 +14,9 @@ proptest! {
         rules in prop::collection::vec(rule(), 0..60), changes in changes(), keys in prop::collection::vec(key(), 1..64),
     ) {
         let image = compile(&rules, Limits::default()).unwrap();
-        let bases = BackEnd::all().into_iter().map(|back_end| Classifier::verify(image.as_bytes()).unwrap().with(back_end));
-        let bases: Vec<_> = bases.collect();
-        let mut delta = Delta::new(rules.len() as u32);
+        let base_by = |back_end| (back_end, Classifier::verify(image.as_bytes()).unwrap().with(back_end));
+        let bases: Vec<_> = BackEnd::all().into_iter().map(base_by).collect();
+        let mut delta = Delta::new(rules.clone().into());
         let mut list: Vec<(u32, Rule)> = (0..).zip(rules.iter().copied()).collect();
         for (insert, place, rule) in changes {
             let at = place.index(list.len() + 1);
@@ -31,7 +31,9 @@ proptest! {
                 _ => list.insert(at, (delta.insert(there, rule).unwrap(), rule)),
             }
             prop_assert_eq!(delta.order(), list.iter().map(|(number, _)| *number).collect::<Vec<_>>());
-            let overlay = Overlay::verify(delta.compile(Limits::default()).unwrap()).unwrap();
+            let compiled = delta.compile(Limits::default()).unwrap();
+            prop_assert_eq!(&compiled, &delta.compile(Limits::default()).unwrap());
+            let overlay = Overlay::verify(compiled.as_bytes()).unwrap();
             prop_assert!(list.iter().all(|(number, _)| *number < overlay.numbers()));
             prop_assert_eq!(overlay.order(), delta.order());
             prop_assert_eq!(overlay.base() - overlay.removed() + overlay.added(), list.len() as u32);
@@ -41,7 +43,8 @@ proptest! {
             let mut slow = vec![Verdict::NONE; keys.len()];
             let numbered = |verdict: &Verdict| (verdict.rule().map(|rule| list[rule as usize].0), verdict.action());
             let wide: Vec<KeyV6> = keys.iter().map(widen).collect();
-            for base in &bases {
+            for (back_end, base) in &bases {
+                let overlay = Overlay::verify(compiled.as_bytes()).unwrap().with(*back_end);
                 let changed = overlay.over(base).unwrap();
                 let mut fast = slow.clone();
                 Linear::new(&now).lookup_v4(&keys, &mut slow);

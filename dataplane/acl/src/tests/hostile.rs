@@ -39,7 +39,7 @@ proptest! {
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let base = Classifier::verify(compile(&rules, Limits::default()).unwrap()).unwrap();
-        let mut delta = Delta::new(rules.len() as u32);
+        let mut delta = Delta::new(rules.clone().into());
         for (remove, place, rule) in added {
             if remove && !rules.is_empty() {
                 let _ = delta.remove(place.index(rules.len()) as u32);
@@ -84,6 +84,43 @@ proptest! {
             let mut verdicts = vec![Verdict::NONE; keys.len()];
             classifier.lookup_v4(&keys, &mut verdicts);
             classifier.lookup_v6(&wide, &mut verdicts);
+        }
+    }
+
+    /// The same of a delta, whose sieve is read anew for each burst.
+    #[test]
+    fn deltas_that_change_later_do_no_harm(
+        rules in prop::collection::vec(rule(), 0..20), added in changes(), keys in prop::collection::vec(key(), 1..40),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..64), cut in any::<prop::sample::Index>(),
+        truncate: bool,
+    ) {
+        let image = compile(&rules, Limits::default()).unwrap();
+        let mut delta = Delta::new(rules.clone().into());
+        for (remove, place, rule) in added {
+            if remove && !rules.is_empty() {
+                let _ = delta.remove(place.index(rules.len()) as u32);
+            }
+            delta.insert(None, rule).unwrap();
+        }
+        let good = delta.compile(Limits::default()).unwrap();
+        let mut bad = good.as_bytes().to_vec();
+        for (place, value) in damage {
+            let place = place.index(bad.len());
+            bad[place] = value;
+        }
+        if truncate {
+            bad.truncate(cut.index(bad.len()));
+        }
+        let wide: Vec<KeyV6> = keys.iter().map(widen).collect();
+        for back_end in BackEnd::all() {
+            let base = Classifier::verify(image.as_bytes()).unwrap().with(back_end);
+            let turncoat = Turncoat { good: good.as_bytes(), bad: &bad, turned: Cell::new(false) };
+            let overlay = Overlay::verify(turncoat).unwrap().with(back_end);
+            overlay.image().turned.set(true);
+            let changed = overlay.over(&base).unwrap();
+            let mut verdicts = vec![Verdict::NONE; keys.len()];
+            changed.lookup_v4(&keys, &mut verdicts);
+            changed.lookup_v6(&wide, &mut verdicts);
         }
     }
 }

@@ -6,7 +6,6 @@ mod hostile;
 mod shapes;
 
 use super::*;
-use crate::lookup::BackEnd;
 use model::{PortRange, Prefix, Protocol};
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -6,10 +6,11 @@
 mod avx2;
 mod avx512;
 
-use super::{BURST, Burst, Tables, search, verdicts_of};
+use super::{BURST, Burst, Removed, Tables, search, search_again, sift, verdicts_of};
 use crate::block::{Block, Bytes, Row};
 use crate::key::fill;
 use crate::layout::{ACTION_BYTES, V4};
+use crate::sieve::{FIELDS, Field};
 use crate::{KeyV4, Verdict};
 use avx2::Avx2;
 use avx512::Avx512;
@@ -36,6 +37,13 @@ impl Width {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
         [avx2.then_some(Width(Lanes::Avx2)), avx512.then_some(Width(Lanes::Avx512))].into_iter().flatten()
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self.0 {
+            Lanes::Avx2 => "avx2",
+            Lanes::Avx512 => "avx512",
+        }
     }
 
     /// As [`Words::fill`](crate::key::Words::fill) says.
@@ -73,32 +81,85 @@ impl Width {
     ) {
         // SAFETY: the width was made, so the processor has its instructions.
         unsafe {
-            match (self.0, tables.removed.is_empty()) {
-                (Lanes::Avx2, true) => search_avx2::<N, false>(tables, burst, best),
-                (Lanes::Avx2, false) => search_avx2::<N, true>(tables, burst, best),
-                (Lanes::Avx512, true) => search_avx512::<N, false>(tables, burst, best),
-                (Lanes::Avx512, false) => search_avx512::<N, true>(tables, burst, best),
+            match self.0 {
+                Lanes::Avx2 => search_avx2(tables, burst, best),
+                Lanes::Avx512 => search_avx512(tables, burst, best),
+            }
+        }
+    }
+
+    /// As [`super::BackEnd::search_again`] says.
+    #[inline]
+    pub(crate) fn search_again<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        removed: Removed<'_>,
+        burst: &Burst<N>,
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        // SAFETY: the width was made, so the processor has its instructions; one has those of the other, too.
+        unsafe { again_avx2(tables, removed, burst, slots, best) }
+    }
+
+    /// As [`super::BackEnd::sift`] says.
+    #[inline]
+    pub(crate) fn sift<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        fields: &[Field<'_>; FIELDS],
+        burst: &Burst<N>,
+        best: &mut [u32; BURST],
+    ) -> u32 {
+        // SAFETY: the width was made, so the processor has its instructions.
+        unsafe {
+            match self.0 {
+                Lanes::Avx2 => sift_avx2(tables, fields, burst, best),
+                Lanes::Avx512 => sift_avx512(tables, fields, burst, best),
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn search_avx2<const N: usize, const REMOVED: bool>(
+fn again_avx2<const N: usize>(
     tables: Tables<'_>,
+    removed: Removed<'_>,
     burst: &Burst<N>,
+    slots: u32,
     best: &mut [u32; BURST],
 ) {
-    search::<_, N, REMOVED>(Avx2, tables, burst, best);
+    search_again(Avx2, tables, removed, burst, slots, best);
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+fn sift_avx2<const N: usize>(
+    tables: Tables<'_>,
+    fields: &[Field<'_>; FIELDS],
+    burst: &Burst<N>,
+    best: &mut [u32; BURST],
+) -> u32 {
+    sift(Avx2, tables, fields, burst, best)
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn search_avx512<const N: usize, const REMOVED: bool>(
+fn sift_avx512<const N: usize>(
     tables: Tables<'_>,
+    fields: &[Field<'_>; FIELDS],
     burst: &Burst<N>,
     best: &mut [u32; BURST],
-) {
-    search::<_, N, REMOVED>(Avx512, tables, burst, best);
+) -> u32 {
+    sift(Avx512, tables, fields, burst, best)
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2")]
+fn search_avx2<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
+    search(Avx2, tables, burst, best);
+}
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+fn search_avx512<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
+    search(Avx512, tables, burst, best);
 }
 
 #[inline(always)]

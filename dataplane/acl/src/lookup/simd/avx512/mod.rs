@@ -4,15 +4,17 @@
 //! All functions want AVX-512 F, BW, CD, DQ and VL, and BMI1, BMI2 and POPCNT.
 
 mod keys;
+mod sieve;
 mod sweep;
 mod tree;
 mod verdicts;
 mod walk;
 
-use super::super::{BURST, Burst, Kernel, Tables};
+use super::super::{BURST, Burst, Kernel, Tables, sift};
 use super::{Avx2, prefetch};
 use crate::block::Block;
 use crate::layout::Entry;
+use crate::sieve::{FIELDS, Field};
 pub(super) use keys::fill_v4;
 use std::arch::x86_64::*;
 use std::array::from_fn;
@@ -45,7 +47,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn tree<const N: usize, const REMOVED: bool>(
+    fn tree<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
@@ -53,7 +55,7 @@ impl Kernel for Avx512 {
         best: &mut [u32; BURST],
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { tree::tree::<N, REMOVED>(tables, burst, root, best) }
+        unsafe { tree::tree::<N>(tables, burst, root, best) }
     }
 
     #[inline(always)]
@@ -63,7 +65,7 @@ impl Kernel for Avx512 {
     }
 
     #[inline(always)]
-    fn sweep<const N: usize, const REMOVED: bool>(
+    fn sweep<const N: usize>(
         self,
         tables: Tables<'_>,
         burst: &Burst<N>,
@@ -71,7 +73,30 @@ impl Kernel for Avx512 {
         best: &mut [u32; BURST],
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { sweep::sweep::<N, REMOVED>(tables, burst, leaf, best) }
+        unsafe { sweep::sweep::<N>(tables, burst, leaf, best) }
+    }
+
+    #[inline(always)]
+    fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
+        // SAFETY: whoever uses this kernel has the instructions.
+        unsafe { sieve::groups(fields, burst) }
+    }
+
+    #[inline(always)]
+    fn through<const N: usize>(
+        self,
+        tables: Tables<'_>,
+        burst: &Burst<N>,
+        groups: &[u32; BURST],
+        slots: u32,
+        best: &mut [u32; BURST],
+    ) {
+        if slots.count_ones() < sieve::ENOUGH {
+            sift::each::<Self, N>(self, tables, burst, groups, slots, best);
+        } else {
+            // SAFETY: whoever uses this kernel has the instructions.
+            unsafe { sieve::through(tables, burst, groups, slots, best) }
+        }
     }
 
     #[inline(always)]

@@ -1,6 +1,5 @@
 //! The rules of a leaf that is every key's.
 
-use super::super::super::scan::is_removed;
 use super::super::super::{BURST, Burst, Tables};
 use super::{Both, DIFFERS, EITHER, all, load, store};
 use crate::block::{Block, Bytes, LANES, word};
@@ -11,7 +10,7 @@ use std::array::from_fn;
 /// As [`Kernel::sweep`](super::Kernel::sweep) says: one rule after the other, all keys at once.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
-pub(super) fn sweep<const N: usize, const REMOVED: bool>(
+pub(super) fn sweep<const N: usize>(
     tables: Tables<'_>,
     burst: &Burst<N>,
     leaf: Entry,
@@ -22,7 +21,7 @@ pub(super) fn sweep<const N: usize, const REMOVED: bool>(
         let Some(block) = Block::<N>::at(tables.blocks, place) else { break };
         for lane in 0..LANES {
             let number = word(block.numbers(), lane);
-            if number == NONE || REMOVED && is_removed(tables.removed, number) {
+            if number == NONE {
                 continue;
             }
             let byte = |bytes: &Bytes| all(bytes[lane].into());

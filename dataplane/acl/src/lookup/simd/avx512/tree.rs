@@ -14,20 +14,31 @@ use std::array::from_fn;
 /// As [`Kernel::tree`](super::Kernel::tree) says.
 #[inline]
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(super) fn tree<const N: usize, const REMOVED: bool>(
+pub(super) fn tree<const N: usize>(
     tables: Tables<'_>,
     burst: &Burst<N>,
     root: Entry,
     best: &mut [u32; BURST],
 ) {
-    let Walk { low, high, going, level } = walk(tables, burst, root);
-    let there = present(burst.count);
+    arrive(tables, burst, walk(tables, burst, root), present(burst.count), best);
+}
+
+/// Takes these keys on to their leaves, and compares them with the blocks there.
+#[inline]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+pub(super) fn arrive<const N: usize>(
+    tables: Tables<'_>,
+    burst: &Burst<N>,
+    Walk { low, high, going, level }: Walk,
+    there: Masks,
+    best: &mut [u32; BURST],
+) {
     let mut hopeful: Masks =
         from_fn(|half| _mm512_mask_cmplt_epu32_mask(there[half] & !going[half], low[half], load(best, half)));
     let place = high.map(|high| _mm512_and_si512(high, all(Entry::PLACES as u32 - 1)));
     let (mut places, mut count) = listed(hopeful, place);
     let (mut of, _) = listed(hopeful, slots());
-    let mut leaves = Places::all_at(root);
+    let mut leaves = Places::all_at(Entry::EMPTY);
     for half in 0..HALVES {
         store(&mut leaves.low, half, low[half]);
         store(&mut leaves.high, half, high[half]);
@@ -64,28 +75,11 @@ pub(super) fn tree<const N: usize, const REMOVED: bool>(
     let again = from_fn(|half| {
         let (found, known) = (load(&found, half), load(best, half));
         let matching = _mm512_cmpneq_epi32_mask(found, all(NONE));
-        let gone = if REMOVED { removed(tables.removed, found, matching) } else { 0 };
-        store(best, half, _mm512_mask_min_epu32(known, matching & !gone, known, found));
+        store(best, half, _mm512_mask_min_epu32(known, matching, known, found));
         let long = _mm512_test_epi32_mask(load(&leaves.high, half), all(Entry::LONG_HIGH));
-        hopeful[half] & (long & !matching | gone)
+        hopeful[half] & long & !matching
     });
-    // One whose first match was removed begins anew.
-    let round = if REMOVED { 0 } else { 1 };
-    go_on::<_, N, REMOVED>(Avx512, tables, burst, &leaves, listed(again, slots()), round, best);
-}
-
-/// Which of these rules may be removed: those whose bits are set, or in the last bytes of the bitmap.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn removed(bitmap: &[u8], number: __m512i, mask: __mmask16) -> __mmask16 {
-    let words = (bitmap.len() / 4).min(i32::MAX as usize) as u32;
-    let word = _mm512_srli_epi32::<5>(number);
-    let there = _mm512_mask_cmplt_epu32_mask(mask, word, all(words));
-    // SAFETY: what is gathered lies below the number of the bitmap's words.
-    let bits =
-        unsafe { _mm512_mask_i32gather_epi32::<4>(all(u32::MAX), there, word, bitmap.as_ptr().cast()) };
-    let bit = _mm512_srlv_epi32(bits, _mm512_and_si512(number, all(31)));
-    _mm512_mask_test_epi32_mask(mask, bit, all(1))
+    go_on(Avx512, tables, burst, &leaves, listed(again, slots()), 1, best);
 }
 
 /// As [`Kernel::compare`](super::Kernel::compare) says.

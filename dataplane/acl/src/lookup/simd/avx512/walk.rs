@@ -9,7 +9,7 @@ use std::array::from_fn;
 /// So many keys are worth a vector; fewer go on one by one.
 const ENOUGH: u32 = 8;
 /// Of the upper half of an entry.
-const LEAF: u32 = 1 << 31;
+pub(super) const LEAF: u32 = 1 << 31;
 
 /// Where the keys of a burst are.
 pub(super) struct Walk {
@@ -25,33 +25,49 @@ pub(super) struct Walk {
 #[inline]
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
 pub(super) fn walk<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: Entry) -> Walk {
-    let mut low: Both = [all(root.low()); HALVES];
-    let mut high: Both = [all(root.high()); HALVES];
-    let mut going = present(burst.count);
+    let all_there = Walk {
+        low: [all(root.low()); HALVES],
+        high: [all(root.high()); HALVES],
+        going: present(burst.count),
+        level: 0,
+    };
     let row = &burst.words[root.word().min(N - 1)];
-    let mut picked = pick_alike([load(row, 0), load(row, 1)], root.low());
-    let mut level = 1;
+    let picked = pick_alike([load(row, 0), load(row, 1)], root.low());
+    walk_on(tables, burst, step(tables, all_there, picked))
+}
+
+/// Takes the keys from where they are to leaves, until few are left that have further to go.
+#[inline]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+pub(super) fn walk_on<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, mut walk: Walk) -> Walk {
     loop {
-        for half in 0..HALVES {
-            let place = _mm512_and_si512(high[half], all(Entry::PLACES as u32 - 1));
-            let next = gather(tables.entries, _mm512_add_epi32(place, picked[half]), going[half]);
-            low[half] = _mm512_mask_mov_epi32(low[half], going[half], next[0]);
-            high[half] = _mm512_mask_mov_epi32(high[half], going[half], next[1]);
-            going[half] = _mm512_mask_testn_epi32_mask(going[half], high[half], all(LEAF));
+        if walk.going[0].count_ones() + walk.going[1].count_ones() < ENOUGH || walk.level + 1 >= LEVELS {
+            return walk;
         }
-        level += 1;
-        if going[0].count_ones() + going[1].count_ones() < ENOUGH || level == LEVELS {
-            return Walk { low, high, going, level };
-        }
-        let words = from_fn(|half| choose(burst, half, high[half]));
-        picked = pick_each(words, from_fn(|half| _mm512_maskz_mov_epi32(going[half], low[half])));
+        let words = from_fn(|half| choose(burst, half, walk.high[half]));
+        let masks = from_fn(|half| _mm512_maskz_mov_epi32(walk.going[half], walk.low[half]));
+        walk = step(tables, walk, pick_each(words, masks));
     }
+}
+
+/// One level further, by these bits of the keys that are at nodes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vl")]
+fn step(tables: Tables<'_>, Walk { mut low, mut high, mut going, level }: Walk, picked: Both) -> Walk {
+    for half in 0..HALVES {
+        let place = _mm512_and_si512(high[half], all(Entry::PLACES as u32 - 1));
+        let next = gather(tables.entries, _mm512_add_epi32(place, picked[half]), going[half]);
+        low[half] = _mm512_mask_mov_epi32(low[half], going[half], next[0]);
+        high[half] = _mm512_mask_mov_epi32(high[half], going[half], next[1]);
+        going[half] = _mm512_mask_testn_epi32_mask(going[half], high[half], all(LEAF));
+    }
+    Walk { low, high, going, level: level + 1 }
 }
 
 /// The entries at these places of the table, both halves: [`Entry::EMPTY`] where there is none, or where the mask has none.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-fn gather(entries: &[[u8; 8]], place: __m512i, mask: __mmask16) -> [__m512i; 2] {
+pub(super) fn gather(entries: &[[u8; 8]], place: __m512i, mask: __mmask16) -> [__m512i; 2] {
     let empty = _mm512_set1_epi64(Entry::EMPTY.0 as i64);
     // Places are compared as numbers without sign, and gathered by those with one.
     let limit = all(entries.len().min(i32::MAX as usize) as u32);
@@ -90,7 +106,7 @@ fn choose<const N: usize>(burst: &Burst<N>, half: usize, high: __m512i) -> __m51
 /// The bits of all words under one mask, side by side: one run of ones after the other.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn pick_alike(words: Both, mut mask: u32) -> Both {
+pub(super) fn pick_alike(words: Both, mut mask: u32) -> Both {
     let mut picked = [_mm512_setzero_si512(); HALVES];
     let mut to = 0;
     while mask != 0 {
