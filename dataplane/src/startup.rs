@@ -132,6 +132,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
             shared: shared.clone(),
             orders: receiver,
             alarms: alarm_sender.clone(),
+            pool: pool.clone(),
         };
         let started = started_sender.clone();
         let thread = std::thread::Builder::new()

@@ -39,7 +39,7 @@ named_enum! {
         Blackhole = 30, "blackhole", "The route says drop.";
         NeighbourUnresolved = 31, "neighbour_unresolved", "The next hop did not answer for its address in time; is it up?";
         NeighbourQueueFull = 32, "neighbour_queue_full", "Too many packets wait for a next hop's address; normal for an instant, else is it up?";
-        MtuExceeded = 33, "mtu_exceeded", "The packet is larger than the way out allows and must not be fragmented; lower the senders' MTU.";
+        MtuExceeded = 33, "mtu_exceeded", "The packet is larger than its way takes, and must not be fragmented; its sender was told, as far as there may be answers: does it hear them?";
         NoHeadroom = 34, "no_headroom", "No room before the packet for new headers; a larger mbuf headroom is needed.";
         NoMbuf = 35, "no_mbuf", "The packet pool is empty; give the data plane more mbufs.";
         Segmented = 36, "segmented", "A packet of several segments where only one is possible; lower the port's MTU or use larger mbufs.";

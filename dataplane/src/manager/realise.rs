@@ -2,6 +2,7 @@
 
 use super::crypto::Crypto;
 use super::desired::{Capacity, Desired, Draft};
+use super::path_mtu::PathMtus;
 use super::policies::{self, InUse};
 use super::ports::{self, OpenPort};
 use super::routes;
@@ -42,6 +43,7 @@ pub(crate) struct Manager {
     policies: InUse,
     sas: Sas,
     crypto: Crypto,
+    path_mtus: PathMtus,
     fibs: Fibs,
     capacity: Capacity,
     generation: u64,
@@ -70,6 +72,7 @@ impl Manager {
             policies: InUse::new(),
             sas,
             crypto,
+            path_mtus: PathMtus::default(),
             fibs,
             capacity,
             generation: 0,
@@ -93,6 +96,7 @@ impl Manager {
             if survey_at <= Instant::now() {
                 survey_at = Instant::now() + SURVEY;
                 self.survey();
+                self.path_mtus.forget(&self.sas);
             }
         }
         self.stop();
@@ -109,6 +113,9 @@ impl Manager {
                     continue;
                 }
                 moved = true;
+            }
+            if let Alarm::PathMtu { index, spi, mtu } = alarm {
+                self.path_mtus.learn(&self.desired, &self.sas, (index, spi), mtu);
             }
             if let Some(event) = event(alarm) {
                 self.server.event(event);
@@ -349,7 +356,10 @@ impl Manager {
             let open = self.open.get(port)?;
             Some(PortView {
                 mac: open.mac,
-                mtu: attach.mtu,
+                mtu4: attach.ip.mtu4.map_or(attach.mtu, |mtu| mtu.min(attach.mtu)),
+                mtu6: attach.ip.mtu6.map_or(attach.mtu, |mtu| mtu.min(attach.mtu)),
+                address4: attach.ip.address4,
+                address6: attach.ip.address6,
                 vlan: attach.vlan,
                 shutdown: attach.shutdown,
                 policy: self.policies.get(port).cloned(),
@@ -469,6 +479,8 @@ fn event(alarm: Alarm) -> Option<Event> {
         Alarm::NeighbourNeeded { port, address } => {
             Event::NeighbourNeeded { port: PortId::new(port)?, address }
         }
+        // The manager's own affair.
+        Alarm::PathMtu { .. } => return None,
         Alarm::PeerMoved { index, spi, peer } => Event::PeerMoved { index, spi, peer },
         Alarm::SequenceExhausted { index, spi } => Event::SequenceExhausted { index, spi },
         Alarm::SoftExpired { index, spi } => Event::SaSoftExpired { index, spi },

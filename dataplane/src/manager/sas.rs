@@ -66,6 +66,7 @@ pub(super) fn build(
                 udp_port: peer.map(|peer| peer.port()),
                 tunnel: esp::tunnel::Options {
                     flow_label: esp::tunnel::flow_label(install.spi),
+                    df: install.size.df,
                     ..esp::tunnel::Options::default()
                 },
             };
@@ -84,6 +85,7 @@ pub(super) fn build(
                 template,
                 iv_base: install.iv_base,
                 last_sequence,
+                size: install.size,
                 limits: install.limits,
             })))
         }
@@ -156,6 +158,13 @@ impl Sas {
             Built::Outbound(sa) => drop(self.outbound.get_mut(&index).map(|place| *place = sa)),
         }
         self.table.set_peer(index, peer);
+    }
+
+    /// What the path of a live outbound SA takes now; `None`: nobody knows.
+    pub(super) fn set_path_mtu(&self, index: u32, mtu: Option<u16>) {
+        if self.outbound.contains_key(&index) {
+            self.table.set_path_mtu(index, mtu);
+        }
     }
 
     /// Nothing up to `floor` is new to the window, everything above it is.

@@ -69,6 +69,16 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     classified
 }
 
+/// What a policy says of one flow that leaves. Nothing is counted as a hit.
+pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Option<Action> {
+    let mut verdict = [Verdict::NONE];
+    match key(flow) {
+        Key::V4(key) => policy.lookup_v4(&[key], &mut verdict),
+        Key::V6(key) => policy.lookup_v6(&[key], &mut verdict),
+    }
+    verdict[0].action()
+}
+
 /// Drops what came in clear through a port whose map says that it should have been protected; returns the rest.
 pub(crate) fn check_clear(burst: &mut Burst, mask: Mask, policy: &Policy, counters: &WorkerCounters) -> Mask {
     let mut refused = 0;

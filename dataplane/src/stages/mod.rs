@@ -9,6 +9,7 @@
 //! `worker::way` strings them together.
 
 mod account;
+pub(crate) mod answer;
 pub(crate) mod classify;
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;

@@ -4,8 +4,10 @@
 //! nobody. What it is to do comes as an immutable snapshot; only queues are handed over by message.
 
 pub(crate) mod alarms;
+mod allowance;
 pub(crate) mod held;
 mod idle;
+mod oversize;
 pub(crate) mod queues;
 pub(crate) mod stopwatch;
 mod way;
@@ -15,6 +17,7 @@ use crate::burst::Burst;
 use crate::snapshot::Snapshot;
 use crate::stages::Context;
 use alarms::{Alarm, Alarms};
+use allowance::Allowance;
 use crossbeam_channel::{Receiver, Sender};
 use held::Held;
 use idle::Backoff;
@@ -54,11 +57,13 @@ pub(crate) struct Hiring {
     pub(crate) shared: Shared,
     pub(crate) orders: Receiver<Order>,
     pub(crate) alarms: Sender<Alarm>,
+    /// For packets that the worker makes.
+    pub(crate) pool: dpdk::Mempool,
 }
 
 /// The thread's whole life. An error is a failure to start.
 pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
-    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms } = hiring;
+    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms, pool } = hiring;
     if !core_affinity::set_for_current(core) {
         let _ = started.send(Err(format!("worker {number} cannot be pinned to core {}", core.id)));
         return;
@@ -83,6 +88,8 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         queues: Queues::new(),
         held: Held::new(tsc_hz),
         alarms: Alarms::new(alarms, tsc_hz),
+        pool,
+        answers: Allowance::new(tsc_hz),
         crypto: None,
     };
     let mut backoff = Backoff::new(idle);

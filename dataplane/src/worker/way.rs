@@ -1,10 +1,13 @@
 //! The way of a burst through the stages, from where it came to every door.
 
+use super::allowance::Allowance;
 use super::held::Held;
+use super::oversize::{self, TooLong};
 use super::queues::Queues;
 use super::stopwatch::Stopwatch;
 use crate::burst::{BURST, Burst, Mask};
 use crate::stages::exempt::{self, Ours};
+use crate::stages::forward::Forwarded;
 use crate::stages::{
     Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, tag, transmit,
 };
@@ -19,6 +22,10 @@ pub(super) struct Doors {
     pub(super) queues: Queues,
     pub(super) held: Held,
     pub(super) alarms: Alarms,
+    /// Of packets that we make.
+    pub(super) pool: dpdk::Mempool,
+    /// How many answers we may still give.
+    pub(super) answers: Allowance,
     /// Of the crypto device, where an SA needs one.
     pub(super) crypto: Option<dpdk::CryptoQueue>,
 }
@@ -99,6 +106,9 @@ pub(super) fn from_linux(
         return burst.discard(mask, DropReason::PortDown, ctx.counters);
     };
     let mut frames = mask;
+    for index in crate::burst::bits(mask) {
+        burst.meta[index].egress = egress;
+    }
     if let Some(policy) = &port.policy {
         let ip = parse::unframe(burst, mask);
         let exempt = exempt::exempt(burst, ip, Ours::Source);
@@ -106,9 +116,6 @@ pub(super) fn from_linux(
         let clear = parse::reframe(burst, classified.clear | exempt, ctx.counters);
         protect(burst, classified.protect, 0, doors, ctx, watch);
         frames = mask & !ip | clear;
-    }
-    for index in crate::burst::bits(frames) {
-        burst.meta[index].egress = egress;
     }
     transmit::transmit(burst, frames, &mut doors.queues, ctx);
     watch.lap(Stage::Exception, mask);
@@ -118,8 +125,10 @@ pub(super) fn from_linux(
 pub(super) fn retry(burst: &mut Burst, mask: Mask, doors: &mut Doors, ctx: &Context<'_>) {
     let routed = route::route(burst, mask, ctx);
     burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
-    let ready = forward::forward(burst, routed.transit, &mut doors.held, &mut doors.alarms, ctx);
-    transmit::transmit(burst, ready, &mut doors.queues, ctx);
+    let forwarded = forward::forward(burst, routed.transit, &mut doors.held, &mut doors.alarms, ctx);
+    // They fitted when they began to wait: the MTU or the route is another now.
+    burst.discard(forwarded.too_long, DropReason::MtuExceeded, ctx.counters);
+    transmit::transmit(burst, forwarded.ready, &mut doors.queues, ctx);
 }
 
 /// Routed packets leave: protected where the egress port's policy says so.
@@ -144,18 +153,40 @@ fn protect(
     ctx: &Context<'_>,
     watch: &mut Stopwatch<'_>,
 ) {
+    let too_long = leave(burst, mask, clear, doors, ctx, watch);
+    if too_long.all() != 0 {
+        oversize::resolve(burst, too_long, doors, ctx, watch);
+    }
+}
+
+/// As [`protect`]; what is too long stays in the burst.
+pub(super) fn leave(
+    burst: &mut Burst,
+    mask: Mask,
+    clear: Mask,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) -> TooLong {
     let mut leaving = clear;
+    let mut too_long = TooLong::default();
     if mask != 0 {
-        let sealed = encrypt::encrypt(burst, mask, &mut doors.alarms, doors.crypto.as_mut(), ctx);
-        watch.lap(Stage::Encrypt, sealed);
-        let outer = route::route(burst, sealed, ctx);
-        watch.lap(Stage::Route, sealed);
+        let encrypted = encrypt::encrypt(burst, mask, &mut doors.alarms, doors.crypto.as_mut(), ctx);
+        watch.lap(Stage::Encrypt, encrypted.sealed);
+        let outer = route::route(burst, encrypted.sealed, ctx);
+        watch.lap(Stage::Route, encrypted.sealed);
         // The peer's address is one of our own: the tunnel leads back into the gateway.
         burst.discard(outer.local, DropReason::NoRoute, ctx.counters);
-        leaving |= outer.transit;
+        leaving |= outer.transit & !encrypted.long;
+        too_long.unsealed = encrypted.too_long;
+        too_long.sealed = outer.transit & encrypted.long;
     }
-    let ready = forward::forward(burst, leaving, &mut doors.held, &mut doors.alarms, ctx);
+    let Forwarded { ready, too_long: at_port } =
+        forward::forward(burst, leaving, &mut doors.held, &mut doors.alarms, ctx);
     watch.lap(Stage::Forward, leaving);
+    too_long.surprised = at_port & !clear;
+    too_long.clear = at_port & clear;
     transmit::transmit(burst, ready, &mut doors.queues, ctx);
     watch.lap(Stage::Transmit, ready);
+    too_long
 }
