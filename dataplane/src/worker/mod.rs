@@ -5,6 +5,7 @@
 
 pub(crate) mod alarms;
 mod allowance;
+mod fragments;
 pub(crate) mod held;
 mod idle;
 mod oversize;
@@ -14,6 +15,7 @@ mod way;
 
 use crate::args::Idle;
 use crate::burst::Burst;
+use crate::reassembly::Reassembly;
 use crate::snapshot::Snapshot;
 use crate::stages::Context;
 use alarms::{Alarm, Alarms};
@@ -29,6 +31,8 @@ use way::Doors;
 
 /// How often packets that wait for a neighbour try again, beside whenever something changed.
 const RETRIES_PER_SECOND: u64 = 20;
+/// How often fragments are looked at that wait for others.
+const SWEEPS_PER_SECOND: u64 = 4;
 
 /// What the manager tells one worker. It takes effect when the worker sees the next snapshot.
 pub(crate) enum Order {
@@ -46,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Arc<epoch::Published<Snapshot>>,
     pub(crate) sas: Arc<SaTable>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) reassembly: Arc<Reassembly>,
 }
 
 /// What makes one worker.
@@ -57,13 +62,14 @@ pub(crate) struct Hiring {
     pub(crate) shared: Shared,
     pub(crate) orders: Receiver<Order>,
     pub(crate) alarms: Sender<Alarm>,
-    /// For packets that the worker makes.
+    /// For packets that the worker makes: such as others are, and as long as a packet can be.
     pub(crate) pool: dpdk::Mempool,
+    pub(crate) large: dpdk::Mempool,
 }
 
 /// The thread's whole life. An error is a failure to start.
 pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
-    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms, pool } = hiring;
+    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms, pool, large } = hiring;
     if !core_affinity::set_for_current(core) {
         let _ = started.send(Err(format!("worker {number} cannot be pinned to core {}", core.id)));
         return;
@@ -75,7 +81,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
             return;
         }
     };
-    let Shared { snapshots, sas, counters } = shared;
+    let Shared { snapshots, sas, counters, reassembly } = shared;
     let Some(counters) = counters.worker(number) else {
         let _ = started.send(Err(format!("worker {number} has no room in the counters")));
         return;
@@ -89,6 +95,8 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         held: Held::new(tsc_hz),
         alarms: Alarms::new(alarms, tsc_hz),
         pool,
+        large,
+        reassembly,
         answers: Allowance::new(tsc_hz),
         crypto: None,
     };
@@ -97,6 +105,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
     let mut generation = 0;
     let mut bursts = 0_u64;
     let mut retry_at = 0;
+    let mut sweep_at = 0;
     loop {
         let snapshot = reader.pin();
         let mut now = dpdk::tsc();
@@ -145,6 +154,10 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
                 way::retry(&mut burst, mask, &mut doors, &ctx);
                 left = left.saturating_sub(tried.max(1));
             }
+        }
+        if now.wrapping_sub(sweep_at) as i64 > 0 {
+            sweep_at = now.wrapping_add(tsc_hz / SWEEPS_PER_SECOND);
+            doors.reassembly.sweep(now, counters);
         }
         drop(snapshot);
         if packets > 0 {

@@ -1,11 +1,15 @@
 //! The way of a burst through the stages, from where it came to every door.
 
 use super::allowance::Allowance;
+use super::fragments;
 use super::held::Held;
 use super::oversize::{self, TooLong};
 use super::queues::Queues;
 use super::stopwatch::Stopwatch;
 use crate::burst::{BURST, Burst, Mask};
+use crate::reassembly::Reassembly;
+use crate::snapshot::PortView;
+use crate::stages::decrypt::Selected;
 use crate::stages::exempt::{self, Ours};
 use crate::stages::forward::Forwarded;
 use crate::stages::{
@@ -13,6 +17,7 @@ use crate::stages::{
 };
 use crate::worker::alarms::Alarms;
 use shm::{DropReason, Stage};
+use std::sync::Arc;
 
 /// Layers of ESP that are taken off a packet: its own, and that of a tunnel inside.
 const LAYERS: usize = 2;
@@ -24,6 +29,9 @@ pub(super) struct Doors {
     pub(super) alarms: Alarms,
     /// Of packets that we make.
     pub(super) pool: dpdk::Mempool,
+    /// Of such as others do not have room for.
+    pub(super) large: dpdk::Mempool,
+    pub(super) reassembly: Arc<Reassembly>,
     /// How many answers we may still give.
     pub(super) answers: Allowance,
     /// Of the crypto device, where an SA needs one.
@@ -52,9 +60,28 @@ pub(super) fn from_wire(
     let routed = route::route(burst, parsed.ip, ctx);
     watch.lap(Stage::Route, parsed.ip);
 
+    let selected = decrypt::select(burst, routed.local, ctx.counters);
+    let fragments = selected.fragments | selected.udp_fragments;
+    if fragments == 0 {
+        return inwards(burst, routed.transit, selected, (ingress, port), doors, ctx, watch);
+    }
+    let complete = fragments::gather(burst, fragments, doors, ctx);
+    inwards(burst, routed.transit, selected, (ingress, port), doors, ctx, watch);
+    fragments::resume(burst, complete, (ingress, port), doors, ctx, watch);
+}
+
+/// Packets in transit, and to us, that came by a port: in clear or in ESP.
+pub(super) fn inwards(
+    burst: &mut Burst,
+    transit: Mask,
+    selected: Selected,
+    (ingress, port): (u16, &PortView),
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
     // What is not ESP to us came in clear, and must have been allowed to.
-    let esp = decrypt::select(burst, routed.local, ctx.counters);
-    let (mut transit, mut local) = (routed.transit, esp.other);
+    let (mut transit, mut local) = (transit, selected.other);
     if let Some(policy) = &port.policy {
         let exempt = exempt::exempt(burst, local, Ours::Destination);
         let clear = classify::check_clear(burst, (transit | local) & !exempt, policy, ctx.counters);
@@ -63,7 +90,7 @@ pub(super) fn from_wire(
     }
 
     // What is ESP to us again when it is opened goes round once more.
-    let mut esp = esp.esp;
+    let mut esp = selected.esp;
     for _ in 0..LAYERS {
         if esp == 0 {
             break;
@@ -78,7 +105,9 @@ pub(super) fn from_wire(
         watch.lap(Stage::Route, inner);
         let inside = decrypt::select(burst, routed.local, ctx.counters);
         transit |= routed.transit;
-        local |= inside.other;
+        // Linux puts together what is not ESP; what is, was told to keep to the tunnel's MTU.
+        local |= inside.other | inside.udp_fragments;
+        burst.discard(inside.fragments, DropReason::IpFragment, ctx.counters);
         esp = inside.esp;
     }
     burst.discard(esp, DropReason::EspNested, ctx.counters);
@@ -86,7 +115,7 @@ pub(super) fn from_wire(
     if local != 0 {
         let frames = exception::reframe(burst, local, port.mac, ctx);
         exception::to_linux(burst, frames, ingress, &mut doors.queues, ctx);
-        watch.lap(Stage::Exception, local | parsed.linux);
+        watch.lap(Stage::Exception, local);
     }
     let hopped = forward::spend_hop(burst, transit, ctx.counters);
     outwards(burst, hopped, doors, ctx, watch);
