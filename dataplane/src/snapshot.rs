@@ -165,6 +165,8 @@ pub(crate) struct OutboundSa {
     pub(crate) template: esp::outbound::Template,
     /// A packet's IV is this plus its sequence number.
     pub(crate) iv_base: u64,
+    /// The sequence number that it began with.
+    pub(crate) first_sequence: u64,
     /// The highest sequence number that may be sent.
     pub(crate) last_sequence: u64,
     /// What becomes of packets that are too long.

@@ -2,11 +2,12 @@
 
 import socket
 import struct
+import time
 
 from lab.names import SITE_A
-from scapy.layers.inet import IP, fragment
+from scapy.layers.inet import ICMP, IP, fragment
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Raw
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, fragment6
 
 from . import esp
 from .counters import at_rest
@@ -141,3 +142,57 @@ class Fragments(ScenarioCase):
         self.eventually("the fragments are gone", lambda: not self.counters().waiting, seconds=15)
         self.assertEqual(self.counters().dropped_since(before), {"fragment_timeout": 20})
         self.assertEqual(at_rest(self.counters).unaccounted(), 0)
+
+
+class PathMtu(ScenarioCase):
+    """What routers on the path say of the gateway's ESP packets: believed only of what it sent."""
+
+    def quote(self, outer, mtu):
+        """The ICMP message of a router about a packet that it did not take."""
+        if outer[0] >> 4 == 4:
+            return bytes(IP(src="192.0.2.99", dst=SITE_A.wan_v4) / ICMP(type=3, code=4, nexthopmtu=mtu) / Raw(outer[:48]))
+        router = IPv6(src="2001:db8:ffff::99", dst=SITE_A.wan_v6)
+        return bytes(router / ICMPv6PacketTooBig(mtu=mtu) / Raw(outer[:600]))
+
+    def sent(self, scenario):
+        sa = scenario.sa("outbound")
+        self.emit(scenario, reply(scenario.ours, scenario.theirs, 1350))
+        ((outer, _, _),) = self.sealed_out(sa.spi, 1)
+        return outer
+
+    def path_mtu(self, scenario):
+        spi = scenario.sa("outbound").spi
+        return next(sa["path_mtu"] for sa in self.gateway.associations() if sa["spi"] == spi)
+
+    def test_only_what_was_sent_is_believed(self):
+        for scenario in only(mode="tunnel", bits=128, esn=False, inner=6):
+            outer = self.sent(scenario)
+            at = esp.find(outer)
+            unsent = outer[: at + 4] + (0x00FFFFFF).to_bytes(4, "big") + outer[at + 8 :]
+            stranger = outer[:at] + (0xDEADBEEF).to_bytes(4, "big") + outer[at + 4 :]
+            end = 16 if outer[0] >> 4 == 4 else 24
+            elsewhere = outer[: end + 3] + bytes((outer[end + 3] ^ 0x55,)) + outer[end + 4 :]
+            for lie in (unsent, stranger, elsewhere):
+                self.deliver(self.quote(lie, 1400))
+            broken = bytearray(self.quote(outer, 1400))
+            broken[-1] ^= 1
+            self.deliver(bytes(broken))
+            # It was not longer than that.
+            self.deliver(self.quote(outer, 1590))
+            self.settled(0)
+            time.sleep(0.3)
+            self.assertIsNone(self.path_mtu(scenario), scenario)
+            self.deliver(self.quote(outer, 1400))
+            self.eventually(f"{scenario}: it is believed", lambda scenario=scenario: self.path_mtu(scenario) == 1400)
+            self.emit(scenario, reply(scenario.ours, scenario.theirs, 1350))
+            (frame,) = self.lan.receive(3, lambda frame: too_big(frame) is not None, 1)
+            mtu = too_big(frame)[0]
+            self.assertTrue(1300 < mtu < 1400, mtu)
+            self.assertEqual(self.sealed_out(scenario.sa("outbound").spi, 1, 0.2), [])
+            # Nobody is believed who says that it takes more.
+            time.sleep(0.15)
+            self.deliver(self.quote(outer, 1410))
+            time.sleep(0.15)
+            self.assertEqual(self.path_mtu(scenario), 1400)
+        said = self.gateway.espalier("show", "crypto", "ipsec", "sa")
+        self.assertIn("path mtu 1400 (learned)", said.stdout)

@@ -177,6 +177,12 @@ impl Template {
         self.header_len + self.shape.iv_len()
     }
 
+    /// Where the packets that come of it are from, and to.
+    #[inline]
+    pub const fn ends(&self) -> (IpAddr, IpAddr) {
+        (self.local, self.remote)
+    }
+
     /// Family of the packets that come of it.
     #[inline]
     pub const fn version(&self) -> Version {

@@ -117,6 +117,12 @@ impl Manager {
             if let Alarm::PathMtu { index, spi, mtu } = alarm {
                 self.path_mtus.learn(&self.desired, &self.sas, (index, spi), mtu);
             }
+            if let Alarm::TooBig { spi, sequence, ends, mtu } = alarm
+                && let Some(index) = self.sas.sent_lately(spi, sequence, ends, mtu)
+            {
+                tracing::debug!("SA {index}: its path takes {mtu} bytes");
+                self.path_mtus.learn(&self.desired, &self.sas, (index, spi), mtu);
+            }
             if let Some(event) = event(alarm) {
                 self.server.event(event);
             }
@@ -480,7 +486,7 @@ fn event(alarm: Alarm) -> Option<Event> {
             Event::NeighbourNeeded { port: PortId::new(port)?, address }
         }
         // The manager's own affair.
-        Alarm::PathMtu { .. } => return None,
+        Alarm::PathMtu { .. } | Alarm::TooBig { .. } => return None,
         Alarm::PeerMoved { index, spi, peer } => Event::PeerMoved { index, spi, peer },
         Alarm::SequenceExhausted { index, spi } => Event::SequenceExhausted { index, spi },
         Alarm::SoftExpired { index, spi } => Event::SaSoftExpired { index, spi },

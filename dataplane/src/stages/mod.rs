@@ -16,6 +16,7 @@ pub(crate) mod encrypt;
 pub(crate) mod exception;
 pub(crate) mod exempt;
 pub(crate) mod forward;
+pub(crate) mod hear;
 pub(crate) mod inbound_policy;
 pub(crate) mod parse;
 pub(crate) mod route;

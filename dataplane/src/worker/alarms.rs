@@ -39,6 +39,15 @@ pub(crate) enum Alarm {
         /// What it takes, in bytes of the outer packet.
         mtu: u16,
     },
+    /// Somebody says that an ESP packet of ours was too big for its path.
+    TooBig {
+        /// What is quoted: the SPI, the low half of the sequence number, source and destination.
+        spi: Spi,
+        sequence: u32,
+        ends: (IpAddr, IpAddr),
+        /// What the path takes, in bytes of the outer packet.
+        mtu: u16,
+    },
     /// An outbound SA has used its last sequence number.
     SequenceExhausted {
         /// The SA's slot.
@@ -73,6 +82,7 @@ impl Alarm {
             Alarm::SequenceExhausted { index, .. } => hasher.hash_one((3, index)),
             Alarm::SoftExpired { index, .. } => hasher.hash_one((4, index)),
             Alarm::HardExpired { index, .. } => hasher.hash_one((5, index)),
+            Alarm::TooBig { spi, ends, mtu, .. } => hasher.hash_one((8, spi, ends, mtu)),
             Alarm::PathMtu { index, mtu, .. } => hasher.hash_one((7, index, mtu)),
             // A peer that moves on at once is another matter.
             Alarm::PeerMoved { index, peer, .. } => hasher.hash_one((6, index, peer)),

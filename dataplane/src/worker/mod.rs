@@ -98,6 +98,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         large,
         reassembly,
         answers: Allowance::new(tsc_hz),
+        heard: Allowance::new(tsc_hz),
         crypto: None,
     };
     let mut backoff = Backoff::new(idle);

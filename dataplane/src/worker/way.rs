@@ -13,7 +13,8 @@ use crate::stages::decrypt::Selected;
 use crate::stages::exempt::{self, Ours};
 use crate::stages::forward::Forwarded;
 use crate::stages::{
-    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, tag, transmit,
+    Context, classify, decrypt, encrypt, exception, forward, hear, inbound_policy, parse, route, tag,
+    transmit,
 };
 use crate::worker::alarms::Alarms;
 use shm::{DropReason, Stage};
@@ -34,6 +35,8 @@ pub(super) struct Doors {
     pub(super) reassembly: Arc<Reassembly>,
     /// How many answers we may still give.
     pub(super) answers: Allowance,
+    /// How much of what others say of our packets we may still hear.
+    pub(super) heard: Allowance,
     /// Of the crypto device, where an SA needs one.
     pub(super) crypto: Option<dpdk::CryptoQueue>,
 }
@@ -80,6 +83,13 @@ pub(super) fn inwards(
     ctx: &Context<'_>,
     watch: &mut Stopwatch<'_>,
 ) {
+    if selected.other != 0 {
+        hear::hear(burst, selected.other, |alarm| {
+            if doors.heard.take(ctx.now) {
+                doors.alarms.raise(alarm, ctx.now);
+            }
+        });
+    }
     // What is not ESP to us came in clear, and must have been allowed to.
     let (mut transit, mut local) = (transit, selected.other);
     if let Some(policy) = &port.policy {
