@@ -135,6 +135,7 @@ fn attach(port: PortId, device: &str) -> Result<Command, Error> {
         mtu: MTU,
         vlan: None,
         shutdown: false,
+        ip: shm::PortIp::default(),
     }))
 }
 
@@ -164,6 +165,7 @@ fn sa(tunnel: Tunnel, direction: Direction, case: &Case) -> Result<Command, Erro
         replay_floor: 0,
         iv_base: 0,
         limits: shm::Limits::default(),
+        size: model::SizeRules::default(),
         entry: Some(tunnel.0),
     })))
 }

@@ -143,7 +143,7 @@ mod tests {
             iv_base,
             installed_at: 0,
         };
-        SaStatus { descriptor, next_sequence, highest, counters: SaCounts::default() }
+        SaStatus { descriptor, next_sequence, highest, path_mtu: None, counters: SaCounts::default() }
     }
 
     fn key(byte: u8) -> KeyMaterial {

@@ -7,7 +7,7 @@ use crate::memory::{Memory, SaName};
 use crate::policy::List;
 use config::{Config, EntryKey, Interface, Tunnel};
 use model::{Direction, Selector};
-use shm::{AttachPort, Command, Device, InstallSa, Limits, PortId, PortName, PortStatus, SaStatus};
+use shm::{AttachPort, Command, Device, InstallSa, Limits, PortId, PortIp, PortName, PortStatus, SaStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -163,6 +163,12 @@ fn attach(interface: &Interface, port: PortId) -> Result<AttachPort, PlanError> 
         mtu: interface.mtu,
         vlan: interface.vlan,
         shutdown: interface.shutdown,
+        ip: PortIp {
+            mtu4: interface.mtu4,
+            mtu6: interface.mtu6,
+            address4: interface.primary().map(|prefix| prefix.addr()),
+            address6: interface.global6(),
+        },
     })
 }
 
@@ -277,6 +283,7 @@ fn planned(
         replay_floor: if inbound { start.replay_floor } else { 0 },
         iv_base: if inbound { 0 } else { start.iv_base },
         limits: Limits::default(),
+        size: tunnel.size,
         entry: Some(entry),
     };
     PlannedSa { entry: tunnel.entry.clone(), install: Box::new(install), selectors }

@@ -11,6 +11,7 @@ mod eal;
 mod fib;
 mod manager;
 mod policy;
+mod reassembly;
 mod sad;
 mod selectors;
 mod snapshot;

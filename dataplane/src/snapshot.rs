@@ -1,13 +1,14 @@
 //! What a worker sees of the gateway: one immutable value, swapped whole.
 
+use crate::burst::Family;
 use crate::device::DeviceSa;
 use crate::fib::Fibs;
 use crate::policy::Policy;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
-use model::{IcvLen, Spi};
+use model::{IcvLen, SizeRules, Spi};
 use shm::Limits;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Ports that a gateway can have.
@@ -59,14 +60,37 @@ const _: () = assert!(size_of::<Option<gcm::Key>>() == size_of::<gcm::Key>());
 pub(crate) struct PortView {
     /// Station address: what we answer to, and send from.
     pub(crate) mac: [u8; 6],
-    /// The longest IP packet that may leave, in bytes.
-    pub(crate) mtu: u16,
+    /// The longest IP packet of each family that may leave, in bytes.
+    pub(crate) mtu4: u16,
+    pub(crate) mtu6: u16,
+    /// Its own addresses, from which our own ICMP messages come.
+    pub(crate) address4: Option<Ipv4Addr>,
+    pub(crate) address6: Option<Ipv6Addr>,
     /// All that it carries is tagged with this VLAN.
     pub(crate) vlan: Option<u16>,
     /// The operator shut it down.
     pub(crate) shutdown: bool,
     /// The crypto map on it.
     pub(crate) policy: Option<Arc<Policy>>,
+}
+
+impl PortView {
+    /// The longest IP packet of a family that may leave, in bytes.
+    #[inline]
+    pub(crate) fn mtu(&self, family: Family) -> usize {
+        usize::from(match family {
+            Family::V4 => self.mtu4,
+            Family::V6 => self.mtu6,
+        })
+    }
+
+    /// Its own address of a family.
+    pub(crate) fn address(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.address4.map(IpAddr::V4),
+            Family::V6 => self.address6.map(IpAddr::V6),
+        }
+    }
 }
 
 /// Where a route leads.
@@ -143,7 +167,11 @@ pub(crate) struct OutboundSa {
     pub(crate) template: esp::outbound::Template,
     /// A packet's IV is this plus its sequence number.
     pub(crate) iv_base: u64,
+    /// The sequence number that it began with.
+    pub(crate) first_sequence: u64,
     /// The highest sequence number that may be sent.
     pub(crate) last_sequence: u64,
+    /// What becomes of packets that are too long.
+    pub(crate) size: SizeRules,
     pub(crate) limits: Limits,
 }

@@ -5,6 +5,7 @@ use crate::cores::{self, CoreError};
 use crate::eal;
 use crate::fib::Fibs;
 use crate::manager::{Capacity, Crypto, Manager};
+use crate::reassembly::Reassembly;
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Hiring, Shared};
 use std::io;
@@ -16,6 +17,9 @@ use std::sync::atomic::AtomicBool;
 const RUN_FOLDER: &str = "/run/espalier";
 /// Bytes of one packet's data in a buffer, with DPDK's headroom.
 const DATA_ROOM: u16 = 2048 + 128;
+/// Buffers that hold the longest packet that there can be, for what was put together of fragments, and bytes of each.
+const LARGE_BUFFERS: u32 = 63;
+const LARGE_ROOM: u16 = 65_535 / 64 * 64;
 /// Bytes that a buffer takes in all.
 const BUFFER_BYTES: u64 = 2560;
 /// Alarms of all workers that may wait for the manager.
@@ -97,6 +101,8 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     let eal = dpdk::Eal::start("espalier-dataplane", &eal_args.args).map_err(StartError::Eal)?;
     let pool = dpdk::Mempool::new(&eal, "packets", buffers, DATA_ROOM)
         .map_err(|source| StartError::Pool { count: buffers, source })?;
+    let large = dpdk::Mempool::new(&eal, "large packets", LARGE_BUFFERS, LARGE_ROOM)
+        .map_err(|source| StartError::Pool { count: LARGE_BUFFERS, source })?;
     let fibs = Fibs::new(&eal, args.max_routes)
         .map_err(|source| StartError::Fib { routes: args.max_routes, source })?;
 
@@ -115,6 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         snapshots: Arc::new(epoch::Published::new(Snapshot::empty(fibs))),
         sas: server.sa_table(),
         counters,
+        reassembly: Arc::new(Reassembly::new(waiting_fragments(buffers), dpdk::tsc_hz())),
     };
     let secret = getrandom::u32().map_err(StartError::Random)?;
     let (alarm_sender, alarms) = crossbeam_channel::bounded(ALARMS);
@@ -132,6 +139,8 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
             shared: shared.clone(),
             orders: receiver,
             alarms: alarm_sender.clone(),
+            pool: pool.clone(),
+            large: large.clone(),
         };
         let started = started_sender.clone();
         let thread = std::thread::Builder::new()
@@ -162,6 +171,11 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Fragments that may wait for others at once: few enough that packets find buffers while all of them do.
+fn waiting_fragments(buffers: u32) -> usize {
+    (buffers as usize / 8).min(4096)
 }
 
 /// Makes the folder, for root alone to write in.

@@ -239,26 +239,6 @@ fn nothing_comes_in_that_policy_forbids() {
     assert_eq!(outcome.sas[1].counters.selector_mismatch, 1);
 }
 
-/// Fragments of ESP are named as such. (Where Linux carries the frames, it may have put them together before.)
-#[test]
-fn esp_in_fragments_is_refused() {
-    let site = Site::a();
-    let sealed = run(&site, &conversation(&site)[..3], &[]);
-    assert_eq!(sealed.wan.len(), 3);
-    // More fragments; an offset; both.
-    let wan: Vec<Vec<u8>> = std::iter::zip(sealed.wan, [0x2000_u16, 0x0003, 0x2064])
-        .map(|(mut esp, flags)| {
-            let packet = &mut esp[ethernet::HEADER_LEN..];
-            packet[6..8].copy_from_slice(&flags.to_be_bytes());
-            ipv4::Packet::new_unchecked(packet).fill_checksum();
-            esp
-        })
-        .collect();
-    let outcome = run(&site.peer(), &[], &wan);
-    assert!(outcome.lan.is_empty());
-    assert_eq!(drops(&outcome, DropReason::IpFragment), 3, "{:?}", outcome.counters.drops());
-}
-
 /// Frames that come close to what a gateway does with them, and frames that are nothing at all.
 fn any_frame(site: Site) -> impl Strategy<Value = Vec<u8>> {
     let bytes = prop::collection::vec(any::<u8>(), 1..300);

@@ -15,6 +15,7 @@ MODULES = (
     "test_hostile",
     "test_scenarios",
     "test_suite_scenarios",
+    "test_size",
     "test_vlan",
     "test_crashes",
     "test_access_lists",

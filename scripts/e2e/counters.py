@@ -21,6 +21,10 @@ class Counters:
         # Packets that inbound SAs took: authentic, new, and such as their selectors allow.
         self.accepted = sum(sa["packets"] for sa in stats["sa"] if sa["direction"] == "inbound")
         self.held = sum(worker["held"] for worker in workers)
+        # Fragments that wait for the others, what became part of another packet, and what the gateway made itself.
+        self.waiting = sum(worker["stored"] - worker["released"] for worker in workers)
+        self.merged = sum(worker["merged"] for worker in workers)
+        self.made = sum(worker["made"] for worker in workers)
 
     def port(self, name):
         return next(port for port in self.stats["ports"] if port["name"] == name)
@@ -30,8 +34,9 @@ class Counters:
 
     def unaccounted(self):
         """Packets that came in and left by no door; 0 in every gateway at rest."""
-        came = self.received + self.from_linux
-        return came - self.sent - self.to_linux - sum(self.drops.values()) - self.held
+        came = self.received + self.from_linux + self.made
+        left = self.sent + self.to_linux + sum(self.drops.values()) + self.merged
+        return came - left - self.held - self.waiting
 
     def dropped_since(self, before):
         """The drops between an earlier reading and this one: only the reasons that rose."""

@@ -7,6 +7,7 @@
 mod key;
 mod lifetime;
 mod selector;
+mod size;
 mod spi;
 mod suite;
 
@@ -14,6 +15,7 @@ pub use ipnet::{IpNet as Prefix, Ipv4Net as Ipv4Prefix, Ipv6Net as Ipv6Prefix};
 pub use key::KeyMaterial;
 pub use lifetime::Lifetime;
 pub use selector::{PortRange, Protocol, Selector, SelectorError};
+pub use size::{DontFragment, Fragmentation, SizeRules};
 pub use spi::{Spi, SpiError};
 pub use suite::{Cipher, Hmac, IcvLen, IvRule, KeyLen, KeyShape, Keys, Suite, WrongKeyLength};
 

@@ -6,11 +6,11 @@ use crate::codec::{Field, Malformed, Reader, Slot, Writer};
 use crate::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_PORTS, MAX_REPLAY_WINDOW, MAX_SA_CAPACITY};
 use crate::text::{Device, PortName};
 use model::{
-    Cipher, Direction, Hmac, IcvLen, KeyLen, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, Spi,
-    Suite,
+    Cipher, Direction, DontFragment, Fragmentation, Hmac, IcvLen, KeyLen, KeyMaterial, Mode, PortRange,
+    Prefix, Protocol, Selector, SizeRules, Spi, Suite,
 };
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A port's number: below [`MAX_PORTS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -66,6 +66,50 @@ pub struct AttachPort {
     pub vlan: Option<u16>,
     /// Administratively down: attached, but it carries nothing.
     pub shutdown: bool,
+    /// What it is in the world of IP.
+    pub ip: PortIp,
+}
+
+/// What a port is in the world of IP: of each family, IPv4 and IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortIp {
+    /// The largest packet that may leave, in bytes, where it is less than the link takes; 68 or more.
+    pub mtu4: Option<u16>,
+    /// As before; 1280 or more.
+    pub mtu6: Option<u16>,
+    /// Its own address, from which the data plane's own ICMP messages come.
+    pub address4: Option<Ipv4Addr>,
+    /// As before.
+    pub address6: Option<Ipv6Addr>,
+}
+
+impl PortIp {
+    /// The smallest MTU of IPv6 (RFC 8200, section 5).
+    pub const MIN_MTU6: u16 = 1280;
+
+    fn write(&self, w: &mut Writer<'_>) -> Result<(), Malformed> {
+        w.u16(self.mtu4.unwrap_or_default())?;
+        w.u16(self.mtu6.unwrap_or_default())?;
+        w.bytes(&self.address4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets())?;
+        w.bytes(&self.address6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets())
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<PortIp, Malformed> {
+        let mut mtu = |least| match r.u16()? {
+            0 => Ok(None),
+            mtu if (least..=AttachPort::MAX_MTU).contains(&mtu) => Ok(Some(mtu)),
+            _ => Err(Malformed(Field::Mtu)),
+        };
+        let (mtu4, mtu6) = (mtu(AttachPort::MIN_MTU)?, mtu(PortIp::MIN_MTU6)?);
+        let address4 = Ipv4Addr::from(r.array::<4>()?);
+        let address6 = Ipv6Addr::from(r.array::<16>()?);
+        Ok(PortIp {
+            mtu4,
+            mtu6,
+            address4: (!address4.is_unspecified()).then_some(address4),
+            address6: (!address6.is_unspecified()).then_some(address6),
+        })
+    }
 }
 
 /// The limits of an SA in what passes through it; time is the control plane's to watch. `None` is no limit.
@@ -115,6 +159,8 @@ pub struct InstallSa {
     pub iv_base: u64,
     /// Limits of packets and bytes.
     pub limits: Limits,
+    /// Outbound: what becomes of packets that are too long for it.
+    pub size: SizeRules,
     /// The policy entry that it serves, for people and for inbound accounting.
     pub entry: Option<u32>,
 }
@@ -424,7 +470,8 @@ impl AttachPort {
         }
         w.u16(self.mtu)?;
         w.u16(self.vlan.unwrap_or_default())?;
-        w.u8(u8::from(self.shutdown))
+        w.u8(u8::from(self.shutdown))?;
+        self.ip.write(w)
     }
 
     fn read(r: &mut Reader<'_>) -> Result<AttachPort, Malformed> {
@@ -452,7 +499,8 @@ impl AttachPort {
         }
         let vlan = (vlan != 0).then_some(vlan);
         let shutdown = read_flag(r, Field::Flags)?;
-        Ok(AttachPort { port, device, name, mac: (mac != [0; 6]).then_some(mac), mtu, vlan, shutdown })
+        let ip = PortIp::read(r)?;
+        Ok(AttachPort { port, device, name, mac: (mac != [0; 6]).then_some(mac), mtu, vlan, shutdown, ip })
     }
 }
 
@@ -484,6 +532,34 @@ pub(crate) const fn mode_from(number: u8) -> Option<Mode> {
         2 => Some(Mode::Transport),
         _ => None,
     }
+}
+
+/// DF in the low bits, fragmentation above.
+const fn size_number(size: SizeRules) -> u8 {
+    let df = match size.df {
+        DontFragment::Copy => 0,
+        DontFragment::Set => 1,
+        DontFragment::Clear => 2,
+    };
+    match size.fragmentation {
+        Fragmentation::BeforeEncryption => df,
+        Fragmentation::AfterEncryption => df | 4,
+    }
+}
+
+const fn size_from(number: u8) -> Option<SizeRules> {
+    let df = match number & 3 {
+        0 => DontFragment::Copy,
+        1 => DontFragment::Set,
+        2 => DontFragment::Clear,
+        _ => return None,
+    };
+    let fragmentation = match number >> 2 {
+        0 => Fragmentation::BeforeEncryption,
+        1 => Fragmentation::AfterEncryption,
+        _ => return None,
+    };
+    Some(SizeRules { df, fragmentation })
 }
 
 /// Family of the suite, bytes of cipher key, bytes of ICV, which say which of the family it is.
@@ -560,6 +636,7 @@ impl InstallSa {
         for limit in self.limits.words() {
             w.u64(limit)?;
         }
+        w.u8(size_number(self.size))?;
         w.u32(self.entry.unwrap_or(NONE))?;
         // A port or limit of zero, or an entry that reads as "none", would come back as something else.
         if self.udp_port == Some(0) {
@@ -600,6 +677,7 @@ impl InstallSa {
         }
         let limits = [r.u64()?, r.u64()?, r.u64()?, r.u64()?];
         let limits = Limits::from_words(limits).ok_or(Malformed(Field::Lifetime))?;
+        let size = size_from(r.u8()?).ok_or(Malformed(Field::Flags))?;
         let entry = match r.u32()? {
             NONE => None,
             entry => Some(below(entry, MAX_ENTRIES, Field::Entry)?),
@@ -626,6 +704,7 @@ impl InstallSa {
             replay_floor,
             iv_base,
             limits,
+            size,
             entry,
         }))
     }

@@ -105,6 +105,15 @@ pub struct WorkerCounters {
     /// Gauge: packets that wait for an SA or a neighbour's address.
     pub held: Counter,
     reserved: [Counter; 3],
+    /// Packets that the worker made: further fragments of one, and answers in place of one.
+    pub made: Counter,
+    /// Packets that became part of another one: fragments that were put together.
+    pub merged: Counter,
+    /// Fragments that were put aside to wait for the others.
+    pub stored: Counter,
+    /// Fragments that were put aside, by whatever worker, and came out again.
+    pub released: Counter,
+    reserved_too: [Counter; 4],
     /// By [`DropReason::index`].
     pub drops: [Counter; DROP_ROOM],
     /// By [`Stage::index`].
@@ -115,7 +124,7 @@ pub struct WorkerCounters {
 
 const _: () = assert!(size_of::<StageCounters>() == 59 * 64);
 const _: () = assert!(size_of::<PortCounters>() == 64);
-const _: () = assert!(size_of::<WorkerCounters>() == 64 + 96 * 8 + 16 * 59 * 64 + 32 * 64);
+const _: () = assert!(size_of::<WorkerCounters>() == 128 + 96 * 8 + 16 * 59 * 64 + 32 * 64);
 
 // SAFETY: `repr(C)` of `Overlay` types and arrays of them.
 unsafe impl Overlay for WorkerCounters {}

@@ -71,7 +71,7 @@ mod words;
 pub use {
     client::{Control, LinkError, SubmitError, WaitError},
     codec::{Field, Malformed, Slot},
-    command::{AttachPort, Command, Envelope, InstallSa, Limits, MacAddress, NextHop, PortId},
+    command::{AttachPort, Command, Envelope, InstallSa, Limits, MacAddress, NextHop, PortId, PortIp},
     counters::{
         Counter, Counters, CountersView, Description, PortCounters, PortStatus, StageCounters, WorkerCounters,
     },

@@ -69,7 +69,7 @@ pub struct SaCounters {
     pub expired: SharedCounter,
     /// Packets lost for another reason.
     pub other: SharedCounter,
-    reserved: [SharedCounter; 4],
+    reserved: [SharedCounter; 3],
 }
 
 /// Words of a descriptor in memory.
@@ -86,6 +86,8 @@ pub struct SaSlot {
     pub next_sequence: AtomicU64,
     /// Inbound: the highest sequence number accepted so far.
     pub highest: AtomicU64,
+    /// Outbound: the path MTU that was learned, in bytes of the outer packet; 0 if none was, or it has grown old.
+    path_mtu: AtomicU64,
     /// The counters.
     pub counters: SaCounters,
 }
@@ -93,7 +95,7 @@ pub struct SaSlot {
 // SAFETY: `repr(C)` of `Overlay` types and arrays of `AtomicU64`.
 unsafe impl Overlay for SaSlot {}
 
-const _: () = assert!(size_of::<SaSlot>() == 320 && size_of::<SaCounters>() == 13 * 8);
+const _: () = assert!(size_of::<SaSlot>() == 320 && size_of::<SaCounters>() == 12 * 8);
 const _: () = assert!(std::mem::offset_of!(SaSlot, place) == 192);
 
 const PLACE_SHIFT: u32 = 8;
@@ -293,6 +295,15 @@ impl SaSlot {
         SaDescriptor::from_words(&self.descriptor.read()?)
     }
 
+    /// Outbound: the path MTU that was learned, in bytes of the outer packet; all that a packet can be if none was.
+    #[inline]
+    pub fn path_mtu(&self) -> usize {
+        match self.path_mtu.load(Ordering::Relaxed) {
+            0 => usize::from(u16::MAX),
+            mtu => mtu.min(u64::from(u16::MAX)) as usize,
+        }
+    }
+
     /// Where the window is: offset and number of words, of which nothing is checked yet.
     #[inline]
     fn place(&self) -> (usize, usize) {
@@ -453,6 +464,7 @@ impl SaTable {
         slot.set_place(offset, words);
         slot.next_sequence.store(sa.first_sequence, Ordering::Relaxed);
         slot.highest.store(sa.replay_floor, Ordering::Relaxed);
+        slot.path_mtu.store(0, Ordering::Relaxed);
         let c = &slot.counters;
         for counter in [
             &c.packets,
@@ -501,6 +513,15 @@ impl SaTable {
         }
     }
 
+    /// Says what the path of an outbound SA takes, in bytes of the outer packet; `None`: nobody knows.
+    ///
+    /// For the manager's thread only.
+    pub fn set_path_mtu(&self, index: u32, mtu: Option<u16>) {
+        if let Some(slot) = self.slot(index) {
+            slot.path_mtu.store(u64::from(mtu.unwrap_or_default()), Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -543,6 +564,8 @@ pub struct SaStatus {
     pub next_sequence: u64,
     /// Inbound: the highest sequence number accepted.
     pub highest: u64,
+    /// Outbound: the path MTU that was learned, in bytes of the outer packet.
+    pub path_mtu: Option<u16>,
     /// What it counted.
     pub counters: SaCounts,
 }
@@ -581,6 +604,7 @@ impl SaTableView {
             descriptor,
             next_sequence: slot.next_sequence.load(Ordering::Relaxed),
             highest: slot.highest.load(Ordering::Relaxed),
+            path_mtu: u16::try_from(slot.path_mtu.load(Ordering::Relaxed)).ok().filter(|&mtu| mtu != 0),
             counters: slot.counters(),
         })
     }

@@ -50,6 +50,14 @@ pub struct WorkerSnapshot {
     pub packets: u64,
     /// Packets that wait for an SA or a neighbour's address.
     pub held: u64,
+    /// Packets that it made: further fragments of one, and answers in place of one.
+    pub made: u64,
+    /// Packets that became part of another one.
+    pub merged: u64,
+    /// Fragments that it put aside to wait for the others.
+    pub stored: u64,
+    /// Fragments that came out again, whoever put them aside.
+    pub released: u64,
     /// Every reason, also those that never happened.
     pub drops: BTreeMap<DropReason, u64>,
     /// Every stage.
@@ -191,6 +199,10 @@ impl WorkerSnapshot {
             bursts: worker.bursts.get(),
             packets: worker.packets.get(),
             held: worker.held.get(),
+            made: worker.made.get(),
+            merged: worker.merged.get(),
+            stored: worker.stored.get(),
+            released: worker.released.get(),
             drops: DropReason::ALL
                 .iter()
                 .filter_map(|&reason| Some((reason, worker.drops.get(reason.index())?.get())))

@@ -4,7 +4,7 @@ use crate::Name;
 use model::{Ipv4Prefix, Ipv6Prefix};
 use serde::Serialize;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,8 +23,12 @@ pub struct Interface {
     pub addresses: Vec<Ipv4Prefix>,
     /// `ipv6 address`; with host bits.
     pub addresses6: Vec<Ipv6Prefix>,
-    /// Largest IP packet in bytes, 68 to 9600.
+    /// `mtu`: the largest IP packet that the link takes, in bytes, 68 to 9600.
     pub mtu: u16,
+    /// `ip mtu`: the largest IPv4 packet that is sent, where it is less.
+    pub mtu4: Option<u16>,
+    /// `ipv6 mtu`: the largest IPv6 packet that is sent, where it is less.
+    pub mtu6: Option<u16>,
     /// `encapsulation dot1Q`: all that it carries is tagged with this VLAN, 1 to 4094. Linux sees no tag.
     pub vlan: Option<u16>,
     /// The crypto map on it.
@@ -50,11 +54,14 @@ impl Interface {
     pub fn address_towards(&self, peer: IpAddr) -> Option<IpAddr> {
         match peer {
             IpAddr::V4(_) => self.primary().map(|prefix| prefix.addr().into()),
-            IpAddr::V6(_) => {
-                let mut addresses = self.addresses6.iter().map(Ipv6Prefix::addr);
-                addresses.find(|address| !address.is_unicast_link_local()).map(IpAddr::from)
-            }
+            IpAddr::V6(_) => self.global6().map(IpAddr::from),
         }
+    }
+
+    /// Its first IPv6 address that is not link-local.
+    pub fn global6(&self) -> Option<Ipv6Addr> {
+        let mut addresses = self.addresses6.iter().map(Ipv6Prefix::addr);
+        addresses.find(|address| !address.is_unicast_link_local())
     }
 
     /// The mirror TAP's name where the configuration gives none (`linux-name`): the name itself where Linux could take

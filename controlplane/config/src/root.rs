@@ -4,7 +4,7 @@ use crate::{
     AccessList, CryptoMap, Entry, EntryKey, Family, Interface, Name, ReplayWindow, SessionKey, StaticRoute,
     TransformSet, Verb,
 };
-use model::{Mode, Prefix, Selector, Suite};
+use model::{Mode, Prefix, Selector, SizeRules, Suite};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use std::net::IpAddr;
 pub struct Config {
     pub(crate) hostname: Option<Name>,
     pub(crate) replay: ReplayWindow,
+    pub(crate) size: SizeRules,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) access_lists: BTreeMap<Name, AccessList>,
     pub(crate) transform_sets: BTreeMap<Name, TransformSet>,
@@ -43,6 +44,8 @@ pub struct Tunnel<'a> {
     pub esn: bool,
     /// Of the inbound SA.
     pub replay: ReplayWindow,
+    /// Of the outbound SA.
+    pub size: SizeRules,
     /// SPI and key of the inbound SA.
     pub inbound: &'a SessionKey,
     /// SPI and key of the outbound SA.
@@ -67,6 +70,11 @@ impl Config {
     /// The anti-replay window of inbound SAs.
     pub fn replay(&self) -> ReplayWindow {
         self.replay
+    }
+
+    /// What becomes of packets too long for their SA: `crypto ipsec df-bit` and `crypto ipsec fragmentation`.
+    pub fn size(&self) -> SizeRules {
+        self.size
     }
 
     /// In the order of the text, which also numbers the data plane's ports.
@@ -127,6 +135,7 @@ impl Config {
                     mode: self.mode(entry, local),
                     esn: set.esn,
                     replay: self.replay,
+                    size: self.size,
                     inbound: &entry.inbound,
                     outbound: &entry.outbound,
                     selectors: self.permits(entry),

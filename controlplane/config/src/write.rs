@@ -4,7 +4,7 @@ use crate::source::MASK;
 use crate::{
     AccessList, Config, Entry, Family, Interface, PortMatch, ReplayWindow, Rule, SessionKey, Target, Verb,
 };
-use model::{KeyShape, Mode, Prefix, Protocol};
+use model::{DontFragment, Fragmentation, KeyShape, Mode, Prefix, Protocol};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
@@ -47,6 +47,14 @@ impl Config {
             ReplayWindow::Packets(packets) => {
                 writeln!(text, "crypto ipsec security-association replay window-size {packets}\n!")?;
             }
+        }
+        match self.size.df {
+            DontFragment::Copy => {}
+            DontFragment::Set => writeln!(text, "crypto ipsec df-bit set\n!")?,
+            DontFragment::Clear => writeln!(text, "crypto ipsec df-bit clear\n!")?,
+        }
+        if self.size.fragmentation == Fragmentation::AfterEncryption {
+            writeln!(text, "crypto ipsec fragmentation after-encryption\n!")?;
         }
         for set in self.transform_sets.values() {
             let mode = match set.mode {
@@ -223,7 +231,13 @@ fn write_interface(text: &mut String, interface: &Interface) -> std::fmt::Result
         writeln!(text, " ipv6 address {address}")?;
     }
     if interface.mtu != Interface::DEFAULT_MTU {
-        writeln!(text, " ip mtu {}", interface.mtu)?;
+        writeln!(text, " mtu {}", interface.mtu)?;
+    }
+    if let Some(mtu) = interface.mtu4 {
+        writeln!(text, " ip mtu {mtu}")?;
+    }
+    if let Some(mtu) = interface.mtu6 {
+        writeln!(text, " ipv6 mtu {mtu}")?;
     }
     if let Some(vlan) = interface.vlan {
         writeln!(text, " encapsulation dot1Q {vlan}")?;

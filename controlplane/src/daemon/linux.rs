@@ -25,10 +25,16 @@ fn wanted_mirrors(config: &Config) -> Vec<Mirror> {
             .map(|&prefix| Prefix::V4(prefix))
             .chain(interface.addresses6.iter().map(|&prefix| Prefix::V6(prefix)))
             .collect(),
-        mtu: interface.mtu,
+        mtu: mirror_mtu(interface),
         up: !interface.shutdown,
     };
     config.interfaces().iter().map(mirror).collect()
+}
+
+/// Linux knows one MTU a link: that of IPv4, but no less than IPv6 wants where it is on.
+fn mirror_mtu(interface: &config::Interface) -> u16 {
+    let least = if interface.addresses6.is_empty() { 0 } else { interface.mtu.min(1280) };
+    interface.mtu4.map_or(interface.mtu, |mtu| mtu.max(least))
 }
 
 /// The static routes, but those out of an interface that is shut down, which Linux would not take.

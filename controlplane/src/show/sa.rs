@@ -54,6 +54,8 @@ pub struct Association {
     pub next_sequence: Option<u64>,
     /// Inbound: the highest sequence number.
     pub highest_sequence: Option<u64>,
+    /// Outbound: what its path was seen to take, in bytes of the outer packet, where that is less than the port takes.
+    pub path_mtu: Option<u16>,
     /// Nanoseconds since 1970.
     pub installed_at: u64,
     /// What it counted.
@@ -93,6 +95,7 @@ pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
         replay_window: d.replay_window,
         next_sequence: outbound.then_some(sa.next_sequence),
         highest_sequence: (!outbound).then_some(sa.highest),
+        path_mtu: sa.path_mtu,
         installed_at: d.installed_at,
         counters: sa.counters,
     }
@@ -167,7 +170,8 @@ fn write_pair(text: &mut String, local: IpAddr, remote: IpAddr, sas: &[&Associat
     writeln!(text, "    #send errors {sent}, #recv errors {received}\n")?;
     writeln!(text, "     local crypto endpt.: {local}, remote crypto endpt.: {remote}")?;
     if let Some(sa) = of(outbound).next() {
-        writeln!(text, "     current outbound spi: {}({})", sa.spi, sa.spi.get())?;
+        let path_mtu = sa.path_mtu.map(|mtu| format!("path mtu {mtu} (learned), ")).unwrap_or_default();
+        writeln!(text, "     {path_mtu}current outbound spi: {}({})", sa.spi, sa.spi.get())?;
     }
     for (title, direction) in [("inbound", inbound), ("outbound", outbound)] {
         writeln!(text, "\n     {title} esp sas:")?;

@@ -71,6 +71,14 @@ pub struct Worker {
     pub packets: u64,
     /// Packets that wait for an SA or a neighbour's address.
     pub held: u64,
+    /// Packets that it made: further fragments of one, and answers in place of one.
+    pub made: u64,
+    /// Packets that became part of another one.
+    pub merged: u64,
+    /// Fragments that it put aside to wait for the others.
+    pub stored: u64,
+    /// Fragments that came out again, whoever put them aside.
+    pub released: u64,
     /// Every reason.
     pub drops: BTreeMap<DropReason, u64>,
     /// By the port's number.
@@ -171,6 +179,10 @@ fn worker(view: &View, number: usize, worker: &WorkerSnapshot) -> Worker {
         bursts: worker.bursts,
         packets: worker.packets,
         held: worker.held,
+        made: worker.made,
+        merged: worker.merged,
+        stored: worker.stored,
+        released: worker.released,
         drops: worker.drops.clone(),
         ports: worker.ports.iter().map(port).collect(),
         stages: worker.stages.iter().map(|(&stage, each)| (stage, times(each))).collect(),

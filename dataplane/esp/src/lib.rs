@@ -23,6 +23,7 @@ pub mod reference;
 pub mod replay;
 pub mod sequence;
 pub mod shape;
+pub mod size;
 mod transport;
 pub mod tunnel;
 pub mod udp;

@@ -23,7 +23,7 @@ const V6_UDP: usize = ipv6::HEADER_LEN + UDP;
 /// The longest of them.
 const LONGEST: usize = V6_UDP;
 /// Pad length and next header.
-const TRAILER_LEN: usize = 2;
+pub(crate) const TRAILER_LEN: usize = 2;
 
 /// What an outbound SA is, as far as its headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Template {
     sum: u64,
     spi: u32,
     salt: [u8; 4],
-    shape: Shape,
+    pub(crate) shape: Shape,
     esn: bool,
     in_udp: bool,
     local: IpAddr,
@@ -177,6 +177,12 @@ impl Template {
         self.header_len + self.shape.iv_len()
     }
 
+    /// Where the packets that come of it are from, and to.
+    #[inline]
+    pub const fn ends(&self) -> (IpAddr, IpAddr) {
+        (self.local, self.remote)
+    }
+
     /// Family of the packets that come of it.
     #[inline]
     pub const fn version(&self) -> Version {
@@ -194,12 +200,23 @@ impl Template {
     /// Transport mode leaves headers of the packet itself outside of the text, which is to end on a block.
     #[inline]
     pub fn trailer_len(&self, inner: &[u8]) -> usize {
-        let outside = match self.front {
+        let outside = self.outside(inner);
+        self.shape.pad_len(inner.len().saturating_sub(outside)) + TRAILER_LEN + self.shape.icv_len()
+    }
+
+    /// Bytes of a packet that stay outside of the text.
+    #[inline]
+    pub(crate) fn outside(&self, inner: &[u8]) -> usize {
+        match self.front {
             // What has no place for ESP is refused later.
             Front::Transport => transport::place(inner).map_or(0, |place| place.at),
             _ => 0,
-        };
-        self.shape.pad_len(inner.len().saturating_sub(outside)) + TRAILER_LEN + self.shape.icv_len()
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn is_transport(&self) -> bool {
+        matches!(self.front, Front::Transport)
     }
 
     #[inline(always)]

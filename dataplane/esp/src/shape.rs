@@ -28,6 +28,12 @@ impl Shape {
         self.icv as usize
     }
 
+    /// What the text is whole multiples of, in bytes: 4, 8 or 16.
+    #[inline]
+    pub const fn alignment(self) -> usize {
+        self.alignment as usize
+    }
+
     /// Bytes of padding that end inner packet, padding, pad length and next header where they must end (RFC 4303,
     /// section 2.4).
     #[inline]

@@ -14,7 +14,7 @@
 //! encapsulation or after decapsulation (RFC 4301, section 5.1.2.1, note 2). So is the inner header as a whole, but for
 //! ECN on the way in.
 
-use model::Spi;
+use model::{DontFragment, Spi};
 use packet::{Ecn, ipv4, ipv6, protocol};
 use std::net::IpAddr;
 
@@ -59,19 +59,6 @@ pub enum Dscp {
     Copy,
     /// One for all packets, 0 to 63, which hides the inner one.
     Set(u8),
-}
-
-/// Where the outer DF comes from (RFC 4301, sections 5.1.2.1, note 4, and 8.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DontFragment {
-    /// From an inner IPv4 header. An IPv6 packet has no such bit, but is never fragmented on its way (RFC 8200,
-    /// section 5), so it counts as having it set.
-    #[default]
-    Copy,
-    /// Always set.
-    Set,
-    /// Never set.
-    Clear,
 }
 
 /// Where the outer ECN comes from (RFC 6040, section 4.1).

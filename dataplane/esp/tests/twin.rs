@@ -7,7 +7,8 @@ mod common;
 use common::{Gcm, Sa, between, ends, inner};
 use esp::find::{Found, find};
 use esp::reference::{self, Aead, Refusal};
-use esp::tunnel::{DontFragment, Dscp, EcnMode, Options, Version};
+use esp::tunnel::{Dscp, EcnMode, Options, Version};
+use model::DontFragment;
 use model::{IcvLen, Mode};
 use proptest::prelude::*;
 

@@ -19,6 +19,7 @@ pub mod ethernet;
 pub mod extensions;
 mod field;
 pub mod flow;
+pub mod fragment;
 pub mod icmp;
 pub mod ipv4;
 pub mod ipv6;

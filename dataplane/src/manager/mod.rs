@@ -4,6 +4,7 @@
 mod crypto;
 mod desired;
 mod overlay;
+mod path_mtu;
 mod policies;
 mod ports;
 mod realise;

@@ -5,11 +5,15 @@ use super::desired::SaSpec;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
 use crate::snapshot::{InboundSa, OutboundSa, Protection};
-use model::{Direction, Suite};
+use model::{Direction, Spi, Suite};
 use shm::{InstallSa, Reason, SaTable};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Packets that may have been sent since the one that a router speaks of: at full speed, those of a tenth of a second.
+const LATELY: u64 = 1 << 20;
 
 /// An SA ready to be used, its slot not yet written.
 pub(super) enum Built {
@@ -67,6 +71,7 @@ pub(super) fn build(
                 udp_port: peer.map(|peer| peer.port()),
                 tunnel: esp::tunnel::Options {
                     flow_label: esp::tunnel::flow_label(install.spi),
+                    df: install.size.df,
                     ..esp::tunnel::Options::default()
                 },
             };
@@ -84,7 +89,9 @@ pub(super) fn build(
                 key,
                 template,
                 iv_base: install.iv_base,
+                first_sequence: install.first_sequence,
                 last_sequence,
+                size: install.size,
                 limits: install.limits,
             })))
         }
@@ -96,6 +103,8 @@ pub(super) struct Sas {
     table: Arc<SaTable>,
     inbound: BTreeMap<u32, Arc<InboundSa>>,
     outbound: BTreeMap<u32, Arc<OutboundSa>>,
+    /// The same, by the SPI that the peer gave.
+    outbound_spis: BTreeSet<(Spi, u32)>,
     /// Slots of SAs that are taken out, but that a worker in the middle of a burst may still use.
     dying: BTreeSet<u32>,
     /// Spreads SPIs in the look-up table.
@@ -104,13 +113,24 @@ pub(super) struct Sas {
 
 impl Sas {
     pub(super) fn new(table: Arc<SaTable>, secret: u32) -> Sas {
-        Sas { table, inbound: BTreeMap::new(), outbound: BTreeMap::new(), dying: BTreeSet::new(), secret }
+        Sas {
+            table,
+            inbound: BTreeMap::new(),
+            outbound: BTreeMap::new(),
+            outbound_spis: BTreeSet::new(),
+            dying: BTreeSet::new(),
+            secret,
+        }
     }
 
     /// Takes the SA of this slot out, if there is one. The slot is not free before [`Sas::bury`].
     pub(super) fn remove(&mut self, index: u32) {
         let was_inbound = self.inbound.remove(&index).is_some();
-        if self.outbound.remove(&index).is_some() || was_inbound {
+        let outbound = self.outbound.remove(&index);
+        if let Some(sa) = &outbound {
+            self.outbound_spis.remove(&(sa.spi, index));
+        }
+        if outbound.is_some() || was_inbound {
             self.dying.insert(index);
         }
     }
@@ -140,6 +160,7 @@ impl Sas {
                 self.inbound.insert(install.index, sa);
             }
             Built::Outbound(sa) => {
+                self.outbound_spis.insert((sa.spi, install.index));
                 self.outbound.insert(install.index, sa);
             }
         }
@@ -157,6 +178,35 @@ impl Sas {
             Built::Outbound(sa) => drop(self.outbound.get_mut(&index).map(|place| *place = sa)),
         }
         self.table.set_peer(index, peer);
+    }
+
+    /// The live outbound SA between these two ends that sent a packet of that number not long ago, and of which it would be
+    /// news that its path takes no more than `mtu` bytes.
+    pub(super) fn sent_lately(
+        &self,
+        spi: Spi,
+        sequence: u32,
+        ends: (IpAddr, IpAddr),
+        mtu: u16,
+    ) -> Option<u32> {
+        let mut known = self.outbound_spis.range((spi, 0)..=(spi, u32::MAX)).map(|&(_, index)| index);
+        known.find(|index| {
+            let Some(sa) = self.outbound.get(index).filter(|sa| sa.template.ends() == ends) else {
+                return false;
+            };
+            let Some(slot) = self.table.slot(sa.index) else { return false };
+            let next = slot.next_sequence.load(Ordering::Relaxed);
+            let sent = next.saturating_sub(sa.first_sequence).min(LATELY);
+            let ago = (next as u32).wrapping_sub(1).wrapping_sub(sequence);
+            u64::from(ago) < sent && usize::from(mtu) < slot.path_mtu()
+        })
+    }
+
+    /// What the path of a live outbound SA takes now; `None`: nobody knows.
+    pub(super) fn set_path_mtu(&self, index: u32, mtu: Option<u16>) {
+        if self.outbound.contains_key(&index) {
+            self.table.set_path_mtu(index, mtu);
+        }
     }
 
     /// Nothing up to `floor` is new to the window, everything above it is.

@@ -2,6 +2,7 @@
 
 use super::crypto::Crypto;
 use super::desired::{Capacity, Desired};
+use super::path_mtu::PathMtus;
 use super::policies::InUse;
 use super::ports::OpenPort;
 use super::sas::{self, Sas};
@@ -35,6 +36,7 @@ pub(crate) struct Manager {
     pub(super) policies: InUse,
     pub(super) sas: Sas,
     pub(super) crypto: Crypto,
+    path_mtus: PathMtus,
     pub(super) fibs: Fibs,
     pub(super) capacity: Capacity,
     pub(super) generation: u64,
@@ -63,6 +65,7 @@ impl Manager {
             policies: InUse::new(),
             sas,
             crypto,
+            path_mtus: PathMtus::default(),
             fibs,
             capacity,
             generation: 0,
@@ -86,6 +89,7 @@ impl Manager {
             if survey_at <= Instant::now() {
                 survey_at = Instant::now() + SURVEY;
                 self.survey();
+                self.path_mtus.forget(&self.sas);
             }
         }
         self.stop();
@@ -102,6 +106,15 @@ impl Manager {
                     continue;
                 }
                 moved = true;
+            }
+            if let Alarm::PathMtu { index, spi, mtu } = alarm {
+                self.path_mtus.learn(&self.desired, &self.sas, (index, spi), mtu);
+            }
+            if let Alarm::TooBig { spi, sequence, ends, mtu } = alarm
+                && let Some(index) = self.sas.sent_lately(spi, sequence, ends, mtu)
+            {
+                tracing::debug!("SA {index}: its path takes {mtu} bytes");
+                self.path_mtus.learn(&self.desired, &self.sas, (index, spi), mtu);
             }
             if let Some(event) = event(alarm) {
                 self.server.event(event);
@@ -199,6 +212,8 @@ fn event(alarm: Alarm) -> Option<Event> {
         Alarm::NeighbourNeeded { port, address } => {
             Event::NeighbourNeeded { port: PortId::new(port)?, address }
         }
+        // The manager's own affair.
+        Alarm::PathMtu { .. } | Alarm::TooBig { .. } => return None,
         Alarm::PeerMoved { index, spi, peer } => Event::PeerMoved { index, spi, peer },
         Alarm::SequenceExhausted { index, spi } => Event::SequenceExhausted { index, spi },
         Alarm::SoftExpired { index, spi } => Event::SaSoftExpired { index, spi },

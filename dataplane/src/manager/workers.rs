@@ -48,7 +48,10 @@ impl Manager {
             let open = self.open.get(port)?;
             Some(PortView {
                 mac: open.mac,
-                mtu: attach.mtu,
+                mtu4: attach.ip.mtu4.map_or(attach.mtu, |mtu| mtu.min(attach.mtu)),
+                mtu6: attach.ip.mtu6.map_or(attach.mtu, |mtu| mtu.min(attach.mtu)),
+                address4: attach.ip.address4,
+                address6: attach.ip.address6,
                 vlan: attach.vlan,
                 shutdown: attach.shutdown,
                 policy: self.policies.get(port).cloned(),

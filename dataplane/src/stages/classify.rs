@@ -8,8 +8,9 @@ use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
 use acl::{Action, KeyV4, KeyV6, Verdict};
 use arrayvec::ArrayVec;
-use packet::flow::{self, FlowV4, FlowV6, Ports};
+use packet::flow::{self, FiveTuple, FlowV4, FlowV6, Ports};
 use shm::{DropReason, WorkerCounters};
+use std::net::IpAddr;
 
 /// What classification decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,6 +66,27 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     burst.packets.free(dropped);
     burst.discard(unread, DropReason::IpTruncated, ctx.counters);
     classified
+}
+
+/// What a policy says of one flow that leaves. Nothing is counted as a hit.
+pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Option<Action> {
+    let mut verdict = [Verdict::NONE];
+    let (protocol, ports) = (flow.protocol, flow.ports.map(|(from, to)| Ports::new(from, to)));
+    match (flow.source, flow.destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let (source, destination) = (source.to_bits(), destination.to_bits());
+            let flow = FlowV4 { source, destination, protocol, ports };
+            policy.lookup_v4(&[key_v4(flow, Facing::Outwards)], &mut verdict);
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let (source, destination) = (source.to_bits(), destination.to_bits());
+            let flow = FlowV6 { source, destination, protocol, ports };
+            policy.lookup_v6(&[key_v6(flow, Facing::Outwards)], &mut verdict);
+        }
+        // No packet is of two families.
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+    }
+    verdict[0].action()
 }
 
 /// Drops what came in clear through a port whose map says that it should have been protected; returns the rest.

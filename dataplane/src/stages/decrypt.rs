@@ -22,11 +22,13 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Selected {
     pub(crate) esp: Mask,
+    /// Fragments of ESP, and of UDP, in which ESP may be: reassembly comes before decryption.
+    pub(crate) fragments: Mask,
+    pub(crate) udp_fragments: Mask,
     pub(crate) other: Mask,
 }
 
-/// Finds the ESP packets of `mask`, and cuts off what is behind them. An ESP packet in fragments is dropped: reassembly comes
-/// before decryption.
+/// Finds the ESP packets of `mask`, and cuts off what is behind them.
 pub(crate) fn select(burst: &mut Burst, mask: Mask, counters: &WorkerCounters) -> Selected {
     let mut selected = Selected::default();
     let mut drops = Drops::new(counters);
@@ -45,7 +47,8 @@ pub(crate) fn select(burst: &mut Burst, mask: Mask, counters: &WorkerCounters) -
                 selected.esp |= 1 << index;
             }
             Place::Other => selected.other |= 1 << index,
-            Place::Fragment => drops.add(index, DropReason::IpFragment),
+            Place::Fragment => selected.fragments |= 1 << index,
+            Place::UdpFragment => selected.udp_fragments |= 1 << index,
             Place::Keepalive => drops.add(index, DropReason::UdpKeepalive),
         }
     }

@@ -9,6 +9,7 @@ use crate::worker::held::Held;
 use arrayvec::ArrayVec;
 use dpdk::{CryptoQueue, Mbuf};
 use esp::outbound::Sealing;
+use esp::size::Fit;
 use packet::flow;
 use shm::{DropReason, SaSlot};
 use std::ops::Range;
@@ -18,6 +19,9 @@ pub(super) struct Group<'a> {
     entry: u32,
     pub(super) sa: &'a OutboundSa,
     slot: &'a SaSlot,
+    /// What its packets may come to, in bytes, and how long a packet may be that surely does not come to more.
+    limit: usize,
+    room: usize,
     /// Packets that want it.
     wanted: u32,
     /// Sequence numbers still to be given out.
@@ -35,7 +39,18 @@ const PLACES: usize = 256;
 /// No group was put there.
 const NOWHERE: usize = BURST;
 
-/// Protects the packets of `mask` by the SAs of their policy entries. What is returned begins at the outer header. A packet
+/// What becomes of the packets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Encrypted {
+    /// They begin at the outer header now.
+    pub(crate) sealed: Mask,
+    /// Those of them that are longer than their way takes, and are to be fragmented.
+    pub(crate) long: Mask,
+    /// Not sealed, as they are longer than their SA takes.
+    pub(crate) too_long: Mask,
+}
+
+/// Protects the packets of `mask` by the SAs of their policy entries, on their way out of `meta.egress`. A packet
 /// that no SA carries yet waits in `held`.
 pub(crate) fn encrypt(
     burst: &mut Burst,
@@ -44,10 +59,11 @@ pub(crate) fn encrypt(
     held: &mut Held,
     crypto: Option<&mut CryptoQueue>,
     ctx: &Context<'_>,
-) -> Mask {
+) -> Encrypted {
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
     let mut waiting: Mask = 0;
+    let (mut long, mut too_long) = (0, 0);
     let mut groups = Groups::new();
     let mut group_of = [0_u8; BURST];
     let mut places = [NOWHERE as u8; PLACES];
@@ -69,7 +85,10 @@ pub(crate) fn encrypt(
                     if let Some(key) = &sa.key {
                         key.prefetch(mbuf.len());
                     }
-                    groups.push(Group { entry, sa, slot, wanted: 0, sequences: 0..0, packets: 0, bytes: 0 });
+                    let limit = limit(ctx, sa, slot, meta[index].egress);
+                    let room = sa.template.room(limit);
+                    let (sequences, packets, bytes) = (0..0, 0, 0);
+                    groups.push(Group { entry, sa, slot, limit, room, wanted: 0, sequences, packets, bytes });
                     places[entry as usize % PLACES] = (groups.len() - 1) as u8;
                     groups.len() - 1
                 }
@@ -86,7 +105,18 @@ pub(crate) fn encrypt(
                 }
             },
         };
-        groups[place].wanted += 1;
+        let group = &mut groups[place];
+        if mbuf.len() > group.room {
+            match group.sa.template.fit(group.sa.size, mbuf.data(), group.limit) {
+                None => {}
+                Some(Fit::Whole) => long |= 1 << index,
+                Some(Fit::Fragments(_) | Fit::Answer(_)) => {
+                    too_long |= 1 << index;
+                    continue;
+                }
+            }
+        }
+        group.wanted += 1;
         group_of[index] = place as u8;
     }
     for group in &mut groups {
@@ -101,7 +131,7 @@ pub(crate) fn encrypt(
     let mut sealed = 0;
     let mut incomplete: Mask = 0;
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
-    for (index, mbuf) in packets.masked_mut(mask & !drops.mask & !waiting) {
+    for (index, mbuf) in packets.masked_mut(mask & !drops.mask & !waiting & !too_long) {
         let group = &mut groups[usize::from(group_of[index])];
         let sa = group.sa;
         let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
@@ -171,7 +201,14 @@ pub(crate) fn encrypt(
     if waiting != 0 {
         held.hold(burst, waiting, |meta| meta.entry, ctx);
     }
-    sealed
+    Encrypted { sealed, long: long & sealed, too_long }
+}
+
+/// What the packets of an SA may come to that leave by a port, in bytes.
+#[inline]
+pub(crate) fn limit(ctx: &Context<'_>, sa: &OutboundSa, slot: &SaSlot, egress: u16) -> usize {
+    let port = ctx.snapshot.port(egress).map_or(usize::MAX, |port| port.mtu(sa.template.version().into()));
+    port.min(slot.path_mtu())
 }
 
 /// Gives a packet its sequence number, and headers and trailer around it, so that only sealing is left to do. Inlined in
@@ -203,7 +240,7 @@ fn refused(error: esp::outbound::Error) -> DropReason {
 }
 
 /// The SA that serves a policy entry now, if it may still carry anything.
-fn serving<'a>(ctx: &Context<'a>, entry: u32) -> Result<(&'a OutboundSa, &'a SaSlot), DropReason> {
+pub(crate) fn serving<'a>(ctx: &Context<'a>, entry: u32) -> Result<(&'a OutboundSa, &'a SaSlot), DropReason> {
     let sa =
         ctx.snapshot.outbound.get(entry as usize).and_then(Option::as_deref).ok_or(DropReason::PolicyNoSa)?;
     let slot = ctx.sas.slot(sa.index).ok_or(DropReason::Internal)?;

@@ -27,16 +27,25 @@ pub(crate) fn spend_hop(burst: &mut Burst, mask: Mask, counters: &WorkerCounters
     mask & !spent
 }
 
+/// What becomes of the packets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Forwarded {
+    /// Frames for `meta.egress`.
+    pub(crate) ready: Mask,
+    /// Packets as they were, longer than that port takes.
+    pub(crate) too_long: Mask,
+}
+
 /// Gives each packet of `mask` its Ethernet header. A packet whose neighbour is not known yet waits in `held`.
-/// Returns what is ready for `meta.egress`.
 pub(crate) fn forward(
     burst: &mut Burst,
     mask: Mask,
     held: &mut Held,
     alarms: &mut Alarms,
     ctx: &Context<'_>,
-) -> Mask {
+) -> Forwarded {
     let mut ready = 0;
+    let mut too_long = 0;
     let mut waiting = 0;
     let mut drops = Drops::new(ctx.counters);
     let Burst { packets, meta } = burst;
@@ -46,8 +55,8 @@ pub(crate) fn forward(
             drops.add(index, DropReason::PortDown);
             continue;
         };
-        if mbuf.len() > usize::from(port.mtu) {
-            drops.add(index, DropReason::MtuExceeded);
+        if mbuf.len() > port.mtu(meta.family) {
+            too_long |= 1 << index;
             continue;
         }
         let mac = match ctx.snapshot.next_hops.get(meta.next_hop as usize) {
@@ -87,5 +96,5 @@ pub(crate) fn forward(
     if waiting != 0 {
         held.hold(burst, waiting, |meta| meta.next_hop, ctx);
     }
-    ready
+    Forwarded { ready, too_long }
 }

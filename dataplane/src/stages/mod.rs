@@ -9,12 +9,14 @@
 //! `worker::way` strings them together.
 
 mod account;
+pub(crate) mod answer;
 pub(crate) mod classify;
 pub(crate) mod decrypt;
 pub(crate) mod encrypt;
 pub(crate) mod exception;
 pub(crate) mod exempt;
 pub(crate) mod forward;
+pub(crate) mod hear;
 pub(crate) mod inbound_policy;
 pub(crate) mod parse;
 pub(crate) mod route;

@@ -30,6 +30,24 @@ pub(crate) enum Alarm {
         /// Where the peer is now.
         peer: SocketAddr,
     },
+    /// The path of an outbound SA takes less than was thought.
+    PathMtu {
+        /// The SA's slot.
+        index: u32,
+        /// Its SPI.
+        spi: Spi,
+        /// What it takes, in bytes of the outer packet.
+        mtu: u16,
+    },
+    /// Somebody says that an ESP packet of ours was too big for its path.
+    TooBig {
+        /// What is quoted: the SPI, the low half of the sequence number, source and destination.
+        spi: Spi,
+        sequence: u32,
+        ends: (IpAddr, IpAddr),
+        /// What the path takes, in bytes of the outer packet.
+        mtu: u16,
+    },
     /// An outbound SA has used its last sequence number.
     SequenceExhausted {
         /// The SA's slot.
@@ -64,6 +82,8 @@ impl Alarm {
             Alarm::SequenceExhausted { index, .. } => hasher.hash_one((3, index)),
             Alarm::SoftExpired { index, .. } => hasher.hash_one((4, index)),
             Alarm::HardExpired { index, .. } => hasher.hash_one((5, index)),
+            Alarm::TooBig { spi, ends, mtu, .. } => hasher.hash_one((8, spi, ends, mtu)),
+            Alarm::PathMtu { index, mtu, .. } => hasher.hash_one((7, index, mtu)),
             // A peer that moves on at once is another matter.
             Alarm::PeerMoved { index, peer, .. } => hasher.hash_one((6, index, peer)),
         }

@@ -4,17 +4,22 @@
 //! nobody. What it is to do comes as an immutable snapshot; only queues are handed over by message.
 
 pub(crate) mod alarms;
+mod allowance;
+mod fragments;
 pub(crate) mod held;
 mod idle;
+mod oversize;
 pub(crate) mod queues;
 pub(crate) mod stopwatch;
 mod way;
 
 use crate::args::Idle;
 use crate::burst::Burst;
+use crate::reassembly::Reassembly;
 use crate::snapshot::Snapshot;
 use crate::stages::Context;
 use alarms::{Alarm, Alarms};
+use allowance::Allowance;
 use crossbeam_channel::{Receiver, Sender};
 use held::Held;
 use idle::Backoff;
@@ -26,6 +31,8 @@ use way::Doors;
 
 /// How often packets that wait try again, beside whenever something changed.
 const RETRIES_PER_SECOND: u64 = 20;
+/// How often fragments are looked at that wait for others.
+const SWEEPS_PER_SECOND: u64 = 4;
 
 /// What the manager tells one worker. It takes effect when the worker sees the next snapshot.
 pub(crate) enum Order {
@@ -43,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Arc<epoch::Published<Snapshot>>,
     pub(crate) sas: Arc<SaTable>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) reassembly: Arc<Reassembly>,
 }
 
 /// What makes one worker.
@@ -54,11 +62,14 @@ pub(crate) struct Hiring {
     pub(crate) shared: Shared,
     pub(crate) orders: Receiver<Order>,
     pub(crate) alarms: Sender<Alarm>,
+    /// For packets that the worker makes: such as others are, and as long as a packet can be.
+    pub(crate) pool: dpdk::Mempool,
+    pub(crate) large: dpdk::Mempool,
 }
 
 /// The thread's whole life. An error is a failure to start.
 pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
-    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms } = hiring;
+    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms, pool, large } = hiring;
     if !core_affinity::set_for_current(core) {
         let _ = started.send(Err(format!("worker {number} cannot be pinned to core {}", core.id)));
         return;
@@ -70,7 +81,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
             return;
         }
     };
-    let Shared { snapshots, sas, counters } = shared;
+    let Shared { snapshots, sas, counters, reassembly } = shared;
     let Some(counters) = counters.worker(number) else {
         let _ = started.send(Err(format!("worker {number} has no room in the counters")));
         return;
@@ -84,6 +95,11 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         for_neighbours: Held::for_neighbours(tsc_hz),
         for_sas: Held::for_sas(tsc_hz),
         alarms: Alarms::new(alarms, tsc_hz),
+        pool,
+        large,
+        reassembly,
+        answers: Allowance::new(tsc_hz),
+        heard: Allowance::new(tsc_hz),
         crypto: None,
     };
     let mut backoff = Backoff::new(idle);
@@ -92,6 +108,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
     let mut bursts = 0_u64;
     let mut retry_at = 0;
     let mut shown = 0;
+    let mut sweep_at = 0;
     loop {
         let snapshot = reader.pin();
         let mut now = dpdk::tsc();
@@ -141,6 +158,10 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         if waiting != shown {
             counters.held.set(waiting as u64);
             shown = waiting;
+        }
+        if now.wrapping_sub(sweep_at) as i64 > 0 {
+            sweep_at = now.wrapping_add(tsc_hz / SWEEPS_PER_SECOND);
+            doors.reassembly.sweep(now, counters);
         }
         drop(snapshot);
         if packets > 0 {

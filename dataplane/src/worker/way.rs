@@ -1,15 +1,24 @@
 //! The way of a burst through the stages, from where it came to every door.
 
+use super::allowance::Allowance;
+use super::fragments;
 use super::held::Held;
+use super::oversize::{self, TooLong};
 use super::queues::Queues;
 use super::stopwatch::Stopwatch;
 use crate::burst::{BURST, Burst, Mask};
+use crate::reassembly::Reassembly;
+use crate::snapshot::PortView;
+use crate::stages::decrypt::Selected;
 use crate::stages::exempt::{self, Ours};
+use crate::stages::forward::Forwarded;
 use crate::stages::{
-    Context, classify, decrypt, encrypt, exception, forward, inbound_policy, parse, route, tag, transmit,
+    Context, classify, decrypt, encrypt, exception, forward, hear, inbound_policy, parse, route, tag,
+    transmit,
 };
 use crate::worker::alarms::Alarms;
 use shm::{DropReason, Stage};
+use std::sync::Arc;
 
 /// Layers of ESP that are taken off a packet: its own, and that of a tunnel inside.
 const LAYERS: usize = 2;
@@ -22,6 +31,15 @@ pub(super) struct Doors {
     /// Packets that wait for an SA.
     pub(super) for_sas: Held,
     pub(super) alarms: Alarms,
+    /// Of packets that we make.
+    pub(super) pool: dpdk::Mempool,
+    /// Of such as others do not have room for.
+    pub(super) large: dpdk::Mempool,
+    pub(super) reassembly: Arc<Reassembly>,
+    /// How many answers we may still give.
+    pub(super) answers: Allowance,
+    /// How much of what others say of our packets we may still hear.
+    pub(super) heard: Allowance,
     /// Of the crypto device, where an SA needs one.
     pub(super) crypto: Option<dpdk::CryptoQueue>,
 }
@@ -55,9 +73,35 @@ pub(super) fn from_wire(
     let routed = route::route(burst, parsed.ip, ctx);
     watch.lap(Stage::Route, parsed.ip);
 
+    let selected = decrypt::select(burst, routed.local, ctx.counters);
+    let fragments = selected.fragments | selected.udp_fragments;
+    if fragments == 0 {
+        return inwards(burst, routed.transit, selected, (ingress, port), doors, ctx, watch);
+    }
+    let complete = fragments::gather(burst, fragments, doors, ctx);
+    inwards(burst, routed.transit, selected, (ingress, port), doors, ctx, watch);
+    fragments::resume(burst, complete, (ingress, port), doors, ctx, watch);
+}
+
+/// Packets in transit, and to us, that came by a port: in clear or in ESP.
+pub(super) fn inwards(
+    burst: &mut Burst,
+    transit: Mask,
+    selected: Selected,
+    (ingress, port): (u16, &PortView),
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    if selected.other != 0 {
+        hear::hear(burst, selected.other, |alarm| {
+            if doors.heard.take(ctx.now) {
+                doors.alarms.raise(alarm, ctx.now);
+            }
+        });
+    }
     // What is not ESP to us came in clear, and must have been allowed to.
-    let esp = decrypt::select(burst, routed.local, ctx.counters);
-    let (mut transit, mut local) = (routed.transit, esp.other);
+    let (mut transit, mut local) = (transit, selected.other);
     if let Some(policy) = &port.policy {
         let exempt = exempt::exempt(burst, local, Ours::Destination);
         let clear = classify::check_clear(burst, (transit | local) & !exempt, policy, ctx.counters);
@@ -66,7 +110,7 @@ pub(super) fn from_wire(
     }
 
     // What is ESP to us again when it is opened goes round once more.
-    let mut esp = esp.esp;
+    let mut esp = selected.esp;
     for _ in 0..LAYERS {
         if esp == 0 {
             break;
@@ -81,7 +125,9 @@ pub(super) fn from_wire(
         watch.lap(Stage::Route, inner);
         let inside = decrypt::select(burst, routed.local, ctx.counters);
         transit |= routed.transit;
-        local |= inside.other;
+        // Linux puts together what is not ESP; what is, was told to keep to the tunnel's MTU.
+        local |= inside.other | inside.udp_fragments;
+        burst.discard(inside.fragments, DropReason::IpFragment, ctx.counters);
         esp = inside.esp;
     }
     burst.discard(esp, DropReason::EspNested, ctx.counters);
@@ -89,7 +135,7 @@ pub(super) fn from_wire(
     if local != 0 {
         let frames = exception::reframe(burst, local, port.mac, ctx);
         exception::to_linux(burst, frames, ingress, &mut doors.queues, ctx);
-        watch.lap(Stage::Exception, local | parsed.linux);
+        watch.lap(Stage::Exception, local);
     }
     let hopped = forward::spend_hop(burst, transit, ctx.counters);
     outwards(burst, hopped, doors, ctx, watch);
@@ -109,6 +155,9 @@ pub(super) fn from_linux(
         return burst.discard(mask, DropReason::PortDown, ctx.counters);
     };
     let mut frames = mask;
+    for index in crate::burst::bits(mask) {
+        burst.meta[index].egress = egress;
+    }
     if let Some(policy) = &port.policy {
         let ip = parse::unframe(burst, mask);
         let exempt = exempt::exempt(burst, ip, Ours::Source);
@@ -116,9 +165,6 @@ pub(super) fn from_linux(
         let clear = parse::reframe(burst, classified.clear | exempt, ctx.counters);
         protect(burst, classified.protect, 0, doors, ctx, watch);
         frames = mask & !ip | clear;
-    }
-    for index in crate::burst::bits(frames) {
-        burst.meta[index].egress = egress;
     }
     transmit::transmit(burst, frames, &mut doors.queues, ctx);
     watch.lap(Stage::Exception, mask);
@@ -141,8 +187,10 @@ pub(super) fn retry(burst: &mut Burst, doors: &mut Doors, ctx: &Context<'_>) {
         // All that was to be decided of them is decided.
         let routed = route::route(burst, mask, ctx);
         burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
-        let ready =
+        let Forwarded { ready, too_long } =
             forward::forward(burst, routed.transit, &mut doors.for_neighbours, &mut doors.alarms, ctx);
+        // They fitted when they began to wait: the MTU or the route is another now.
+        burst.discard(too_long, DropReason::MtuExceeded, ctx.counters);
         transmit::transmit(burst, ready, &mut doors.queues, ctx);
         left = left.saturating_sub(tried.max(1));
     }
@@ -170,19 +218,41 @@ fn protect(
     ctx: &Context<'_>,
     watch: &mut Stopwatch<'_>,
 ) {
+    let too_long = leave(burst, mask, clear, doors, ctx, watch);
+    if too_long.all() != 0 {
+        oversize::resolve(burst, too_long, doors, ctx, watch);
+    }
+}
+
+/// As [`protect`]; what is too long stays in the burst.
+pub(super) fn leave(
+    burst: &mut Burst,
+    mask: Mask,
+    clear: Mask,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) -> TooLong {
     let mut leaving = clear;
+    let mut too_long = TooLong::default();
     if mask != 0 {
-        let sealed =
+        let encrypted =
             encrypt::encrypt(burst, mask, &mut doors.alarms, &mut doors.for_sas, doors.crypto.as_mut(), ctx);
-        watch.lap(Stage::Encrypt, sealed);
-        let outer = route::route(burst, sealed, ctx);
-        watch.lap(Stage::Route, sealed);
+        watch.lap(Stage::Encrypt, encrypted.sealed);
+        let outer = route::route(burst, encrypted.sealed, ctx);
+        watch.lap(Stage::Route, encrypted.sealed);
         // The peer's address is one of our own: the tunnel leads back into the gateway.
         burst.discard(outer.local, DropReason::NoRoute, ctx.counters);
-        leaving |= outer.transit;
+        leaving |= outer.transit & !encrypted.long;
+        too_long.unsealed = encrypted.too_long;
+        too_long.sealed = outer.transit & encrypted.long;
     }
-    let ready = forward::forward(burst, leaving, &mut doors.for_neighbours, &mut doors.alarms, ctx);
+    let Forwarded { ready, too_long: at_port } =
+        forward::forward(burst, leaving, &mut doors.for_neighbours, &mut doors.alarms, ctx);
     watch.lap(Stage::Forward, leaving);
+    too_long.surprised = at_port & !clear;
+    too_long.clear = at_port & clear;
     transmit::transmit(burst, ready, &mut doors.queues, ctx);
     watch.lap(Stage::Transmit, ready);
+    too_long
 }

@@ -35,6 +35,7 @@ impl Loaded {
                 mtu: 1500,
                 vlan: None,
                 shutdown: false,
+                ip: shm::PortIp::default(),
             })
         };
         let mut commands: Vec<Command> = std::iter::zip([LAN, WAN], devices).map(attach).collect();

@@ -6,9 +6,10 @@ pub(crate) mod loaded;
 pub(crate) mod pcap;
 
 use acl::{Action, Rule};
-use model::{Direction, KeyMaterial, Mode, Prefix, Selector, Spi, Suite};
+use model::{Direction, KeyMaterial, Mode, Prefix, Selector, SizeRules, Spi, Suite};
 use shm::{
     AttachPort, Command, Control, CountersSnapshot, Device, InstallSa, Label, NextHop, PolicySegment, PortId,
+    PortIp,
 };
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub(crate) struct Site {
     pub(crate) macs: [[u8; 6]; 2],
     /// VLANs of the two ports.
     pub(crate) vlans: [Option<u16>; 2],
+    /// Addresses and MTUs of the two ports.
+    pub(crate) ip: [PortIp; 2],
     /// Station addresses of the host behind it and of the other gateway.
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
@@ -42,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
     pub(crate) suite: Suite,
+    /// What becomes of packets that are too long.
+    pub(crate) size: SizeRules,
     /// SPI and key of what it sends and of what it receives; a suite that wants more has it over and over.
     pub(crate) outbound: (u32, [u8; 20]),
     pub(crate) inbound: (u32, [u8; 20]),
@@ -56,6 +61,7 @@ impl Site {
             name: "a",
             macs: [[2, 0, 0, 0, 0, 0xA0], [2, 0, 0, 0, 0, 0xA1]],
             vlans: [None; 2],
+            ip: [PortIp::default(); 2],
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
@@ -63,6 +69,7 @@ impl Site {
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
             suite: Suite::AES_GCM_128,
+            size: SizeRules::default(),
             outbound: (0x1001, [7; 20]),
             inbound: (0x2001, [9; 20]),
             esn: false,
@@ -114,6 +121,7 @@ impl Site {
             replay_floor: self.first_sequence - 1,
             iv_base: 0,
             limits: shm::Limits::default(),
+            size: self.size,
             entry: Some(ENTRY),
         }))
     }
@@ -136,6 +144,7 @@ impl Site {
                 mtu: 1600,
                 vlan: self.vlans[port.index()],
                 shutdown: false,
+                ip: self.ip[port.index()],
             })
         };
         let forward = |port: PortId| NextHop::Forward { port, mac: self.neighbours[port.index()] };
@@ -252,14 +261,19 @@ pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
     let segment = control.offer(&site.policy()).unwrap();
     let commit = control.submit(&site.commands(folder.path(), segment), true).unwrap();
     control.wait_ack(commit, PATIENCE).unwrap();
-    let total = (lan.len() + wan.len()) as u64;
+    let given = (lan.len() + wan.len()) as u64;
     let deadline = Instant::now() + PATIENCE;
+    // Counters are read one by one while a worker adds to them: two readings must be one.
+    let mut before = control.counters().snapshot();
     let counters = loop {
         let counters = control.counters().snapshot();
-        if doors(&counters).iter().sum::<u64>() >= total {
+        let still = (doors(&before), made(&before)) == (doors(&counters), made(&counters));
+        before = counters.clone();
+        let (came, left) = (received(&counters) + made(&counters), doors(&counters).iter().sum::<u64>());
+        if still && received(&counters) >= given && left >= came {
             break counters;
         }
-        assert!(Instant::now() < deadline, "{}: {total} packets in, but {counters:?}", site.name);
+        assert!(Instant::now() < deadline, "{}: {given} packets in, but {counters:?}", site.name);
         std::thread::sleep(Duration::from_millis(2));
     };
     let observer = shm::Observer::connect(&dataplane.socket).unwrap();
@@ -276,15 +290,23 @@ pub(crate) fn numbered(policy: &shm::PolicyView) -> impl Iterator<Item = (Label,
     (0..).map_while(|number| policy.rule(number))
 }
 
-/// Packets that left by each door: a wire, Linux, a drop; or that wait in the gateway.
-pub(crate) fn doors(counters: &CountersSnapshot) -> [u64; 4] {
+/// Packets that left by each door: a wire, Linux, a drop, as part of another; or that wait in the gateway.
+pub(crate) fn doors(counters: &CountersSnapshot) -> [u64; 6] {
     let ports = || [LAN, WAN].map(|port| counters.traffic(PortId::new(port).unwrap()));
+    let sum = |count: fn(&shm::WorkerSnapshot) -> u64| counters.workers.iter().map(count).sum();
     [
         ports().iter().map(|port| port.tx_packets).sum(),
         ports().iter().map(|port| port.to_linux).sum(),
         counters.drops().values().sum(),
-        counters.workers.iter().map(|worker| worker.held).sum(),
+        sum(|worker| worker.merged),
+        sum(|worker| worker.held),
+        sum(|worker| worker.stored - worker.released),
     ]
+}
+
+/// Packets that the gateway made itself.
+pub(crate) fn made(counters: &CountersSnapshot) -> u64 {
+    counters.workers.iter().map(|worker| worker.made).sum()
 }
 
 pub(crate) fn received(counters: &CountersSnapshot) -> u64 {

@@ -3,9 +3,12 @@
 use crate::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_REPLAY_WINDOW, MAX_SA_CAPACITY};
 use crate::{
     Ack, AttachPort, Command, Device, Event, Failure, Flow, InstallSa, Limits, MacAddress, NextHop, PortId,
-    PortName, Reason,
+    PortIp, PortName, Reason,
 };
-use model::{Direction, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, Spi, Suite};
+use model::{
+    Direction, DontFragment, Fragmentation, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector,
+    SizeRules, Spi, Suite,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,6 +31,7 @@ pub(super) fn sa(index: u32, direction: Direction) -> InstallSa {
         replay_floor: 0,
         iv_base: 1 << 60,
         limits: Limits::default(),
+        size: SizeRules::default(),
         entry: Some(3),
     }
 }
@@ -113,8 +117,14 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
     let key = prop::collection::vec(any::<u8>(), KeyMaterial::MAX);
     let ends = (addresses(), prop::option::of(1_u16..), key, prop::option::of(0..MAX_ENTRIES));
     let numbers = (any::<bool>(), 0..=MAX_REPLAY_WINDOW, 1_u64.., any::<u64>(), any::<u64>());
-    (what, ends, numbers, limits()).prop_map(
-        |((index, direction, spi, suite, mode), ((local, remote), udp_port, key, entry), numbers, limits)| {
+    (what, ends, numbers, limits(), size_rules()).prop_map(
+        |(
+            (index, direction, spi, suite, mode),
+            ((local, remote), udp_port, key, entry),
+            numbers,
+            limits,
+            size,
+        )| {
             let (extended_sequence, replay_window, first, floor, iv_base) = numbers;
             let last = if extended_sequence { u64::MAX } else { u32::MAX.into() };
             InstallSa {
@@ -133,24 +143,45 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
                 replay_floor: floor.min(last),
                 iv_base,
                 limits,
+                size,
                 entry,
             }
         },
     )
 }
 
+fn port_ip() -> impl Strategy<Value = PortIp> {
+    let mtus = (68..=AttachPort::MAX_MTU, PortIp::MIN_MTU6..=AttachPort::MAX_MTU);
+    let some = |address: u128| if address == 0 { 1 } else { address };
+    (mtus, any::<[bool; 4]>(), any::<u128>()).prop_map(move |((mtu4, mtu6), there, bits)| PortIp {
+        mtu4: there[0].then_some(mtu4),
+        mtu6: there[1].then_some(mtu6),
+        address4: there[2].then_some((some(bits) as u32 | 1).into()),
+        address6: there[3].then_some(some(bits).into()),
+    })
+}
+
+fn size_rules() -> impl Strategy<Value = SizeRules> {
+    let df = select(vec![DontFragment::Copy, DontFragment::Set, DontFragment::Clear]);
+    let when = select(vec![Fragmentation::BeforeEncryption, Fragmentation::AfterEncryption]);
+    (df, when).prop_map(|(df, fragmentation)| SizeRules { df, fragmentation })
+}
+
 fn attach_port() -> impl Strategy<Value = AttachPort> {
     let texts = ("[ -~]{1,160}", "[A-Za-z0-9_-]{0,15}");
     let vlan = prop::option::of(1..=AttachPort::MAX_VLAN);
     let numbers = (prop::option::of(mac()), AttachPort::MIN_MTU..=AttachPort::MAX_MTU, vlan, any::<bool>());
-    (port(), texts, numbers).prop_map(|(port, (device, name), (mac, mtu, vlan, shutdown))| AttachPort {
-        port,
-        device: Device::new(&device).unwrap(),
-        name: PortName::new(&name).unwrap(),
-        mac,
-        mtu,
-        vlan,
-        shutdown,
+    (port(), texts, numbers, port_ip()).prop_map(|(port, (device, name), (mac, mtu, vlan, shutdown), ip)| {
+        AttachPort {
+            port,
+            device: Device::new(&device).unwrap(),
+            name: PortName::new(&name).unwrap(),
+            mac,
+            mtu,
+            vlan,
+            shutdown,
+            ip,
+        }
     })
 }
 

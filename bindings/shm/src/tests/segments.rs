@@ -144,6 +144,7 @@ proptest! {
                 replay_floor: d.replay_floor,
                 iv_base: d.iv_base,
                 limits: d.limits,
+                size: model::SizeRules::default(),
                 entry: d.entry,
             };
             other.install(&install).unwrap();

@@ -84,7 +84,9 @@ fn finish(draft: &InterfaceDraft) -> Option<Interface> {
         description: draft.description.value().cloned(),
         addresses: primary.chain(draft.secondary.iter().map(|found| &found.value)).copied().collect(),
         addresses6: draft.addresses6.iter().map(|found| found.value).collect(),
-        mtu: draft.ip_mtu.value().or(draft.mtu.value()).copied().unwrap_or(Interface::DEFAULT_MTU),
+        mtu: draft.mtu.value().copied().unwrap_or_else(|| link_mtu(draft)),
+        mtu4: draft.ip_mtu.value().copied(),
+        mtu6: draft.ipv6_mtu.value().copied(),
         vlan: draft.vlan.value().copied(),
         crypto_map: draft.crypto_map.value().cloned(),
         shutdown: draft.shutdown.value().copied().unwrap_or(false),
@@ -137,18 +139,27 @@ fn parameter<'d>(device: &'d str, name: &str) -> Option<&'d str> {
     parameters.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
+/// Of a link of which nothing is written: wide enough for what is to be sent on it.
+fn link_mtu(draft: &InterfaceDraft) -> u16 {
+    let said = [draft.ip_mtu.value(), draft.ipv6_mtu.value()].into_iter().flatten();
+    said.copied().fold(Interface::DEFAULT_MTU, u16::max)
+}
+
 fn mtu(interface: &InterfaceDraft, report: &mut Report<'_, '_>) {
-    let (link, ip) = (interface.mtu.found(), interface.ip_mtu.found());
-    if let (Some(link), Some(ip)) = (link, ip)
-        && ip.value > link.value
-    {
-        let fault = Fault::new(
-            ip.at,
-            format!("IP packets of {} bytes do not fit on a link that takes {}", ip.value, link.value),
-        );
-        report.error(fault.related(link.at, "of the link").help("raise `mtu` or lower `ip mtu`"));
+    let link = interface.mtu.found();
+    for (ip, line) in [(&interface.ip_mtu, "ip mtu"), (&interface.ipv6_mtu, "ipv6 mtu")] {
+        if let (Some(link), Some(ip)) = (link, ip.found())
+            && ip.value > link.value
+        {
+            let fault = Fault::new(
+                ip.at,
+                format!("IP packets of {} bytes do not fit on a link that takes {}", ip.value, link.value),
+            );
+            report
+                .error(fault.related(link.at, "of the link").help(format!("raise `mtu` or lower `{line}`")));
+        }
     }
-    if let (Some(mtu), Some(address)) = (ip.or(link), interface.addresses6.first())
+    if let (Some(mtu), Some(address)) = (link, interface.addresses6.first())
         && mtu.value < MIN_MTU_V6
     {
         let fault = Fault::new(mtu.at, format!("IPv6 wants an MTU of at least {MIN_MTU_V6} bytes"));

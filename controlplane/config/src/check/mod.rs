@@ -7,7 +7,7 @@ mod keys;
 use crate::parse::{Draft, Found, InterfaceDraft, ListDraft, SetDraft};
 use crate::source::{At, Fault, Report};
 use crate::{AccessList, Config, Family, Name, ReplayWindow, StaticRoute, Target, TransformSet};
-use model::Mode;
+use model::{Mode, SizeRules};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -25,6 +25,10 @@ pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
     let mut config = Config {
         hostname: draft.hostname.value().cloned(),
         replay: draft.replay.value().copied().unwrap_or(ReplayWindow::default()),
+        size: SizeRules {
+            df: draft.df.value().copied().unwrap_or_default(),
+            fragmentation: draft.fragmentation.value().copied().unwrap_or_default(),
+        },
         interfaces,
         access_lists: draft
             .lists

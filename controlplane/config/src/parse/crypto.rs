@@ -9,7 +9,7 @@ use super::transform::suite;
 use super::{Mode, Reader, refuse};
 use crate::source::{At, Fault, Word};
 use crate::{Name, ReplayWindow};
-use model::Mode as IpsecMode;
+use model::{DontFragment, Fragmentation, Mode as IpsecMode};
 use std::net::IpAddr;
 
 const MANUAL: &str = "give the keys by `set session-key` under `crypto map NAME SEQUENCE ipsec-manual`";
@@ -19,8 +19,16 @@ impl Reader<'_, '_> {
         self.mode = Mode::refused(cursor, true);
         cursor.accept("crypto");
         cursor.accept("ipsec");
-        match cursor.one_of(&["transform-set", "security-association"])?.value {
+        match cursor.one_of(&["transform-set", "security-association", "df-bit", "fragmentation"])?.value {
             "transform-set" => self.transform_set(cursor),
+            "df-bit" => {
+                self.mode = Mode::Top;
+                self.draft.df.fill(last(cursor, df_bit))
+            }
+            "fragmentation" => {
+                self.mode = Mode::Top;
+                self.draft.fragmentation.fill(last(cursor, fragmentation))
+            }
             _ => {
                 self.mode = Mode::Top;
                 cursor.one_of(&["replay"])?;
@@ -162,6 +170,25 @@ fn unknown(word: &Word<'_>) -> Fault {
         return fault.help(format!("write `set` before {}", word.quoted()));
     }
     suggest(fault, word, ["description", "match", "set"].into_iter().chain(super::COMMANDS))
+}
+
+fn df_bit(cursor: &mut Cursor<'_, '_>) -> Result<Found<DontFragment>, Fault> {
+    let word = cursor.one_of(&["copy", "set", "clear"])?;
+    let value = match word.value {
+        "set" => DontFragment::Set,
+        "clear" => DontFragment::Clear,
+        _ => DontFragment::Copy,
+    };
+    Ok(Found { value, at: word.at })
+}
+
+fn fragmentation(cursor: &mut Cursor<'_, '_>) -> Result<Found<Fragmentation>, Fault> {
+    let word = cursor.one_of(&["before-encryption", "after-encryption"])?;
+    let value = match word.value {
+        "after-encryption" => Fragmentation::AfterEncryption,
+        _ => Fragmentation::BeforeEncryption,
+    };
+    Ok(Found { value, at: word.at })
 }
 
 fn replay(cursor: &mut Cursor<'_, '_>) -> Result<Found<ReplayWindow>, Fault> {

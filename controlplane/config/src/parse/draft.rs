@@ -3,7 +3,7 @@
 use super::cursor::Found;
 use crate::source::{At, Fault};
 use crate::{Family, MacAddress, Name, ReplayWindow, Rule, StaticRoute};
-use model::{Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Spi, Suite};
+use model::{DontFragment, Fragmentation, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Spi, Suite};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -58,6 +58,8 @@ impl<T> Setting<T> {
 pub(crate) struct Draft {
     pub(crate) hostname: Setting<Name>,
     pub(crate) replay: Setting<ReplayWindow>,
+    pub(crate) df: Setting<DontFragment>,
+    pub(crate) fragmentation: Setting<Fragmentation>,
     pub(crate) interfaces: Vec<InterfaceDraft>,
     pub(crate) lists: BTreeMap<Name, ListDraft>,
     pub(crate) sets: BTreeMap<Name, SetDraft>,
@@ -78,6 +80,8 @@ pub(crate) struct InterfaceDraft {
     pub(crate) mtu: Setting<u16>,
     /// `ip mtu`.
     pub(crate) ip_mtu: Setting<u16>,
+    /// `ipv6 mtu`.
+    pub(crate) ipv6_mtu: Setting<u16>,
     pub(crate) vlan: Setting<u16>,
     pub(crate) crypto_map: Setting<Name>,
     pub(crate) shutdown: Setting<bool>,
@@ -98,6 +102,7 @@ impl InterfaceDraft {
             addresses6: Vec::new(),
             mtu: Setting::Missing,
             ip_mtu: Setting::Missing,
+            ipv6_mtu: Setting::Missing,
             vlan: Setting::Missing,
             crypto_map: Setting::Missing,
             shutdown: Setting::Missing,

@@ -73,9 +73,7 @@ fn interface_line(interface: &mut InterfaceDraft, cursor: &mut Cursor<'_, '_>) -
             _ => address(interface, cursor),
         },
         "ipv6" => match cursor.one_of(&["address", "mtu"])?.value {
-            "mtu" => {
-                Err(Fault::new(whole, "IPv6 has the same MTU as IPv4 here").help("write `ip mtu` instead"))
-            }
+            "mtu" => interface.ipv6_mtu.fill(mtu6(cursor)),
             _ => {
                 let address = last(cursor, address6)?;
                 let room = MAX_ADDRESSES.saturating_sub(interface.addresses6.len());
@@ -199,8 +197,17 @@ fn vlan(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
 }
 
 fn mtu(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
+    mtu_from(68, cursor)
+}
+
+/// IPv6 wants links of 1280 bytes at least (RFC 8200, section 5).
+fn mtu6(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
+    mtu_from(1280, cursor)
+}
+
+fn mtu_from(least: u32, cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
     last(cursor, |cursor| {
-        let found = cursor.number("an MTU", 68..=9600)?;
+        let found = cursor.number("an MTU", least..=9600)?;
         Ok(Found { value: found.value as u16, at: found.at })
     })
 }

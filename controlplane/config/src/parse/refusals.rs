@@ -37,7 +37,7 @@ const IMAGES: &str = "Linux boots this machine";
 const LINUX: &str = "that is Linux's on this machine";
 
 /// At the beginning of a line, in any mode. Longer ones before their beginnings.
-pub(crate) const TOP: [Refusal; 105] = [
+pub(crate) const TOP: [Refusal; 103] = [
     no_block(&["crypto", "isakmp", "policy"], IKEV1),
     no_block(&["crypto", "isakmp", "profile"], IKEV1),
     no_block(&["crypto", "isakmp", "client"], IKEV1),
@@ -61,11 +61,6 @@ pub(crate) const TOP: [Refusal; 105] = [
     no_block(&["crypto", "ipsec", "profile"], "tunnel interfaces are not available yet"),
     no(&["crypto", "ipsec", "security-association", "lifetime"], "SAs with manual keys have no lifetime"),
     no(&["crypto", "ipsec", "security-association", "idle-time"], "SAs with manual keys never expire"),
-    no(&["crypto", "ipsec", "df-bit"], "the DF bit is copied (RFC 4301, section 8.1)"),
-    no(
-        &["crypto", "ipsec", "fragmentation"],
-        "packets are fragmented before they are encrypted, or not at all",
-    ),
     no(
         &["crypto", "ipsec", "nat-transparency"],
         "there is no IKE yet to find a translator; an entry says it by `set udp-encapsulation`",

@@ -23,13 +23,15 @@ const MAPS: usize = 3;
 pub(crate) fn configs() -> impl Strategy<Value = String> {
     let suites = select(Suite::all().collect::<Vec<_>>());
     let parts = (vec(lists4(), 1..4), vec(lists6(), 0..3), vec((suites, any::<bool>()), 1..4));
-    let parts = (parts, option::of("[a-z][a-z0-9-]{0,20}"), option::of(replays()), vec(routes(), 0..6));
-    parts.prop_flat_map(|((lists4, lists6, sets), hostname, replay, routes)| {
+    let top = (option::of(replays()), sizes());
+    let parts = (parts, option::of("[a-z][a-z0-9-]{0,20}"), top, vec(routes(), 0..6));
+    parts.prop_flat_map(|((lists4, lists6, sets), hostname, (replay, sizes), routes)| {
         let maps = vec(maps(lists4.len(), lists6.len(), sets.clone()), MAPS);
         (maps, vec(interfaces(), 1..5)).prop_flat_map(move |(maps, interfaces)| {
             let mut sections: Vec<String> =
                 hostname.iter().map(|name| format!("hostname {name}\n")).collect();
             sections.extend(replay.iter().cloned());
+            sections.push(sizes.clone());
             sections.extend(lists4.iter().enumerate().map(|(i, list)| list.replace("LIST", &list4(i))));
             sections.extend(lists6.iter().enumerate().map(|(i, list)| list.replace("LIST", &list6(i))));
             sections.extend(sets.iter().enumerate().map(|(i, set)| transform_set(i, *set)));
@@ -59,6 +61,21 @@ fn transform_set(place: usize, (suite, esn): (Suite, bool)) -> String {
     let mode = if place.is_multiple_of(2) { "tunnel" } else { "transport" };
     let esn = if esn { " esn\n" } else { "" };
     format!("crypto ipsec transform-set SET{place} {suite}\n mode {mode}\n{esn}")
+}
+
+/// What becomes of packets that are too long.
+fn sizes() -> impl Strategy<Value = String> {
+    let df = select(vec![
+        "",
+        "crypto ipsec df-bit copy\n",
+        "crypto ipsec df-bit set\n",
+        "crypto ipsec df-bit clear\n",
+    ]);
+    let when = select(vec!["", "before-encryption", "after-encryption"]);
+    (df, when).prop_map(|(df, when)| match when {
+        "" => df.to_owned(),
+        when => format!("{df}crypto ipsec fragmentation {when}\n"),
+    })
 }
 
 fn replays() -> impl Strategy<Value = String> {
@@ -204,13 +221,14 @@ fn interfaces() -> impl Strategy<Value = String> {
         " description to the Internet, and back\n",
         " shutdown\n",
         " ip mtu 1400\n mtu 9000\n",
+        " ipv6 mtu 1280\n",
         " ip address 10.NUM.1.1 255.255.255.0 secondary\n",
         " ipv6 address 2001:db8:NUM::1/64\n ipv6 address 2001:db8:NUM:1::1/64\n",
         " mac-address 0200.5e00.000NUM\n",
         " encapsulation dot1Q 10NUM\n",
         " linux-name tapNUM\n",
     ];
-    subsequence(extra, 0..8).prop_shuffle().prop_map(|lines| lines.concat())
+    subsequence(extra, 0..9).prop_shuffle().prop_map(|lines| lines.concat())
 }
 
 fn place(place: usize, lines: &str) -> String {

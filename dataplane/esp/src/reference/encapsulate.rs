@@ -2,7 +2,8 @@
 
 use super::{Aead, aad, divide, next_layer_sum, ones_complement_sum, renamed};
 use crate::outbound;
-use crate::tunnel::{DontFragment, Dscp, EcnMode};
+use crate::tunnel::{Dscp, EcnMode};
+use model::DontFragment;
 use model::Mode;
 use std::net::IpAddr;
 

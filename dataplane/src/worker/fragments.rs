@@ -1,0 +1,97 @@
+//! Fragments to us: set aside until all of a packet are there, and then on their way again as that packet. Beside the way of
+//! a burst, as they are rare.
+
+use super::stopwatch::Stopwatch;
+use super::way::{self, Doors};
+use crate::burst::{BURST, Burst, Mask, bits};
+use crate::reassembly::{Complete, Fragment};
+use crate::snapshot::PortView;
+use crate::stages::Context;
+use crate::stages::decrypt::{self, Selected};
+use arrayvec::ArrayVec;
+use dpdk::Mbuf;
+use packet::fragment::{MOST, Part};
+use shm::DropReason;
+
+const _: () = assert!(MOST <= BURST);
+
+/// The packets whose last fragment was in a burst.
+pub(super) type Gathered = ArrayVec<Complete, BURST>;
+
+/// Takes the fragments of `mask` out of the burst.
+#[cold]
+pub(super) fn gather(burst: &mut Burst, mask: Mask, doors: &Doors, ctx: &Context<'_>) -> Gathered {
+    let mut gathered = Gathered::new();
+    for index in bits(mask) {
+        let Some(mbuf) = burst.packets.take(index) else { continue };
+        let Some(part) = Part::of(mbuf.data()) else {
+            ctx.counters.drop(DropReason::IpFragment, 1);
+            continue;
+        };
+        let fragment = Fragment { part, mbuf, meta: burst.meta[index] };
+        gathered.extend(doors.reassembly.add(fragment, ctx.now, ctx.counters));
+    }
+    gathered
+}
+
+/// Puts whole packets, one by one, on their way in from a port. The burst is empty, and is so again.
+#[cold]
+pub(super) fn resume(
+    burst: &mut Burst,
+    gathered: Gathered,
+    port: (u16, &PortView),
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    for complete in gathered {
+        let Some(first) = complete.fragments.iter().find(|fragment| fragment.part.offset == 0) else {
+            continue;
+        };
+        let meta = first.meta;
+        let Some(whole) = join(&complete, doors) else {
+            ctx.counters.drop(DropReason::NoMbuf, complete.fragments.len() as u64);
+            continue;
+        };
+        let Ok(index) = burst.packets.push(whole) else { continue };
+        burst.meta[index] = meta;
+        let mut selected = decrypt::select(burst, 1 << index, ctx.counters);
+        if selected.other == 0 {
+            // It is ESP, or has been dropped as what it is.
+            ctx.counters.merged.add(complete.fragments.len() as u64 - 1);
+            way::inwards(burst, 0, selected, port, doors, ctx, watch);
+            continue;
+        }
+        // Not ours: Linux gets the fragments as they came.
+        drop(burst.packets.take(index));
+        selected = Selected::default();
+        for Fragment { mbuf, meta, .. } in complete.fragments {
+            if let Ok(index) = burst.packets.push(mbuf) {
+                burst.meta[index] = meta;
+                selected.other |= 1 << index;
+            }
+        }
+        way::inwards(burst, 0, selected, port, doors, ctx, watch);
+    }
+}
+
+/// The whole packet, in a buffer as large as it takes.
+fn join(Complete { fragments, end, ecn }: &Complete, doors: &Doors) -> Option<Mbuf> {
+    let first = fragments.iter().find(|fragment| fragment.part.offset == 0)?;
+    let len = first.part.whole_len(*end)?;
+    let pool = if len + TRAILING <= usize::from(doors.pool.data_room() - dpdk::HEADROOM) {
+        &doors.pool
+    } else {
+        &doors.large
+    };
+    let mut whole = pool.alloc()?;
+    let bytes = whole.append(len).ok()?;
+    first.part.begin(first.mbuf.data(), *end, *ecn, bytes);
+    for fragment in fragments {
+        fragment.part.put(fragment.mbuf.data(), first.part.header_len(), bytes);
+    }
+    Some(whole)
+}
+
+/// Room that a packet's next seal may want behind it.
+const TRAILING: usize = 64;
