@@ -21,6 +21,8 @@ MODULES = (
     "test_refusals",
     "test_run_script",
     "test_ike",
+    "test_negotiation",
+    "test_strongswan",
 )
 
 

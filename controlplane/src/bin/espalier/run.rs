@@ -96,7 +96,7 @@ pub(crate) fn check(file: &Path, json: bool) -> Result<ExitCode, RunError> {
                 "{}: ok: {}, {}, {}, {}, {}\n",
                 file.display(),
                 plural(config.interfaces().len(), "interface"),
-                plural(config.tunnels().len(), "tunnel"),
+                plural(config.tunnels().len() + config.negotiated().len(), "tunnel"),
                 plural(config.access_lists().len(), "access list"),
                 plural(config.routes().len(), "route"),
                 plural(warnings, "warning"),
