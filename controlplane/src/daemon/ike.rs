@@ -451,7 +451,12 @@ impl Daemon {
     }
 
     fn child_down(&mut self, inbound: Spi, reason: Down) {
-        let Some((commands, child)) = self.ike.children.remove(inbound, Instant::now()) else { return };
+        let fades = reason == Down::Replaced;
+        let removed = self.ike.children.remove(inbound, Instant::now(), fades);
+        let Some((commands, child)) = removed else { return };
+        if !fades {
+            self.memory.forget(&child.inbound.name());
+        }
         if reason == Down::Replaced {
             tracing::debug!("crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
         } else {

@@ -7,6 +7,7 @@ mod ike;
 mod linux;
 pub mod load;
 mod privileges;
+mod sessions;
 
 use crate::forwarding::{Action, Forwarding, Hop, Sent};
 use crate::kernel::facts::Facts;
@@ -298,6 +299,8 @@ impl Daemon {
                                 self.installed,
                             )))
                         }
+                        Question::Sessions => Answer::Sessions(Box::new(self.sessions())),
+                        Question::Clear { peer } => Answer::Cleared { ike_sas: self.clear_sessions(peer) },
                         Question::Reload => self.reload().await?,
                     };
                     // Whoever asked may have left.

@@ -1,8 +1,8 @@
 //! The SAs that IKE agreed on, as the data plane holds them. Pure.
 //!
 //! A pair is known by its inbound SPI, which no other has. Several pairs may serve one entry at a time, as while one takes the
-//! place of another; what leaves goes by the newest that may send. An inbound SA fades a moment after its pair is gone, as
-//! packets may still be on their way.
+//! place of another; what leaves goes by the newest that may send. The inbound SA of a pair that was replaced stays for a
+//! moment, as packets may still be on their way.
 
 use crate::memory::{Memory, SaName};
 use crate::plan::PlannedSa;
@@ -149,8 +149,9 @@ impl Children {
         vec![self.bind(number)]
     }
 
-    /// Gives a pair up, at `now`; what the data plane is to be told, and the pair.
-    pub fn remove(&mut self, inbound: Spi, now: Instant) -> Option<(Vec<Command>, Child)> {
+    /// Gives a pair up, at `now`; what the data plane is to be told, and the pair. `fade`: another took its place, and what is on
+    /// its way is still taken.
+    pub fn remove(&mut self, inbound: Spi, now: Instant, fade: bool) -> Option<(Vec<Command>, Child)> {
         let child = self.forget(inbound)?;
         let commands =
             vec![self.bind(child.number), Command::RemoveSa { index: child.outbound.install.index }];

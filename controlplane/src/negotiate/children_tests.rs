@@ -68,7 +68,7 @@ fn what_leaves_stays_on_the_old_pair_until_the_new_one_may_send() {
     assert_eq!(bound(&children.add(second)), None);
     assert_eq!(children.carrier(5).unwrap().spi(), old);
     assert_eq!(bound(&children.send(new)), Some(Some(3)));
-    let (commands, _) = children.remove(old, now).unwrap();
+    let (commands, _) = children.remove(old, now, true).unwrap();
     assert_eq!(bound(&commands), Some(Some(3)));
     assert!(matches!(commands[1], Command::RemoveSa { index: 1 }));
     // What was on its way is still taken, and its index is not given to another meanwhile.
@@ -76,8 +76,9 @@ fn what_leaves_stays_on_the_old_pair_until_the_new_one_may_send() {
     assert!(children.indexes().any(|index| index == 0));
     assert_eq!(children.faded(now + FADE).len(), 1);
     assert!(children.indexes().all(|index| index != 0));
-    let (commands, _) = children.remove(new, now).unwrap();
+    let (commands, _) = children.remove(new, now, false).unwrap();
     assert_eq!(bound(&commands), Some(None));
+    assert_eq!((commands.len(), children.indexes().count()), (3, 0));
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn shared(text: &str) -> Config {
     config(
         &text
             .replace("crypto map SITES 65000 ipsec-isakmp dynamic SPOKES\n", "")
-            .replace(" pki trustpoint CA\n", "")
+            .replace("\n pki trustpoint CA\n", "\n")
             .replace(
                 " authentication remote rsa-sig\n authentication local rsa-sig\n",
                 " authentication remote pre-share\n authentication local pre-share\n keyring local PEERS\n",
