@@ -56,6 +56,31 @@ def config(site, **changes):
     return base + _IKE.format(**(fields | changes)) + "end\n"
 
 
+_HUB = """\
+crypto ikev2 keyring SPOKES
+ peer spoke-b
+  identity fqdn gw-b.example.net
+  pre-shared-key {key}
+crypto ikev2 profile SPOKES
+ match identity remote fqdn domain example.net
+ identity local fqdn gw-a.example.net
+ authentication remote pre-share
+ authentication local pre-share
+ keyring local SPOKES
+crypto ipsec transform-set TEST esp-gcm 256
+crypto dynamic-map SPOKES 10
+ set transform-set TEST
+ set ikev2-profile SPOKES
+crypto map SITES 65000 ipsec-isakmp dynamic SPOKES
+"""
+
+
+def hub(**changes):
+    """Site A as a hub that knows no spoke's address, and lets each say what is behind it."""
+    base = (DEMO_CONFIGS / "gw-a.conf").read_text().split("crypto ipsec transform-set")[0]
+    return base + _HUB.format(**({"key": KEY} | changes)) + "end\n"
+
+
 def write(lab, site, name=None, **changes):
     """The same as a file of the laboratory."""
     path = lab.folder / f"{name or site.gateway}-ikev2.conf"

@@ -9,6 +9,7 @@ from lab.traffic import PING_MARK, first_contact, ping
 
 from . import negotiated
 from .case import LabCase
+from .certificates import Authority
 from .counters import Counters, at_rest
 
 _TRANSMITTED = re.compile(r"(\d+) packets transmitted, (\d+) received")
@@ -225,3 +226,100 @@ class Explains(Negotiates):
         # No key of ours is said.
         for gateway in (self.a, self.b):
             self.assertNotIn("5ec2e7", self.said(gateway))
+
+
+class Hub(Negotiates):
+    """gw-a has a dynamic map: it knows gw-b by name and key, and neither its address nor what is behind it."""
+
+    @classmethod
+    def setUpClass(cls):
+        LabCase.setUpClass.__func__(cls)
+        config = cls.lab.folder / "hub.conf"
+        config.write_text(negotiated.hub())
+        cls.lab.add_gateway(SITE_A, config).start()
+        cls.lab.add_gateway(SITE_B, negotiated.write(cls.lab, SITE_B, ike_group="19")).start()
+        for gateway in cls.lab.gateways:
+            gateway.wait_ready(sas=0)
+        cls.lab.network.wait_for_hosts()
+        cls.a, cls.b = cls.lab.gateways
+
+    def raise_from_b(self):
+        def answered():
+            return ping(self.lab, SITE_B, SITE_A, 4, count=1, patience=1)["received"]
+
+        self.eventually("a ping to be answered", answered, 20)
+        self.eventually("one pair of SAs at each gateway", lambda: self.settled(self.a) and self.settled(self.b))
+
+    def test_a_spoke_comes_and_goes_and_comes_again(self):
+        for _ in range(2):
+            capture = Capture(self.lab, marks=(PING_MARK[:12],))
+            self.raise_from_b()
+            rows = [
+                ping(self.lab, sender, receiver, family, count=20)
+                for sender, receiver in (SITES, SITES[::-1])
+                for family in (4, 6)
+            ]
+            self.assertEqual([row for row in rows if row["sent"] != row["received"]], [])
+            wire = capture.stop()
+            self.assertEqual(wire["cleartext_packets"], 0, wire)
+            (session,) = self.a.json("show", "crypto", "session", "--json")["sessions"]
+            self.assertEqual((session["policy"], session["status"]), ("SITES 65000/SPOKES 10", "up"))
+            # New keys in its place, under the same rules.
+            before = self.spis(self.a)
+            self.b.espalier("clear", "crypto", "session")
+            self.eventually("no SA to be left", lambda: not self.a.associations() and not self.b.associations())
+            self.raise_from_b()
+            self.assertNotEqual(self.spis(self.a), before)
+            self.a.espalier("clear", "crypto", "session")
+            self.eventually("no SA to be left", lambda: not self.a.associations() and not self.b.associations())
+
+    def test_a_stranger_is_not_let_in(self):
+        self.reload(self.b, SITE_B, ike_group="19", key="5ec2e7-that-is-another")
+        ping(self.lab, SITE_B, SITE_A, 4, count=1, patience=1)
+        wanted = "the pre-shared key of fqdn gw-b.example.net is not the one that the peer has"
+        self.eventually("gw-a to say so", lambda: wanted in self.said(self.a))
+        self.assertEqual(self.a.associations(), [])
+        self.reload(self.b, SITE_B, ike_group="19")
+
+
+class Certified(Negotiates):
+    """Both prove themselves by certificates out of files; the second time round, with other kinds of keys."""
+
+    changes = {}
+
+    @classmethod
+    def setUpClass(cls):
+        LabCase.setUpClass.__func__(cls)
+        cls.authority = Authority(cls.lab.folder)
+        for site in SITES:
+            cls.lab.add_gateway(site, negotiated.write(cls.lab, site, **cls.papers(site, "p256"))).start()
+        for gateway in cls.lab.gateways:
+            gateway.wait_ready(sas=0)
+        cls.lab.network.wait_for_hosts()
+        cls.a, cls.b = cls.lab.gateways
+
+    @classmethod
+    def papers(cls, site, kind):
+        certificate, key = cls.authority.issue(f"{site.gateway}.example.net", kind)
+        trustpoint = f"crypto pki trustpoint CA\n ca-certificate {cls.authority.path}\n certificate {certificate}\n private-key {key}\n"
+        return {"authentication": "rsa-sig", "profile": " pki trustpoint CA\n" + trustpoint}
+
+    def test_each_kind_of_key(self):
+        self.raise_tunnel()
+        for kind in ("rsa", "ed25519"):
+            before = self.spis(self.a)
+            for gateway, site in ((self.b, SITE_B), (self.a, SITE_A)):
+                self.reload(gateway, site, **self.papers(site, kind))
+            self.raise_tunnel()
+            self.assertNotEqual(self.spis(self.a), before)
+
+    def test_a_file_that_is_not_there_changes_nothing(self):
+        self.raise_tunnel()
+        before = self.spis(self.a)
+        papers = self.papers(SITE_A, "p256")
+        papers["profile"] = papers["profile"].replace("ca-certificate /", "ca-certificate /nowhere/")
+        self.a.config.write_text(negotiated.config(SITE_A, **papers))
+        said = self.a.espalier("reload", check=False)
+        self.assertIn("trustpoint CA: cannot read /nowhere/", said.stderr)
+        self.assertEqual(self.spis(self.a), before)
+        self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=5)["received"], 5)
