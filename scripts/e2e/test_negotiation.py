@@ -254,6 +254,7 @@ class Hub(Negotiates):
         for _ in range(2):
             capture = Capture(self.lab, marks=(PING_MARK[:12],))
             self.raise_from_b()
+            first_contact(self.lab, SITES)
             rows = [
                 ping(self.lab, sender, receiver, family, count=20)
                 for sender, receiver in (SITES, SITES[::-1])

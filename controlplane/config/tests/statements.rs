@@ -155,6 +155,7 @@ fn a_key_for_everybody_is_warned_of() {
         said.iter().filter(|warning| warning.message.starts_with("DANGER")).count()
     };
     assert_eq!(dangers("  address 0.0.0.0 0.0.0.0\n"), 1);
+    assert_eq!(dangers("  address 0.0.0.0\n"), 1);
     assert_eq!(dangers("  address 0.0.0.0 0.0.0.0\n  identity fqdn gw-b\n"), 0);
     assert_eq!(dangers("  address 192.0.2.0 255.255.255.0\n"), 0);
 }

@@ -153,9 +153,13 @@ impl Children {
     /// its way is still taken.
     pub fn remove(&mut self, inbound: Spi, now: Instant, fade: bool) -> Option<(Vec<Command>, Child)> {
         let child = self.forget(inbound)?;
-        let commands =
+        let mut commands =
             vec![self.bind(child.number), Command::RemoveSa { index: child.outbound.install.index }];
-        self.fading.push_back((now + FADE, child.inbound.clone()));
+        if fade {
+            self.fading.push_back((now + FADE, child.inbound.clone()));
+        } else {
+            commands.push(Command::RemoveSa { index: child.inbound.install.index });
+        }
         Some((commands, child))
     }
 
@@ -194,11 +198,8 @@ impl Children {
 
     /// Those that have faded.
     pub fn faded(&mut self, now: Instant) -> Vec<PlannedSa> {
-        let mut faded = Vec::new();
-        while let Some((_, sa)) = self.fading.pop_front_if(|(at, _)| *at <= now) {
-            faded.push(sa);
-        }
-        faded
+        let count = self.fading.iter().take_while(|(at, _)| *at <= now).count();
+        self.fading.drain(..count).map(|(_, sa)| sa).collect()
     }
 
     /// All that the data plane is to hold of them, each SA above every sequence number that it used.

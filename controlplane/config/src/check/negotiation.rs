@@ -18,6 +18,15 @@ pub(super) fn check(draft: &Draft, config: &mut Config, report: &mut Report<'_, 
             let what = format!("crypto dynamic-map `{name}` {sequence}");
             if let Some(negotiation) = negotiation(draft, &what, entry, report) {
                 let access_lists = access_lists(draft, entry, report);
+                if access_lists.is_empty() && entry.lists.is_empty() {
+                    let fault = Fault::new(
+                        entry.at,
+                        "a peer decides what goes to it: it may ask for everybody's traffic",
+                    );
+                    report.warn(
+                        fault.help("write `match address ACCESS-LIST`, of what peers may have at most"),
+                    );
+                }
                 let keying = Keying::Negotiated(negotiation);
                 let description = entry.description.value().cloned();
                 entries.insert(sequence, Entry { description, keying, access_lists });

@@ -201,7 +201,7 @@ fn address(cursor: &mut Cursor<'_, '_>, what: &str) -> Result<Found<IpAddr>, Fau
     }
 }
 
-/// `ADDRESS`, `ADDRESS MASK` or `PREFIX/LENGTH`.
+/// `ADDRESS`, `ADDRESS MASK` or `PREFIX/LENGTH`; the address of nobody alone is that of everybody.
 pub(super) fn prefix(cursor: &mut Cursor<'_, '_>, what: &str) -> Result<Found<Prefix>, Fault> {
     let word = *cursor.next(what)?;
     let wrong = || Fault::new(word.at, format!("{} is not {what}, such as 192.0.2.1", word.quoted()));
@@ -212,7 +212,11 @@ pub(super) fn prefix(cursor: &mut Cursor<'_, '_>, what: &str) -> Result<Found<Pr
     let address: IpAddr = word.text.parse().map_err(|_| wrong())?;
     let mask =
         cursor.peek().filter(|next| address.is_ipv4() && next.text.parse::<std::net::Ipv4Addr>().is_ok());
-    let Some(mask) = mask else { return Ok(Found { value: address.into(), at: word.at }) };
+    let Some(mask) = mask else {
+        // As on IOS, `0.0.0.0` alone is everybody.
+        let length = if address.is_unspecified() { 0 } else { Prefix::from(address).prefix_len() };
+        return Ok(Found { value: Prefix::new(address, length).map_err(|_| wrong())?, at: word.at });
+    };
     let found = cursor.mask("a mask", "255.255.255.0")?;
     let length = model::Ipv4Prefix::with_netmask(std::net::Ipv4Addr::UNSPECIFIED, found.value);
     let length = length.map_err(|_| {
