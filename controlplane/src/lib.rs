@@ -10,6 +10,7 @@ pub mod forwarding;
 pub mod kernel;
 pub mod link;
 pub mod memory;
+pub mod negotiate;
 pub mod operator;
 pub mod plan;
 pub mod policy;

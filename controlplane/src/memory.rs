@@ -95,6 +95,11 @@ impl Memory {
         Start { first_sequence, replay_floor, iv_base: first_iv.wrapping_sub(first_sequence) }
     }
 
+    /// Forgets an SA that never comes again, its key having been of one negotiation.
+    pub fn forget(&mut self, name: &SaName) {
+        self.past.remove(name);
+    }
+
     /// Writes down the key that an SA was installed with. Had it another one before, the past is that one's.
     pub fn installed(&mut self, name: SaName, key: &KeyMaterial) {
         let past = self.past.entry(name).or_insert(Past {

@@ -4,6 +4,7 @@
 //! it has there: an SA under its old index, described as before, keeps its sequence numbers, window and counters.
 
 use crate::memory::{Memory, SaName};
+use crate::negotiate::children::Children;
 use crate::policy::List;
 use config::{Config, EntryKey, Interface, Tunnel};
 use model::{Direction, Selector};
@@ -87,12 +88,21 @@ pub enum PlanError {
 }
 
 impl Plan {
-    /// Works it out, at `now` (nanoseconds since 1970).
-    pub fn new(config: &Config, present: &Present, memory: &Memory, now: u64) -> Result<Plan, PlanError> {
+    /// Works it out, at `now` (nanoseconds since 1970). Negotiated tunnels stand as they are: entries keep the numbers that
+    /// they had `before`, and SAs their indexes.
+    pub fn new(
+        config: &Config,
+        present: &Present,
+        memory: &Memory,
+        now: u64,
+        before: &BTreeMap<EntryKey, u32>,
+        children: &Children,
+    ) -> Result<Plan, PlanError> {
         let mut plan = Plan { ports: ports(config, present)?, ..Plan::default() };
         let tunnels = config.tunnels();
         plan.entries = entries(&tunnels, present);
-        let indexes = indexes(&tunnels, present)?;
+        negotiated_entries(config, before, children, &mut plan.entries);
+        let indexes = indexes(&tunnels, present, children)?;
         for tunnel in &tunnels {
             for direction in [Direction::Inbound, Direction::Outbound] {
                 let name = sa_name(tunnel, direction);
@@ -101,18 +111,25 @@ impl Plan {
                 }
             }
         }
-        for (&port, attach) in &plan.ports {
+        plan.policies = plan.lists(config, children)?;
+        Ok(plan)
+    }
+
+    /// The crypto maps of ports, with what dynamic entries have for their peers now.
+    pub fn lists(&self, config: &Config, children: &Children) -> Result<Vec<(PortId, Arc<List>)>, PlanError> {
+        let mut lists = Vec::new();
+        for (&port, attach) in &self.ports {
             let interface =
                 config.interfaces().iter().find(|i| i.linux_name.as_str() == attach.name.as_str());
             let map =
                 interface.and_then(|i| i.crypto_map.as_ref()).and_then(|name| config.crypto_maps().get(name));
             if let Some(map) = map {
-                let list = List::new(config, map, &plan.entries)
+                let list = List::new(config, map, &self.entries, &children.rules(&map.name))
                     .map_err(|source| PlanError::Policy { map: map.name.clone(), source })?;
-                plan.policies.push((port, Arc::new(list)));
+                lists.push((port, Arc::new(list)));
             }
         }
-        Ok(plan)
+        Ok(lists)
     }
 
     /// The ports that must go before the plan can be carried out: their device stands under another number, or under
@@ -129,8 +146,7 @@ impl Plan {
         let mut commands: Vec<Command> = self.ports.values().cloned().map(Command::AttachPort).collect();
         for sa in &self.sas {
             let index = sa.install.index;
-            commands.push(Command::InstallSa(sa.install.clone()));
-            commands.extend(sa.selectors.iter().map(|&selector| Command::AddSelector { index, selector }));
+            commands.extend(sa.commands());
             if let (Direction::Outbound, Some(entry)) = (sa.install.direction, sa.install.entry) {
                 commands.push(Command::BindEntry { entry, sa: Some(index) });
             }
@@ -220,12 +236,44 @@ fn entries(tunnels: &[Tunnel<'_>], present: &Present) -> BTreeMap<EntryKey, u32>
     entries
 }
 
+/// The number of each entry that IKE brings up: the one that it had, else the lowest that none has.
+fn negotiated_entries(
+    config: &Config,
+    before: &BTreeMap<EntryKey, u32>,
+    children: &Children,
+    entries: &mut BTreeMap<EntryKey, u32>,
+) {
+    let mut taken: BTreeSet<u32> = entries.values().copied().chain(children.numbers()).collect();
+    let fixed = config.negotiated().into_iter().filter(|negotiated| negotiated.dynamic.is_none());
+    let keys: Vec<EntryKey> = fixed.map(|negotiated| negotiated.entry).collect();
+    for key in &keys {
+        let own = before.get(key).filter(|number| children.is_of(**number, key) || !taken.contains(number));
+        if let Some(&number) = own {
+            taken.insert(number);
+            entries.insert(key.clone(), number);
+        }
+    }
+    taken.extend(before.values());
+    let mut free = (0..).filter(|number| !taken.contains(number));
+    for key in keys {
+        if !entries.contains_key(&key)
+            && let Some(number) = free.next()
+        {
+            entries.insert(key, number);
+        }
+    }
+}
+
 fn live(present: &Present) -> impl Iterator<Item = (SaName, &SaStatus)> {
     present.sas.iter().filter(|sa| sa.descriptor.live).map(|sa| (SaName::of(&sa.descriptor), sa))
 }
 
 /// The index of each SA: the one that it has or had, else one that was never used, else one that is out of use.
-fn indexes(tunnels: &[Tunnel<'_>], present: &Present) -> Result<BTreeMap<SaName, u32>, PlanError> {
+fn indexes(
+    tunnels: &[Tunnel<'_>],
+    present: &Present,
+    children: &Children,
+) -> Result<BTreeMap<SaName, u32>, PlanError> {
     let wanted: BTreeSet<SaName> = tunnels
         .iter()
         .flat_map(|tunnel| {
@@ -240,8 +288,10 @@ fn indexes(tunnels: &[Tunnel<'_>], present: &Present) -> Result<BTreeMap<SaName,
             indexes.entry(name).or_insert(sa.descriptor.index);
         }
     }
-    let used: BTreeSet<u32> = present.sas.iter().map(|sa| sa.descriptor.index).collect();
-    let claimed: BTreeSet<u32> = indexes.values().copied().collect();
+    let theirs: BTreeSet<u32> = children.indexes().collect();
+    let used: BTreeSet<u32> =
+        present.sas.iter().map(|sa| sa.descriptor.index).chain(children.indexes()).collect();
+    let claimed: BTreeSet<u32> = indexes.values().copied().chain(theirs).collect();
     let fresh = (0..present.capacity).filter(|index| !used.contains(index));
     let again = by_life(false).map(|sa| sa.descriptor.index).filter(|index| !claimed.contains(index));
     let mut free = fresh.chain(again);
@@ -276,7 +326,7 @@ fn planned(
         key: session.key.clone(),
         local: tunnel.local,
         remote: tunnel.peer,
-        udp_port: tunnel.settings.udp_port,
+        udp_port: tunnel.keys.udp_port,
         extended_sequence: tunnel.esn,
         replay_window: if inbound { tunnel.replay.packets() } else { 0 },
         first_sequence: if inbound { 1 } else { start.first_sequence },

@@ -22,6 +22,8 @@ MODULES = (
     "test_refusals",
     "test_run_script",
     "test_ike",
+    "test_negotiation",
+    "test_strongswan",
 )
 
 

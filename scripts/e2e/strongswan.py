@@ -42,7 +42,7 @@ charon {{
 """
 _IKE = re.compile(r"^(\S+): #\d+, (\w+), IKEv2, ([0-9a-f]+)_i\*? ([0-9a-f]+)_r\*?$")
 _CHILD = re.compile(r"^  (\S+): #\d+, reqid \d+, (\w+), (\S+), (ESP\S+)$")
-_SPI = re.compile(r"^    (in|out) +([0-9a-f]{8})")
+_SPI = re.compile(r"^    (in|out) +([0-9a-f]{8}).*?(\d+) packets")
 
 
 class StrongSwan:
@@ -88,6 +88,7 @@ class StrongSwan:
                 sas[-1]["children"].append({"state": found[2], "mode": found[3], "suite": found[4]})
             elif found := _SPI.match(line):
                 sas[-1]["children"][-1][found[1]] = int(found[2], 16)
+                sas[-1]["children"][-1][f"{found[1]}_packets"] = int(found[3])
             elif sas and sas[-1]["suite"] is None and re.match(r"^  [A-Z0-9_]+[-/]", line):
                 sas[-1]["suite"] = line.strip()
         return sas

@@ -18,19 +18,21 @@ SNAP_LENGTH = 192
 # How many packets of a direction are kept for a person to look at: of ESP, and of all else. Every one is counted.
 KEEP = 5000
 
-ESP, ARP, NEIGHBOUR_DISCOVERY, CLEARTEXT, OTHER = "esp", "arp", "nd", "cleartext", "other"
+ESP, IKE, ARP, NEIGHBOUR_DISCOVERY, CLEARTEXT, OTHER = "esp", "ike", "arp", "nd", "cleartext", "other"
 ICMPV6_ND_AND_MLD = frozenset((130, 131, 132, 133, 134, 135, 136, 137, 143))
 
 
 def classify(frame, source, destination, marks=()):
-    """What one frame on the wire is. Every IP packet is cleartext unless it is ESP from `source` to `destination`
-    (packed IPv4 addresses) in which none of `marks` can be read, or IPv6's own talk about neighbours."""
+    """What one frame on the wire is. Every IP packet is cleartext unless it is ESP (by itself or in UDP) or IKE from
+    `source` to `destination` (packed IPv4 addresses) in which none of `marks` can be read, or IPv6's own talk about
+    neighbours."""
     kind = frame[12:14]
     if kind == b"\x08\x00":
         header = frame[14:34]
-        if len(header) < 20 or header[9] != 50 or header[12:16] != source or header[16:20] != destination:
+        if len(header) < 20 or header[12:16] != source or header[16:20] != destination:
             return CLEARTEXT
-        return CLEARTEXT if any(mark in frame for mark in marks) else ESP
+        sealed = ESP if header[9] == 50 else _in_udp(frame[34:]) if header[9] == 17 else CLEARTEXT
+        return CLEARTEXT if any(mark in frame for mark in marks) else sealed
     if kind == b"\x08\x06":
         return ARP
     if kind == b"\x86\xdd":
@@ -42,6 +44,16 @@ def classify(frame, source, destination, marks=()):
     return OTHER
 
 
+def _in_udp(datagram):
+    """What a UDP datagram between the gateways is (RFC 3948, section 2)."""
+    ports, payload = datagram[:4], datagram[8:12]
+    if ports == b"\x01\xf4\x01\xf4":
+        return IKE
+    if ports != b"\x11\x94\x11\x94":
+        return CLEARTEXT
+    return IKE if payload in (b"\0\0\0\0", b"\xff") or payload[:1] == b"\xff" and len(payload) < 4 else ESP
+
+
 def packed(address):
     return bytes(int(part) for part in address.split("."))
 
@@ -51,7 +63,7 @@ class _Direction:
 
     def __init__(self, lab, sender, receiver, marks):
         self.sender, self.receiver, self.marks = sender, receiver, marks
-        self.counts = dict.fromkeys((ESP, ARP, NEIGHBOUR_DISCOVERY, CLEARTEXT, OTHER), 0)
+        self.counts = dict.fromkeys((ESP, IKE, ARP, NEIGHBOUR_DISCOVERY, CLEARTEXT, OTHER), 0)
         self.esp_bytes = 0
         self.strangers = []
         self.missed = None
@@ -153,6 +165,7 @@ class Capture:
             "esp_packets": self.count(ESP),
             "esp_bytes": sum(direction.esp_bytes for direction in self.directions),
             "cleartext_packets": self.count(CLEARTEXT),
+            "ike_packets": self.count(IKE),
             "arp_packets": self.count(ARP),
             "neighbour_discovery_packets": self.count(NEIGHBOUR_DISCOVERY),
             "other_packets": self.count(OTHER),

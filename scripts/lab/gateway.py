@@ -60,9 +60,10 @@ class Gateway:
             self.role,
         )
 
-    def wait_ready(self, seconds=30):
-        """Until both SAs are in the data plane and the ports' links are up."""
-        self._wait(self.controlplane, "both SAs to be installed", lambda: len(self.associations(quiet=True)) >= 2, seconds)
+    def wait_ready(self, seconds=30, sas=2):
+        """Until so many SAs are in the data plane (none, where IKE is to bring them) and the ports' links are up."""
+        if sas:
+            self._wait(self.controlplane, f"{sas} SAs to be installed", lambda: len(self.associations(quiet=True)) >= sas, seconds)
         self._wait(self.controlplane, "its ports to come up", self._ports_up, seconds)
 
     def _ports_up(self):

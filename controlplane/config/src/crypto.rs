@@ -1,6 +1,6 @@
-//! Transform sets and crypto maps.
+//! Transform sets, crypto maps and dynamic ones.
 
-use crate::Name;
+use crate::{DhGroup, Name};
 use model::{KeyMaterial, Mode, Spi, Suite};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -33,11 +33,33 @@ pub struct CryptoMap {
     pub entries: BTreeMap<u16, Entry>,
 }
 
-/// One entry of a crypto map, with manual keys (`ipsec-manual`).
+/// One entry of a crypto map, or of a dynamic one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// For people.
     pub description: Option<String>,
+    /// Where its SAs come from.
+    pub keying: Keying,
+    /// `match address`: names of one IPv4 access list, or one IPv6 access list, or one of each, in that order. Only the entry of a
+    /// dynamic map may have none, which then protects what its peers want protected.
+    pub access_lists: Vec<Name>,
+}
+
+/// Where the SAs of an entry come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keying {
+    /// `ipsec-manual`: they are written down.
+    Manual(Box<ManualKeys>),
+    /// `ipsec-isakmp`: IKE negotiates them with one of the peers.
+    Negotiated(Negotiation),
+    /// `ipsec-isakmp dynamic NAME`: IKE negotiates them with whoever comes, by an entry of that dynamic map.
+    Dynamic(Name),
+}
+
+/// A tunnel's two SAs, written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ManualKeys {
     /// The other end of the tunnel.
     pub peer: IpAddr,
     /// `set udp-encapsulation`: ESP goes in UDP (RFC 3948), to this port of the peer. Not of IOS, where IKE finds it out.
@@ -48,8 +70,59 @@ pub struct Entry {
     pub inbound: SessionKey,
     /// `set session-key outbound esp`.
     pub outbound: SessionKey,
-    /// `match address`: names of one IPv4 access list, or one IPv6 access list, or one of each, in that order.
-    pub access_lists: Vec<Name>,
+}
+
+/// What IKE is to negotiate, and with whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Negotiation {
+    /// In the order in which they are tried; none in a dynamic map.
+    pub peers: Vec<IpAddr>,
+    /// Names of transform sets in the order of preference, all of the same mode; at least one.
+    pub transform_sets: Vec<Name>,
+    /// `set pfs`: the group of each child SA's own key exchange.
+    pub pfs: Option<DhGroup>,
+    /// Name of the profile; `None`: each end is its address, and has the key that `crypto isakmp key` or a `crypto keyring` says.
+    pub profile: Option<Name>,
+    /// What differs from [`Config::lifetime`](crate::Config::lifetime).
+    pub lifetime: SaLifetime,
+}
+
+/// `lifetime seconds` and `lifetime kilobytes`, as far as they are said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SaLifetime {
+    /// Seconds.
+    pub seconds: Option<u32>,
+    /// Kilobytes (of 1024 bytes) that pass; `Some(None)` is `disable`.
+    pub kilobytes: Option<Option<u32>>,
+}
+
+impl SaLifetime {
+    /// Seconds where nothing is said, as on IOS. IOS's limit of 4,608,000 kilobytes is not ours: a fast tunnel passes so much in
+    /// a second.
+    pub const DEFAULT_SECONDS: u32 = 3600;
+
+    /// This, and where it says nothing, the other.
+    pub fn or(self, other: SaLifetime) -> SaLifetime {
+        SaLifetime { seconds: self.seconds.or(other.seconds), kilobytes: self.kilobytes.or(other.kilobytes) }
+    }
+}
+
+/// `crypto dynamic-map`: entries for peers of unknown address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DynamicMap {
+    /// Its name.
+    pub name: Name,
+    /// By sequence number, 1 to 65535; each is [`Keying::Negotiated`], without peers.
+    pub entries: BTreeMap<u16, Entry>,
+}
+
+/// `crypto ipsec profile`: what an entry says of its SAs, for tunnel interfaces, of which there are none yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IpsecProfile {
+    /// Its name.
+    pub name: Name,
+    /// Without peers.
+    pub negotiation: Negotiation,
 }
 
 /// SPI and keying material of one direction. `Debug` and serde show the SPI only.

@@ -8,13 +8,15 @@
 //! - [`render`] prints diagnostics for people; serde makes them JSON. Neither ever shows a secret.
 //! - [`Config::to_text`] writes a configuration that reads back as the same model.
 //! - [`policy`] flattens the crypto map of an interface into one list of which the first match wins; [`Config::tunnels`]
-//!   resolves crypto map entries into what an SA pair needs.
+//!   resolves crypto map entries with manual keys into what an SA pair needs, [`Config::negotiated`] the others into what IKE
+//!   needs.
 #![forbid(unsafe_code)]
 
 mod access_list;
 mod check;
 mod crypto;
 mod diagnostic;
+mod ikev2;
 mod interface;
 mod name;
 mod nearest;
@@ -27,12 +29,19 @@ mod source;
 mod write;
 
 pub use access_list::{AccessList, Family, PortMatch, Rule, Verb};
-pub use crypto::{CryptoMap, Entry, EntryKey, ReplayWindow, SessionKey, TransformSet};
+pub use crypto::{
+    CryptoMap, DynamicMap, Entry, EntryKey, IpsecProfile, Keying, ManualKeys, Negotiation, ReplayWindow,
+    SaLifetime, SessionKey, TransformSet,
+};
 pub use diagnostic::{Diagnostic, Place, Severity, Span, render};
+pub use ikev2::{
+    DhGroup, IdentityRule, IkeCipher, IkeIdentity, IkePolicy, IkeProfile, IkeProposal, Keyring, KeyringPeer,
+    Proof, SharedKey, Trustpoint,
+};
 pub use interface::{Interface, MacAddress};
 pub use name::{Name, NameError};
 pub use parse::parse;
-pub use policy::{MAX_POLICY_RULES, PolicyAction, PolicyError, PolicyRule, policy};
-pub use root::{Config, Tunnel};
+pub use policy::{MAX_POLICY_RULES, PolicyAction, PolicyError, PolicyRule, policy, policy_with};
+pub use root::{Config, Negotiated, Tunnel};
 pub use route::{StaticRoute, Target};
 pub use write::Secrets;

@@ -8,6 +8,7 @@
 use crate::{AccessList, Config, CryptoMap, Verb};
 use model::{PortRange, Prefix, Protocol, Selector};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The most rules that a crypto map may come to.
@@ -23,6 +24,9 @@ const MAX_LABEL: usize = 32;
 pub enum PolicyAction {
     /// The map's entry of this sequence number protects them.
     Protect(u16),
+    /// The tunnel of this number does, which belongs to one peer of a dynamic map; numbers are given by whoever knows these
+    /// ([`policy_with`]).
+    ProtectFor(u32),
     /// They pass as they are.
     Bypass,
 }
@@ -49,20 +53,42 @@ pub struct PolicyError;
 
 /// Flattens a crypto map of the configuration.
 pub fn policy(config: &Config, map: &CryptoMap) -> Result<Vec<PolicyRule>, PolicyError> {
-    let entries = map.entries.iter().map(|(&sequence, entry)| {
-        let lists = entry.access_lists.iter().filter_map(|name| config.access_lists.get(name));
-        (sequence, lists.collect::<Vec<_>>())
-    });
-    flatten(entries.collect::<Vec<_>>().as_slice())
+    policy_with(config, map, &BTreeMap::new())
+}
+
+/// The same with the rules of tunnels that peers of its dynamic entries have, by the sequence numbers of these; they stand in
+/// front of what the entry itself says.
+pub fn policy_with(
+    config: &Config,
+    map: &CryptoMap,
+    peers: &BTreeMap<u16, Vec<PolicyRule>>,
+) -> Result<Vec<PolicyRule>, PolicyError> {
+    let mut entries = Vec::new();
+    for (&sequence, entry) in &map.entries {
+        let mut front = peers.get(&sequence).cloned().unwrap_or_default();
+        for entry in config.written_out(entry) {
+            let lists = entry.access_lists.iter().filter_map(|name| config.access_lists.get(name)).collect();
+            entries.push(Flat { sequence, front: std::mem::take(&mut front), lists });
+        }
+    }
+    flatten(&entries)
+}
+
+/// One entry to be flattened.
+struct Flat<'a> {
+    sequence: u16,
+    /// What stands in front of its lists.
+    front: Vec<PolicyRule>,
+    lists: Vec<&'a AccessList>,
 }
 
 /// From the last entry to the first, each in front of what comes of those behind it. `rest` holds that backwards, so that
 /// what comes in front of it is added at its end.
-pub(crate) fn flatten(entries: &[(u16, Vec<&AccessList>)]) -> Result<Vec<PolicyRule>, PolicyError> {
+fn flatten(entries: &[Flat<'_>]) -> Result<Vec<PolicyRule>, PolicyError> {
     let mut work = MAX_WORK;
     let mut rest: Vec<PolicyRule> = Vec::new();
-    for (sequence, lists) in entries.iter().rev() {
-        let mut rules = Vec::new();
+    for Flat { sequence, front, lists } in entries.iter().rev() {
+        let mut rules = front.clone();
         // Lists of one entry are of different families, so their order says nothing.
         for list in lists {
             add_list(list, *sequence, &rest, &mut work, &mut rules)?;

@@ -1,13 +1,15 @@
 //! The checked configuration as a whole, and what can be asked of it.
 
 use crate::{
-    AccessList, CryptoMap, Entry, EntryKey, Family, Interface, Name, ReplayWindow, SessionKey, StaticRoute,
-    TransformSet, Verb,
+    AccessList, CryptoMap, DynamicMap, Entry, EntryKey, Family, IkePolicy, IkeProfile, IkeProposal,
+    Interface, IpsecProfile, Keying, Keyring, KeyringPeer, ManualKeys, Name, Negotiation, ReplayWindow,
+    SaLifetime, SessionKey, StaticRoute, TransformSet, Trustpoint, Verb,
 };
-use model::{Mode, Prefix, Selector, SizeRules, Suite};
+use model::{Lifetime, Mode, Prefix, Selector, SizeRules, Suite};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// A configuration without contradictions. Only [`crate::parse`] makes one: every name in it leads somewhere, every key has
 /// the length that its suite wants, no key serves twice, and no inbound SPI stands for two SAs.
@@ -21,17 +23,32 @@ pub struct Config {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) access_lists: BTreeMap<Name, AccessList>,
     pub(crate) transform_sets: BTreeMap<Name, TransformSet>,
+    pub(crate) ike_proposals: BTreeMap<Name, IkeProposal>,
+    pub(crate) ike_policies: BTreeMap<Name, IkePolicy>,
+    pub(crate) keyrings: BTreeMap<Name, Keyring>,
+    /// `crypto isakmp key`.
+    pub(crate) keys: Vec<KeyringPeer>,
+    pub(crate) trustpoints: BTreeMap<Name, Trustpoint>,
+    pub(crate) ike_profiles: BTreeMap<Name, IkeProfile>,
+    /// `crypto ikev2 dpd`, in seconds.
+    pub(crate) dpd: Option<u16>,
+    /// `crypto ipsec security-association lifetime`.
+    pub(crate) lifetime: SaLifetime,
+    pub(crate) ipsec_profiles: BTreeMap<Name, IpsecProfile>,
+    pub(crate) dynamic_maps: BTreeMap<Name, DynamicMap>,
     pub(crate) crypto_maps: BTreeMap<Name, CryptoMap>,
     pub(crate) routes: Vec<StaticRoute>,
 }
 
-/// A crypto map entry on an interface, with everything resolved: what its two SAs need.
+/// A crypto map entry with manual keys on an interface, with everything resolved: what its two SAs need.
 #[derive(Clone, Debug)]
 pub struct Tunnel<'a> {
     /// The entry's name.
     pub entry: EntryKey,
     /// The entry itself.
     pub settings: &'a Entry,
+    /// What it says of its SAs.
+    pub keys: &'a ManualKeys,
     /// Outer address on this side.
     pub local: IpAddr,
     /// Outer address of the peer, of the same family.
@@ -53,6 +70,21 @@ pub struct Tunnel<'a> {
     /// Which packets it is for, as the outbound SA sees them; a packet out of the inbound SA must match one of them
     /// [reversed](Selector::reversed). At most [`Config::MAX_SELECTORS`]. They are the `permit`s of its access lists; what a
     /// `deny` takes out of a later `permit` is not taken out here.
+    pub selectors: Vec<Selector>,
+}
+
+/// A crypto map entry on an interface whose SAs IKE negotiates, or an entry of the dynamic map that it leads to.
+#[derive(Clone, Debug)]
+pub struct Negotiated<'a> {
+    /// The crypto map's entry.
+    pub entry: EntryKey,
+    /// The dynamic map's, if it leads to one: its name and sequence number.
+    pub dynamic: Option<EntryKey>,
+    /// What is to be negotiated.
+    pub negotiation: &'a Negotiation,
+    /// The interface whose addresses tunnels begin at.
+    pub source: &'a Interface,
+    /// As [`Tunnel::selectors`]; none where a dynamic map leaves them to the peer.
     pub selectors: Vec<Selector>,
 }
 
@@ -112,32 +144,121 @@ impl Config {
         self.crypto_maps.get(&key.map)?.entries.get(&key.sequence)
     }
 
-    /// Every crypto map entry that is on an interface, once each, even if its map is on several (which `local-address`
-    /// allows), in the order of maps and sequence numbers. Of a shut down interface, too.
+    /// By name.
+    pub fn ike_proposals(&self) -> &BTreeMap<Name, IkeProposal> {
+        &self.ike_proposals
+    }
+
+    /// By name.
+    pub fn ike_policies(&self) -> &BTreeMap<Name, IkePolicy> {
+        &self.ike_policies
+    }
+
+    /// By name.
+    pub fn ike_profiles(&self) -> &BTreeMap<Name, IkeProfile> {
+        &self.ike_profiles
+    }
+
+    /// By name.
+    pub fn keyrings(&self) -> &BTreeMap<Name, Keyring> {
+        &self.keyrings
+    }
+
+    /// `crypto isakmp key`, in the order of the text.
+    pub fn isakmp_keys(&self) -> &[KeyringPeer] {
+        &self.keys
+    }
+
+    /// By name.
+    pub fn trustpoints(&self) -> &BTreeMap<Name, Trustpoint> {
+        &self.trustpoints
+    }
+
+    /// By name.
+    pub fn dynamic_maps(&self) -> &BTreeMap<Name, DynamicMap> {
+        &self.dynamic_maps
+    }
+
+    /// By name.
+    pub fn ipsec_profiles(&self) -> &BTreeMap<Name, IpsecProfile> {
+        &self.ipsec_profiles
+    }
+
+    /// `crypto ikev2 dpd`: after how many seconds of silence a peer is asked whether it is alive; `None` is never.
+    pub fn dpd(&self) -> Option<u16> {
+        self.dpd
+    }
+
+    /// How long the SAs of a negotiation may serve.
+    pub fn lifetime(&self, negotiation: &Negotiation) -> Lifetime {
+        let said = negotiation.lifetime.or(self.lifetime);
+        let seconds = said.seconds.unwrap_or(SaLifetime::DEFAULT_SECONDS);
+        Lifetime {
+            time: Some(Duration::from_secs(seconds.into())),
+            bytes: said.kilobytes.flatten().map(|kilobytes| u64::from(kilobytes) * 1024),
+            packets: None,
+        }
+    }
+
+    /// The keys that a negotiation may use: those of its profile's keyring; without a profile, `crypto isakmp key` and every
+    /// `crypto keyring`.
+    pub fn shared_keys(&self, negotiation: &Negotiation) -> Vec<&KeyringPeer> {
+        match negotiation.profile.as_ref().map(|name| self.ike_profiles.get(name)) {
+            Some(profile) => {
+                let keyring = profile.and_then(|profile| self.keyrings.get(profile.keyring.as_ref()?));
+                keyring.iter().flat_map(|keyring| &keyring.peers).collect()
+            }
+            None => {
+                let keyrings = self.keyrings.values().filter(|keyring| !keyring.ikev2);
+                self.keys.iter().chain(keyrings.flat_map(|keyring| &keyring.peers)).collect()
+            }
+        }
+    }
+
+    /// The key that a negotiation uses with a peer of known address: that of the longest prefix; of equal ones the first.
+    pub fn shared_key(&self, negotiation: &Negotiation, peer: IpAddr) -> Option<&KeyringPeer> {
+        let profile = negotiation.profile.as_ref().and_then(|name| self.ike_profiles.get(name));
+        let fits = |key: &&KeyringPeer| {
+            let is_meant = |identity| profile.is_none_or(|profile| profile.accepts(identity));
+            key.address.is_none_or(|prefix| prefix.contains(&peer))
+                && key.identity.as_ref().is_none_or(is_meant)
+        };
+        let longest = |key: &&KeyringPeer| key.address.map_or(-1, |prefix| i32::from(prefix.prefix_len()));
+        self.shared_keys(negotiation).into_iter().rev().filter(fits).max_by_key(longest)
+    }
+
+    /// Where the tunnels of a map begin: `local-address`, or the interface that it is on. `None` while it is on no interface.
+    fn source(&self, map: &CryptoMap) -> Option<&Interface> {
+        let on = self.interfaces.iter().find(|i| i.crypto_map.as_ref() == Some(&map.name))?;
+        match &map.local_address {
+            Some(name) => self.interface(name.as_str()),
+            None => Some(on),
+        }
+    }
+
+    /// Every crypto map entry with manual keys that is on an interface, once each, even if its map is on several (which
+    /// `local-address` allows), in the order of maps and sequence numbers. Of a shut down interface, too.
     pub fn tunnels(&self) -> Vec<Tunnel<'_>> {
         let mut tunnels = Vec::new();
         for map in self.crypto_maps.values() {
-            let on = self.interfaces.iter().find(|i| i.crypto_map.as_ref() == Some(&map.name));
-            let source = match &map.local_address {
-                Some(name) => on.and_then(|_| self.interface(name.as_str())),
-                None => on,
-            };
-            let Some(source) = source else { continue };
+            let Some(source) = self.source(map) else { continue };
             for (&sequence, entry) in &map.entries {
-                let Some(local) = source.address_towards(entry.peer) else { continue };
-                let Some(set) = self.transform_sets.get(&entry.transform_set) else { continue };
+                let Keying::Manual(keys) = &entry.keying else { continue };
+                let Some(local) = source.address_towards(keys.peer) else { continue };
+                let Some(set) = self.transform_sets.get(&keys.transform_set) else { continue };
                 tunnels.push(Tunnel {
                     entry: EntryKey { map: map.name.clone(), sequence },
                     settings: entry,
+                    keys,
                     local,
-                    peer: entry.peer,
+                    peer: keys.peer,
                     suite: set.suite,
-                    mode: self.mode(entry, local),
+                    mode: self.mode(entry, set, local, keys.peer),
                     esn: set.esn,
                     replay: self.replay,
                     size: self.size,
-                    inbound: &entry.inbound,
-                    outbound: &entry.outbound,
+                    inbound: &keys.inbound,
+                    outbound: &keys.outbound,
                     selectors: self.permits(entry),
                 });
             }
@@ -145,12 +266,51 @@ impl Config {
         tunnels
     }
 
-    /// The mode of an entry whose tunnel begins at `local`: transport if its transform set says so and all that it permits goes
-    /// from there to the peer; else tunnel.
-    pub fn mode(&self, entry: &Entry, local: IpAddr) -> Mode {
-        let asked = self.transform_sets.get(&entry.transform_set).map_or(Mode::Tunnel, |set| set.mode);
-        let between = |selector: &Selector| is_between(selector, local, entry.peer);
-        if asked == Mode::Transport && self.permits(entry).iter().all(between) { asked } else { Mode::Tunnel }
+    /// Every crypto map entry on an interface that IKE is to bring up, in the order of maps and sequence numbers; in the place of
+    /// one that leads to a dynamic map, the entries of that.
+    pub fn negotiated(&self) -> Vec<Negotiated<'_>> {
+        let mut all = Vec::new();
+        for map in self.crypto_maps.values() {
+            let Some(source) = self.source(map) else { continue };
+            for (&sequence, entry) in &map.entries {
+                let key = EntryKey { map: map.name.clone(), sequence };
+                let mut add = |entry: &Entry, dynamic, negotiation| {
+                    let selectors = self.permits(entry);
+                    all.push(Negotiated { entry: key.clone(), dynamic, negotiation, source, selectors });
+                };
+                match &entry.keying {
+                    Keying::Manual(_) => {}
+                    Keying::Negotiated(negotiation) => add(entry, None, negotiation),
+                    Keying::Dynamic(name) => {
+                        let entries = self.dynamic_maps.get(name).into_iter().flat_map(|map| &map.entries);
+                        for (&sequence, entry) in entries {
+                            if let Keying::Negotiated(negotiation) = &entry.keying {
+                                add(entry, Some(EntryKey { map: name.clone(), sequence }), negotiation);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The mode of an entry whose tunnel begins at `local` and ends at `peer`: transport if its transform set says so and all that
+    /// it permits goes from there to the peer; else tunnel.
+    pub fn mode(&self, entry: &Entry, set: &TransformSet, local: IpAddr, peer: IpAddr) -> Mode {
+        let between = |selector: &Selector| is_between(selector, local, peer);
+        let transport = set.mode == Mode::Transport && self.permits(entry).iter().all(between);
+        if transport { Mode::Transport } else { Mode::Tunnel }
+    }
+
+    /// An entry itself; of one that leads to a dynamic map, the entries of that.
+    pub(crate) fn written_out<'a>(&'a self, entry: &'a Entry) -> Vec<&'a Entry> {
+        match &entry.keying {
+            Keying::Dynamic(name) => {
+                self.dynamic_maps.get(name).map(|map| map.entries.values().collect()).unwrap_or_default()
+            }
+            _ => vec![entry],
+        }
     }
 
     /// What the access lists of an entry permit.

@@ -1,8 +1,11 @@
 //! The model as text again: what `show running-config` prints, and what [`crate::parse`] reads back as the same model.
 
+mod ike;
+
 use crate::source::MASK;
 use crate::{
-    AccessList, Config, Entry, Family, Interface, PortMatch, ReplayWindow, Rule, SessionKey, Target, Verb,
+    AccessList, Config, Entry, Family, Interface, Keying, ManualKeys, PortMatch, ReplayWindow, Rule,
+    SessionKey, Target, Verb,
 };
 use model::{DontFragment, Fragmentation, KeyShape, Mode, Prefix, Protocol};
 use std::fmt::Write as _;
@@ -32,6 +35,7 @@ impl Config {
             + self.crypto_maps.values().map(|map| map.entries.len()).sum::<usize>()
                 * 4
                 * model::KeyMaterial::MAX
+            + ike::keys_length(self)
     }
 
     fn write(&self, text: &mut String, secrets: Secrets) -> std::fmt::Result {
@@ -56,6 +60,7 @@ impl Config {
         if self.size.fragmentation == Fragmentation::AfterEncryption {
             writeln!(text, "crypto ipsec fragmentation after-encryption\n!")?;
         }
+        ike::write(text, self, secrets)?;
         for set in self.transform_sets.values() {
             let mode = match set.mode {
                 Mode::Tunnel => "tunnel",
@@ -67,14 +72,28 @@ impl Config {
             }
             writeln!(text, "!")?;
         }
+        ike::write_templates(text, self)?;
         for map in self.crypto_maps.values() {
             if let Some(interface) = &map.local_address {
                 writeln!(text, "crypto map {} local-address {interface}", map.name)?;
             }
             for (sequence, entry) in &map.entries {
-                writeln!(text, "crypto map {} {sequence} ipsec-manual", map.name)?;
-                let set = self.transform_sets.get(&entry.transform_set);
-                write_entry(text, entry, set.map(|set| set.suite.key_shape()), secrets)?;
+                write!(text, "crypto map {} {sequence} ", map.name)?;
+                match &entry.keying {
+                    Keying::Manual(keys) => {
+                        writeln!(text, "ipsec-manual")?;
+                        let set = self.transform_sets.get(&keys.transform_set);
+                        write_manual(text, entry, keys, set.map(|set| set.suite.key_shape()), secrets)?;
+                    }
+                    Keying::Negotiated(_) => {
+                        writeln!(text, "ipsec-isakmp")?;
+                        ike::write_entry(text, entry)?;
+                    }
+                    Keying::Dynamic(name) => {
+                        writeln!(text, "ipsec-isakmp dynamic {name}")?;
+                        ike::write_entry(text, entry)?;
+                    }
+                }
             }
             writeln!(text, "!")?;
         }
@@ -167,20 +186,21 @@ fn write_end(text: &mut String, prefix: Prefix, ports: PortMatch) -> std::fmt::R
     }
 }
 
-fn write_entry(
+fn write_manual(
     text: &mut String,
     entry: &Entry,
+    keys: &ManualKeys,
     shape: Option<KeyShape>,
     secrets: Secrets,
 ) -> std::fmt::Result {
     if let Some(description) = &entry.description {
         writeln!(text, " description {description}")?;
     }
-    writeln!(text, " set peer {}", entry.peer)?;
-    write_key(text, "inbound", &entry.inbound, shape, secrets)?;
-    write_key(text, "outbound", &entry.outbound, shape, secrets)?;
-    writeln!(text, " set transform-set {}", entry.transform_set)?;
-    if let Some(port) = entry.udp_port {
+    writeln!(text, " set peer {}", keys.peer)?;
+    write_key(text, "inbound", &keys.inbound, shape, secrets)?;
+    write_key(text, "outbound", &keys.outbound, shape, secrets)?;
+    writeln!(text, " set transform-set {}", keys.transform_set)?;
+    if let Some(port) = keys.udp_port {
         writeln!(text, " set udp-encapsulation port {port}")?;
     }
     entry.access_lists.iter().try_for_each(|name| writeln!(text, " match address {name}"))

@@ -175,6 +175,7 @@ proptest! {
             };
             let first = rules.iter().find(|rule| contains(&rule.selector));
             let quick = first.and_then(|rule| match rule.action {
+                PolicyAction::ProtectFor(_) => unreachable!("there are no peers"),
                 PolicyAction::Protect(entry) => Some((entry, rule.label.to_string())),
                 PolicyAction::Bypass => None,
             });

@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used)] // In a test, a panic is the report.
 
 use config::{
-    Config, Family, PortMatch, ReplayWindow, Rule, Secrets, Severity, StaticRoute, Target, Verb, parse,
-    render,
+    Config, Family, IkeCipher, IkeIdentity, Negotiated, PortMatch, Proof, ReplayWindow, Rule, Secrets,
+    Severity, StaticRoute, Target, Verb, parse, render,
 };
-use model::{Mode, Protocol, Suite};
+use model::{Hmac, KeyLen, Mode, Protocol, Suite};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
@@ -66,7 +66,7 @@ fn the_whole_of_a_configuration() {
     assert_eq!((site.entry.to_string(), servers.entry.to_string()), ("WAN 10".into(), "WAN 20".into()));
     assert_eq!(site.local, Ipv4Addr::new(203, 0, 113, 1));
     assert_eq!(site.peer, Ipv4Addr::new(203, 0, 113, 2));
-    assert_eq!((site.mode, site.settings.udp_port), (Mode::Tunnel, None));
+    assert_eq!((site.mode, site.keys.udp_port), (Mode::Tunnel, None));
     assert_eq!((site.inbound.spi.get(), site.outbound.spi.get()), (256, 0x101));
     assert_eq!(site.outbound.key.expose()[..4], [0xf0, 1, 2, 3]);
     assert_eq!((site.suite, site.esn), (Suite::AES_GCM_256, true));
@@ -96,6 +96,68 @@ fn the_whole_of_a_configuration() {
         route("2001:db8:2::/48", out("lan", "fe80::1"), 1),
     ];
     assert_eq!(config.routes(), routes);
+}
+
+#[test]
+fn what_ike_is_told() {
+    let config = good(include_str!("../testdata/ikev2.conf"));
+    let gcm = &config.ike_proposals()["GCM"];
+    assert_eq!(gcm.encryption, [IkeCipher::AesGcm(KeyLen::Aes256), IkeCipher::AesGcm(KeyLen::Aes128)]);
+    assert_eq!((&*gcm.prf, &*gcm.integrity), (&[Hmac::Sha384, Hmac::Sha256][..], &[][..]));
+    assert_eq!(gcm.groups.iter().map(|group| group.number()).collect::<Vec<_>>(), [31, 19]);
+    let policy = &config.ike_policies()["DEFAULT"];
+    assert_eq!(policy.proposals.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["GCM", "OLD"]);
+
+    let profile = &config.ike_profiles()["SITES"];
+    assert_eq!((profile.local, profile.remote), (Proof::PreShare, Proof::PreShare));
+    assert_eq!((profile.lifetime, profile.dpd, config.dpd()), (28_800, Some(30), Some(60)));
+    let name = |text: &str| IkeIdentity::Fqdn(text.to_owned());
+    assert_eq!(profile.identity, Some(name("gw-a.example.net")));
+    assert!(profile.accepts(&name("GW-C.example.net")) && !profile.accepts(&name("gw-b.example.net")));
+    let spokes = &config.ike_profiles()["SPOKES"];
+    assert!(spokes.accepts(&name("gw-b.example.net")) && !spokes.accepts(&name("badexample.net")));
+    assert!(spokes.accepts(&IkeIdentity::Email("a@example.net".to_owned())));
+    assert_eq!(config.trustpoints()["CA"].private_key.as_deref(), Some("/etc/espalier/gw-a.key"));
+
+    let negotiated = config.negotiated();
+    let [site, other, spoke, last] = negotiated.as_slice() else { panic!("{negotiated:?}") };
+    assert_eq!((site.entry.to_string(), site.dynamic.as_ref()), ("SITES 10".to_owned(), None));
+    assert_eq!(site.negotiation.peers.len(), 2);
+    assert_eq!(site.negotiation.pfs.unwrap().number(), 19);
+    let lifetime = |negotiated: &Negotiated<'_>| {
+        let lifetime = config.lifetime(negotiated.negotiation);
+        (lifetime.time.unwrap().as_secs(), lifetime.bytes)
+    };
+    assert_eq!(lifetime(site), (3600, Some(4_608_000 << 10)));
+    assert_eq!(lifetime(spoke), (28_800, None));
+    assert_eq!(spoke.dynamic.as_ref().unwrap().to_string(), "SPOKES 10");
+    assert_eq!((spoke.selectors.len(), last.selectors.len()), (1, 0));
+
+    // The longest prefix has the key; where there is no profile, IKEv1's words are asked.
+    let key = |negotiated: &Negotiated<'_>, peer: &str| {
+        let key = config.shared_key(negotiated.negotiation, peer.parse().unwrap())?;
+        Some(String::from_utf8_lossy(key.local.expose()).into_owned())
+    };
+    assert_eq!(key(site, "192.0.2.2").unwrap(), "5ec2e7-of-the-two");
+    assert_eq!(key(site, "198.51.100.2").unwrap(), "5ec2e7-of-ours");
+    assert_eq!(key(site, "192.0.2.9"), None);
+    assert_eq!(key(other, "203.0.113.9").unwrap(), "5ec2e7-of-the-third");
+    assert_eq!(key(other, "203.0.113.8").unwrap(), "5ec2e7-of-the-net");
+    assert!(!format!("{config:?}").contains("5ec2e7"));
+}
+
+/// One key for whoever comes is the hole that IOS's examples have; a key for each is not.
+#[test]
+fn a_key_for_everybody_is_warned_of() {
+    let dangers = |peer: &str| {
+        let text = include_str!("../testdata/broken/wildcard.conf").replace(" frobnicate\n", "");
+        let (_, said) = parse("hub.conf", &text.replace("  address 0.0.0.0 0.0.0.0\n", peer)).unwrap();
+        said.iter().filter(|warning| warning.message.starts_with("DANGER")).count()
+    };
+    assert_eq!(dangers("  address 0.0.0.0 0.0.0.0\n"), 1);
+    assert_eq!(dangers("  address 0.0.0.0\n"), 1);
+    assert_eq!(dangers("  address 0.0.0.0 0.0.0.0\n  identity fqdn gw-b\n"), 0);
+    assert_eq!(dangers("  address 192.0.2.0 255.255.255.0\n"), 0);
 }
 
 #[test]
@@ -235,7 +297,7 @@ fn tunnels(peer: &str, list: &str, extra: &str) -> Result<Seen, Vec<(usize, Stri
             let again = good(&config.to_text(Secrets::Shown));
             assert_eq!(again, config);
             let [tunnel] = tunnels.as_slice() else { panic!("{tunnels:?}") };
-            Ok((tunnel.mode, tunnel.local.to_string(), tunnel.settings.udp_port, warnings.len()))
+            Ok((tunnel.mode, tunnel.local.to_string(), tunnel.keys.udp_port, warnings.len()))
         }
         Err(_) => Err(errors(&text)),
     }
@@ -293,15 +355,12 @@ fn esp_in_udp_and_peers_over_ipv6() {
 fn what_is_not_there_is_refused_by_name() {
     for (text, line, name) in [
         ("crypto isakmp policy 10\n encr aes 256\n group 14\n", 1, "`crypto isakmp policy`"),
-        ("!\ncrypto isakmp key SECRET address 192.0.2.1\n", 2, "`crypto isakmp key`"),
-        ("crypto keyring spokes\npre-shared-key address 0.0.0.0 0.0.0.0 key CISCO\n", 1, "`crypto keyring`"),
-        ("crypto ikev2 profile P\n match identity remote any\n", 1, "`crypto ikev2 profile`"),
-        ("crypto dynamic-map D 10\n set transform-set T\n", 1, "`crypto dynamic-map`"),
-        ("crypto map M 10 ipsec-isakmp\n set peer 192.0.2.1\n", 1, "`ipsec-isakmp`"),
+        ("!\ncrypto isakmp profile P\n keyring default\n", 2, "`crypto isakmp profile`"),
+        ("crypto pki certificate chain CA\n certificate ca 01\n", 1, "`crypto pki`"),
+        ("crypto map M isakmp authorization list X\n", 1, "`isakmp`"),
         ("crypto ipsec transform-set T esp-des esp-sha-hmac\n", 1, "`esp-des`"),
         ("crypto ipsec transform-set T esp-aes 256 esp-md5-hmac\n", 1, "`esp-md5-hmac`"),
         ("crypto ipsec transform-set T ah-sha-hmac\n", 1, "`ah-sha-hmac`"),
-        ("crypto ipsec profile P\n set transform-set T\n", 1, "`crypto ipsec profile`"),
         ("ip access-list standard S\n permit 10.0.0.0\n", 1, "`ip access-list standard`"),
         ("access-list 100 permit tcp any any established\n", 1, "`established`"),
         ("ip nat inside source list 1 interface wan overload\n", 1, "`ip nat`"),

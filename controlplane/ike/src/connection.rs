@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One peer, or one kind of peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     /// For people, and to find it again.
     pub name: Arc<str>,
@@ -38,7 +38,7 @@ pub struct Connection {
 }
 
 /// How we prove who we are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LocalProof {
     /// By a key that both know.
     SharedKey(Secret),
@@ -47,7 +47,7 @@ pub enum LocalProof {
 }
 
 /// How a peer has to prove who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RemoteProof {
     /// By a key that both know.
     SharedKey(Secret),

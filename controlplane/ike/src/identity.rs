@@ -1,6 +1,7 @@
 //! Who a peer says it is (RFC 7296, section 3.5), and who we want it to be.
 
 use crate::message::IdBody;
+use model::Prefix;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -94,10 +95,14 @@ pub enum IdentityMatch {
     Any,
     /// This one.
     Exactly(Identity),
-    /// Any name below this domain, such as `example.net`: an FQDN or the host part of an e-mail address.
+    /// Whoever says that it is one of these addresses.
+    Within(Prefix),
+    /// Any FQDN below this domain, such as `example.net`.
     Domain(String),
-    /// One of these.
-    OneOf(Vec<Identity>),
+    /// Any e-mail address at this domain or below it.
+    EmailDomain(String),
+    /// What any of these accepts.
+    AnyOf(Vec<IdentityMatch>),
 }
 
 impl IdentityMatch {
@@ -107,12 +112,13 @@ impl IdentityMatch {
             (_, Identity::Unknown(..)) => false,
             (IdentityMatch::Any, _) => true,
             (IdentityMatch::Exactly(wanted), _) => is_same(wanted, identity),
-            (IdentityMatch::OneOf(wanted), _) => wanted.iter().any(|wanted| is_same(wanted, identity)),
+            (IdentityMatch::AnyOf(wanted), _) => wanted.iter().any(|wanted| wanted.accepts(identity)),
+            (IdentityMatch::Within(prefix), Identity::Address(address)) => prefix.contains(address),
             (IdentityMatch::Domain(domain), Identity::Fqdn(name)) => is_below(name, domain, '.'),
-            (IdentityMatch::Domain(domain), Identity::Email(name)) => {
+            (IdentityMatch::EmailDomain(domain), Identity::Email(name)) => {
                 is_below(name, domain, '.') || is_below(name, domain, '@')
             }
-            (IdentityMatch::Domain(_), _) => false,
+            (IdentityMatch::Within(_) | IdentityMatch::Domain(_) | IdentityMatch::EmailDomain(_), _) => false,
         }
     }
 }
@@ -122,9 +128,11 @@ impl fmt::Display for IdentityMatch {
         match self {
             IdentityMatch::Any => f.write_str("any"),
             IdentityMatch::Exactly(identity) => write!(f, "{identity}"),
-            IdentityMatch::Domain(domain) => write!(f, "domain {domain}"),
-            IdentityMatch::OneOf(identities) => {
-                let names: Vec<String> = identities.iter().map(Identity::to_string).collect();
+            IdentityMatch::Within(prefix) => write!(f, "address {prefix}"),
+            IdentityMatch::Domain(domain) => write!(f, "fqdn domain {domain}"),
+            IdentityMatch::EmailDomain(domain) => write!(f, "email domain {domain}"),
+            IdentityMatch::AnyOf(wanted) => {
+                let names: Vec<String> = wanted.iter().map(IdentityMatch::to_string).collect();
                 f.write_str(&names.join(" or "))
             }
         }
@@ -174,10 +182,15 @@ mod tests {
                 .accepts(&Identity::KeyId(b"gw.example.net".into()))
         );
         let domain = IdentityMatch::Domain("example.net".into());
-        assert!(
-            domain.accepts(&name("a.example.net"))
-                && domain.accepts(&Identity::Email("x@example.net".into()))
-        );
+        let email = Identity::Email("x@example.net".into());
+        assert!(domain.accepts(&name("a.example.net")) && !domain.accepts(&email));
+        assert!(IdentityMatch::EmailDomain("example.net".into()).accepts(&email));
+        let within = IdentityMatch::Within("192.0.2.0/24".parse().unwrap());
+        let address = |text: &str| Identity::Address(text.parse().unwrap());
+        assert!(within.accepts(&address("192.0.2.9")) && !within.accepts(&address("192.0.3.9")));
+        let either = IdentityMatch::AnyOf(vec![domain.clone(), within]);
+        assert!(either.accepts(&address("192.0.2.9")) && either.accepts(&name("a.example.net")));
+        assert!(!either.accepts(&email));
         assert!(!domain.accepts(&name("example.net")) && !domain.accepts(&name("badexample.net")));
         assert!(!IdentityMatch::Any.accepts(&Identity::Unknown(1, Vec::new())));
         assert_eq!(name("a\u{1b}[31m").to_string(), "fqdn a\\u{1b}[31m");

@@ -1,6 +1,6 @@
 //! Bringing the data plane and Linux to what is wanted, and taking it up again after either was lost.
 
-use super::{AGAIN, ChangeError, Daemon, attached, linux, load};
+use super::{AGAIN, ChangeError, Daemon, attached, ike, linux, load};
 use crate::forwarding::{self, Forwarding, Sent, Step};
 use crate::kernel::{KernelError, monitor};
 use crate::link::InstallError;
@@ -18,8 +18,9 @@ impl Daemon {
         let link = self.link.as_mut().ok_or(ChangeError::NoDataPlane)?;
         link.remember(&mut self.memory, true);
         let present = link.present();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        let plan = Plan::new(config, &present, &self.memory, now)?;
+        let now = nanoseconds();
+        let children = &mut self.ike.children;
+        let plan = Plan::new(config, &present, &self.memory, now, &self.plan.entries, children)?;
         let in_the_way = plan.in_the_way(&present);
         if !in_the_way.is_empty() {
             in_the_way.iter().for_each(|&port| self.policies.forget_port(port));
@@ -31,8 +32,9 @@ impl Daemon {
         let policies = self.policies.prepare(plan.policies.clone())?;
         let picture = Forwarding::compute(&self.facts, &linux::mirrors(&plan, &self.facts));
         let mut sent = Sent::default();
-        let steps = commands(&sent.difference(&picture));
-        link.install(&plan, &policies, steps)?;
+        let mut further = commands(&sent.difference(&picture));
+        further.extend(children.commands(&self.memory, now));
+        link.install(&plan, &policies, further)?;
         let took = compiling.elapsed();
         policies.iter().filter(|next| next.base.is_some() || next.change.is_some()).for_each(|next| {
             let published = next.published();
@@ -43,6 +45,8 @@ impl Daemon {
         for sa in &plan.sas {
             self.memory.installed(sa.name(), &sa.install.key);
         }
+        let indexes = plan.sas.iter().map(|sa| sa.install.index).collect();
+        children.reserve(indexes, plan.entries.values().copied().collect());
         (self.plan, self.picture, self.sent) = (plan, picture, sent);
         self.installed = true;
         self.due.install = None;
@@ -106,6 +110,10 @@ impl Daemon {
                 return refused(error.to_string(), diagnostics);
             }
         };
+        let connections = match ike::connections(&config) {
+            Ok(connections) => connections,
+            Err(error) => return refused(error.to_string(), Vec::new()),
+        };
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         match self.install(&config) {
             Ok(()) => {}
@@ -129,9 +137,15 @@ impl Daemon {
             outcome = self.settle().await;
         }
         self.endure(outcome)?;
+        let config = self.config.clone();
+        self.adopt(&config, connections);
         self.refresh();
         warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        tracing::info!("reloaded: {} interfaces, {} SAs", self.plan.ports.len(), self.plan.sas.len());
+        tracing::info!(
+            "reloaded: {} interfaces, {} SAs",
+            self.plan.ports.len(),
+            self.plan.sas.len() + 2 * self.ike.children.iter().count()
+        );
         Ok(Answer::Reloaded { warnings })
     }
 
@@ -181,6 +195,8 @@ impl Daemon {
                 Err(error) => self.complain(error.to_string()),
             }
         }
+        self.listen();
+        self.hasten();
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= Instant::now());
         if is_due(self.due.install) {
             self.reinstall();
@@ -244,6 +260,11 @@ impl Daemon {
             tracing::warn!("{what}");
         }
     }
+}
+
+/// Since 1970.
+pub(super) fn nanoseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// Steps as the data plane's commands. What has no number there (it cannot be) is left out.

@@ -58,10 +58,15 @@ pub fn load(path: &Path) -> Result<(Config, Vec<Diagnostic>), LoadError> {
     })?;
     let parsed = config::parse(&path.display().to_string(), text);
     let (config, warnings) = parsed.map_err(|wrong| LoadError::Wrong(path.to_owned(), wrong))?;
-    if status.mode() & 0o004 != 0 && !config.tunnels().is_empty() {
+    if status.mode() & 0o004 != 0 && holds_keys(&config) {
         tracing::warn!("{} holds keys and everybody may read it; chmod 600 it", path.display());
     }
     Ok((config, warnings))
+}
+
+fn holds_keys(config: &Config) -> bool {
+    let keyrings = config.keyrings().values().any(|keyring| !keyring.peers.is_empty());
+    keyrings || !config.isakmp_keys().is_empty() || !config.tunnels().is_empty()
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! One thread does everything. What takes the data plane's word for granted waits for its acknowledgement.
 
 mod change;
+mod ike;
 mod linux;
 pub mod load;
 mod privileges;
+mod sessions;
 
 use crate::forwarding::{Action, Forwarding, Hop, Sent};
 use crate::kernel::facts::Facts;
@@ -13,12 +15,16 @@ use crate::kernel::monitor::{Monitor, Notice};
 use crate::kernel::{KernelError, monitor, setup};
 use crate::link::{InstallError, Link};
 use crate::memory::Memory;
+use crate::negotiate::connections::ConnectionError;
+use crate::negotiate::sockets::Datagram;
 use crate::operator::facts::ConfigFacts;
 use crate::operator::server::{Asked, BindError, Server};
 use crate::operator::{Answer, Question};
 use crate::plan::{Plan, PlanError};
 use crate::policy::{Folded, Policies, PolicyError};
+use ::ike::endpoint::Done;
 use config::Config;
+use ike::Ike;
 use load::LoadError;
 use rtnetlink::Handle;
 use shm::{ConnectError, Control, Event, LinkError};
@@ -94,6 +100,9 @@ pub enum ChangeError {
     /// A crypto map cannot be compiled.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A certificate that IKE needs cannot be used.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     /// It would not.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -110,6 +119,7 @@ struct Daemon {
     /// Where background compilers hand over what they made.
     compilers: mpsc::UnboundedSender<Folded>,
     memory: Memory,
+    ike: Ike,
     link: Option<Link>,
     /// The data plane holds the plan.
     installed: bool,
@@ -152,6 +162,9 @@ enum Wake {
     Reload,
     Stop(&'static str),
     Folded(Box<Folded>),
+    Datagram(Datagram),
+    Computed(Done),
+    IkeTimer,
     Settle,
     Tick,
     Refresh,
@@ -177,6 +190,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         policies: Policies::default(),
         compilers,
         memory: Memory::default(),
+        ike: Ike::new()?,
         link: Some(attached(control)?),
         installed: false,
         handle,
@@ -189,9 +203,11 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         said: BTreeSet::new(),
         asked: BTreeMap::new(),
     };
+    let connections = ike::connections(&config).map_err(ChangeError::from)?;
     daemon.install(&config)?;
     daemon.arrange().await?;
     daemon.settle().await?;
+    daemon.adopt(&config, connections);
     daemon.refresh();
     tracing::info!(
         "ready: {} interfaces, {} SAs, {} routes",
@@ -233,16 +249,18 @@ impl Daemon {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let Daemon { link, monitor, due, .. } = &mut self;
+            let Daemon { link, monitor, due, ike, .. } = &mut self;
             let settle_at = due.settle;
+            let ike_at = ike.deadline();
+            let Ike { came, done, .. } = ike;
             let event = async {
                 match link {
                     Some(link) => link.event().await,
                     None => std::future::pending().await,
                 }
             };
-            let settle = async {
-                match settle_at {
+            let until = |at: Option<Instant>| async move {
+                match at {
                     Some(at) => sleep_until(at).await,
                     None => std::future::pending().await,
                 }
@@ -255,7 +273,10 @@ impl Daemon {
                 Some(folded) = compiled.recv() => Wake::Folded(Box::new(folded)),
                 event = event => Wake::Event(event),
                 notice = monitor.next() => Wake::Notice(notice),
-                () = settle => Wake::Settle,
+                Some(datagram) = came.recv() => Wake::Datagram(datagram),
+                Some(done) = done.recv() => Wake::Computed(done),
+                () = until(ike_at.map(Instant::from_std)) => Wake::IkeTimer,
+                () = until(settle_at) => Wake::Settle,
                 _ = tick.tick() => Wake::Tick,
                 _ = refresh.tick() => Wake::Refresh,
             };
@@ -278,6 +299,8 @@ impl Daemon {
                                 self.installed,
                             )))
                         }
+                        Question::Sessions => Answer::Sessions(Box::new(self.sessions())),
+                        Question::Clear { peer } => Answer::Cleared { ike_sas: self.clear_sessions(peer) },
                         Question::Reload => self.reload().await?,
                     };
                     // Whoever asked may have left.
@@ -286,6 +309,9 @@ impl Daemon {
                 Wake::Event(Ok(event)) => self.event(event),
                 Wake::Event(Err(error)) => self.lose(&error),
                 Wake::Notice(notice) => self.notice(notice?),
+                Wake::Datagram(datagram) => self.datagram(datagram),
+                Wake::Computed(done) => self.computed(done),
+                Wake::IkeTimer => self.ike_timer(),
                 Wake::Settle => {
                     let outcome = self.settle().await;
                     self.endure(outcome)?;
@@ -323,10 +349,6 @@ impl Daemon {
 
     /// The data plane has news.
     fn event(&mut self, event: Event) {
-        let serves = |index: u32| {
-            let sa = self.plan.sas.iter().find(|sa| sa.install.index == index);
-            sa.map_or_else(|| "nothing any more".to_owned(), |sa| format!("crypto map {}", sa.entry))
-        };
         match event {
             Event::NeighbourNeeded { port, address } => {
                 // Behind a gateway it is the gateway that must be found.
@@ -334,6 +356,9 @@ impl Daemon {
                 self.solicit(target);
             }
             Event::Acquire { entry, flow } => {
+                if self.acquire(entry) {
+                    return;
+                }
                 let entry =
                     self.plan.entry(entry).map_or_else(|| format!("entry {entry}"), ToString::to_string);
                 tracing::warn!(
@@ -343,22 +368,28 @@ impl Daemon {
                 );
             }
             Event::SaSoftExpired { index, spi } => {
-                tracing::warn!("SA {spi} of {} nears its limit; give it a new key", serves(index));
+                if !self.renew(index, false) {
+                    tracing::warn!("SA {spi} of {} nears its limit; give it a new key", self.serves(index));
+                }
             }
             Event::SaHardExpired { index, spi } => {
-                tracing::error!(
-                    "SA {spi} of {} is past its limit and carries nothing more; give it a new key",
-                    serves(index)
-                );
+                if !self.renew(index, true) {
+                    tracing::error!(
+                        "SA {spi} of {} is past its limit and carries nothing more; give it a new key",
+                        self.serves(index)
+                    );
+                }
             }
             Event::SequenceExhausted { index, spi } => {
-                tracing::error!(
-                    "SA {spi} of {} has no sequence number left and carries nothing more; give it a new key and SPI, and use ESN",
-                    serves(index)
-                );
+                if !self.renew(index, false) {
+                    tracing::error!(
+                        "SA {spi} of {} has no sequence number left and carries nothing more; give it a new key and SPI, and use ESN",
+                        self.serves(index)
+                    );
+                }
             }
             Event::PeerMoved { index, spi, peer } => {
-                tracing::info!("the peer of SA {spi} of {} moved to {peer}", serves(index));
+                tracing::info!("the peer of SA {spi} of {} moved to {peer}", self.serves(index));
             }
             Event::PortLink { port, up } => {
                 let name = self.plan.ports.get(&port).map(|attach| attach.name).unwrap_or_default();
@@ -366,6 +397,13 @@ impl Daemon {
             }
             Event::Ack(ack) => tracing::debug!("an acknowledgement that nobody waits for: {}", ack.number),
         }
+    }
+
+    /// What an SA is for, in the operator's words.
+    fn serves(&self, index: u32) -> String {
+        let sa = self.plan.sas.iter().find(|sa| sa.install.index == index).map(|sa| &sa.entry);
+        let entry = sa.or_else(|| self.ike.children.at(index).map(|child| &child.entry));
+        entry.map_or_else(|| "nothing any more".to_owned(), |entry| format!("crypto map {entry}"))
     }
 
     /// Has Linux look for a neighbour; what it finds comes as a notice.
@@ -394,7 +432,10 @@ impl Daemon {
             (&Hop::Neighbour { port, address }, Action::Forward { .. }) => Some((port, address)),
             _ => None,
         });
-        let peers = self.plan.sas.iter().filter_map(|sa| self.picture.neighbour_for(sa.install.remote));
+        let ways =
+            self.ike.connections.tunnels.values().flat_map(|tunnel| &tunnel.ways).map(|way| way.remote);
+        let peers = self.plan.sas.iter().map(|sa| sa.install.remote).chain(ways);
+        let peers = peers.filter_map(|peer| self.picture.neighbour_for(peer));
         let targets: BTreeSet<(u16, IpAddr)> =
             peers.chain(self.picture.gateways()).chain(in_use).take(REFRESH_MOST).collect();
         targets.into_iter().for_each(|target| self.solicit(target));

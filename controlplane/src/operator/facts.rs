@@ -2,7 +2,7 @@
 
 use crate::plan::Plan;
 use crate::policy::Policies;
-use config::{Config, CryptoMap, EntryKey, Interface};
+use config::{Config, CryptoMap, Entry, EntryKey, Interface, Keying};
 use model::Mode;
 use serde::{Deserialize, Serialize};
 use shm::PortId;
@@ -85,24 +85,51 @@ pub struct EntryFacts {
     pub description: Option<String>,
     /// Outer address of this side.
     pub local: Option<IpAddr>,
-    /// Outer address of the peer.
-    pub peer: IpAddr,
-    /// ESP goes in UDP, to this port of the peer.
+    /// Outer addresses of the peers, in the order in which they are tried; none where it leads to a dynamic map.
+    pub peers: Vec<IpAddr>,
+    /// ESP goes in UDP, to this port of the peer, as manual keys have it; else IKE finds out.
     pub udp_port: Option<u16>,
-    /// Name of its transform set.
-    pub transform_set: String,
-    /// What that is.
-    pub transform: String,
+    /// Names of its transform sets, in the order of preference.
+    pub transform_sets: Vec<String>,
+    /// What they are.
+    pub transforms: Vec<String>,
     /// Tunnel or transport.
     pub mode: Mode,
     /// Extended sequence numbers.
     pub extended_sequence: bool,
-    /// Of the inbound SA.
-    pub inbound_spi: u32,
-    /// Of the outbound SA.
-    pub outbound_spi: u32,
+    /// What its SAs come of.
+    pub keying: KeyingFacts,
     /// Their names.
     pub access_lists: Vec<String>,
+}
+
+/// What the SAs of a crypto map entry come of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "keying", rename_all = "lowercase")]
+pub enum KeyingFacts {
+    /// They are written down.
+    Manual {
+        /// Of the inbound SA.
+        inbound_spi: u32,
+        /// Of the outbound SA.
+        outbound_spi: u32,
+    },
+    /// IKE negotiates them.
+    Ikev2 {
+        /// The profile, if one is named.
+        profile: Option<String>,
+        /// The group of a key exchange of their own.
+        pfs_group: Option<u16>,
+        /// Seconds.
+        lifetime: Option<u64>,
+        /// Bytes.
+        lifetime_bytes: Option<u64>,
+    },
+    /// IKE negotiates them with whoever comes.
+    Dynamic {
+        /// The dynamic map.
+        map: String,
+    },
 }
 
 /// An access list.
@@ -186,30 +213,62 @@ fn map(config: &Config, plan: &Plan, map: &CryptoMap) -> MapFacts {
         Some(name) => config.interface(name.as_str()),
         None => on.first().copied(),
     };
-    let entries = map.entries.iter().map(|(&sequence, entry)| {
-        let set = config.transform_sets().get(&entry.transform_set);
-        let local = source.and_then(|interface| interface.address_towards(entry.peer));
-        EntryFacts {
-            sequence,
-            number: plan.entries.get(&EntryKey { map: map.name.clone(), sequence }).copied(),
-            description: entry.description.clone(),
-            local,
-            peer: entry.peer,
-            udp_port: entry.udp_port,
-            transform_set: entry.transform_set.to_string(),
-            transform: set.map(|set| set.suite.to_string()).unwrap_or_default(),
-            mode: local.map_or(Mode::Tunnel, |local| config.mode(entry, local)),
-            extended_sequence: set.is_some_and(|set| set.esn),
-            inbound_spi: entry.inbound.spi.get(),
-            outbound_spi: entry.outbound.spi.get(),
-            access_lists: entry.access_lists.iter().map(ToString::to_string).collect(),
-        }
+    let entries = map.entries.iter().map(|(&sequence, each)| {
+        let key = EntryKey { map: map.name.clone(), sequence };
+        let number = plan.entries.get(&key).copied();
+        entry(config, source, sequence, number, each)
     });
     MapFacts {
         name: map.name.to_string(),
         local_address: map.local_address.as_ref().map(ToString::to_string),
         interfaces: on.iter().map(|interface| interface.name.to_string()).collect(),
         entries: entries.collect(),
+    }
+}
+
+fn entry(
+    config: &Config,
+    source: Option<&Interface>,
+    sequence: u16,
+    number: Option<u32>,
+    entry: &Entry,
+) -> EntryFacts {
+    let (peers, names, udp_port, keying) = match &entry.keying {
+        Keying::Manual(keys) => {
+            let facts = KeyingFacts::Manual {
+                inbound_spi: keys.inbound.spi.get(),
+                outbound_spi: keys.outbound.spi.get(),
+            };
+            (vec![keys.peer], vec![&keys.transform_set], keys.udp_port, facts)
+        }
+        Keying::Negotiated(negotiation) => {
+            let lifetime = config.lifetime(negotiation);
+            let facts = KeyingFacts::Ikev2 {
+                profile: negotiation.profile.as_ref().map(ToString::to_string),
+                pfs_group: negotiation.pfs.map(config::DhGroup::number),
+                lifetime: lifetime.time.map(|time| time.as_secs()),
+                lifetime_bytes: lifetime.bytes,
+            };
+            (negotiation.peers.clone(), negotiation.transform_sets.iter().collect(), None, facts)
+        }
+        Keying::Dynamic(map) => (Vec::new(), Vec::new(), None, KeyingFacts::Dynamic { map: map.to_string() }),
+    };
+    let sets: Vec<_> = names.iter().filter_map(|name| config.transform_sets().get(*name)).collect();
+    let ends = peers.first().and_then(|&peer| Some((source?.address_towards(peer)?, peer)));
+    let mode = ends.zip(sets.first()).map(|((local, peer), set)| config.mode(entry, set, local, peer));
+    EntryFacts {
+        sequence,
+        number,
+        description: entry.description.clone(),
+        local: ends.map(|(local, _)| local).or_else(|| source?.primary().map(|prefix| prefix.addr().into())),
+        peers,
+        udp_port,
+        transform_sets: names.iter().map(ToString::to_string).collect(),
+        transforms: sets.iter().map(|set| set.suite.to_string()).collect(),
+        mode: mode.unwrap_or(Mode::Tunnel),
+        extended_sequence: sets.iter().any(|set| set.esn),
+        keying,
+        access_lists: entry.access_lists.iter().map(ToString::to_string).collect(),
     }
 }
 

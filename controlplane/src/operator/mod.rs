@@ -5,9 +5,12 @@
 pub mod client;
 pub mod facts;
 pub mod server;
+pub mod sessions;
 
 use facts::ConfigFacts;
 use serde::{Deserialize, Serialize};
+use sessions::SessionFacts;
+use std::net::IpAddr;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/espalier/control.sock";
@@ -20,6 +23,13 @@ const MAX_QUESTION: u64 = 4096;
 pub enum Question {
     /// What the configuration says.
     Facts,
+    /// What IKE has negotiated, and what it has not.
+    Sessions,
+    /// To take tunnels down that IKE brought up.
+    Clear {
+        /// Those with this peer; `None`: all.
+        peer: Option<IpAddr>,
+    },
     /// To read the configuration again.
     Reload,
 }
@@ -30,6 +40,13 @@ pub enum Question {
 pub enum Answer {
     /// To [`Question::Facts`].
     Facts(Box<ConfigFacts>),
+    /// To [`Question::Sessions`].
+    Sessions(Box<SessionFacts>),
+    /// To [`Question::Clear`].
+    Cleared {
+        /// IKE SAs that are gone.
+        ike_sas: usize,
+    },
     /// To [`Question::Reload`]: it is done.
     Reloaded {
         /// What the operator should look at all the same.

@@ -1,7 +1,7 @@
 //! A crypto map as one ordered list of rules.
 
 use acl::Rule;
-use config::{Config, CryptoMap, EntryKey, Name, PolicyAction, PolicyError};
+use config::{Config, CryptoMap, EntryKey, Name, PolicyAction, PolicyError, PolicyRule};
 use shm::Label;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,13 +18,15 @@ pub struct List {
 }
 
 impl List {
-    /// Writes a crypto map out, with the numbers that its entries have in the data plane.
+    /// Writes a crypto map out, with the numbers that its entries have in the data plane, and the rules of the peers of its
+    /// dynamic entries.
     pub fn new(
         config: &Config,
         map: &CryptoMap,
         entries: &BTreeMap<EntryKey, u32>,
+        peers: &BTreeMap<u16, Vec<PolicyRule>>,
     ) -> Result<List, PolicyError> {
-        let rules = config::policy(config, map)?;
+        let rules = config::policy_with(config, map, peers)?;
         let numbers: BTreeMap<u16, u32> = map
             .entries
             .keys()
@@ -33,10 +35,11 @@ impl List {
                 Some((sequence, *entries.get(&key)?))
             })
             .collect();
-        let rule = |rule: &config::PolicyRule| {
+        let rule = |rule: &PolicyRule| {
             let action = match rule.action {
                 PolicyAction::Bypass => acl::Action::Bypass,
-                // An entry without a tunnel (its interface has no address) must not let packets out in clear.
+                PolicyAction::ProtectFor(number) => acl::Action::Protect(number),
+                // An entry without a tunnel (its interface has no address, or its peers are yet to come) must not let packets out in clear.
                 PolicyAction::Protect(sequence) => {
                     numbers.get(&sequence).map_or(acl::Action::Discard, |&entry| acl::Action::Protect(entry))
                 }

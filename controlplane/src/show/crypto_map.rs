@@ -1,7 +1,7 @@
 //! `show crypto map`. All of it is the daemon's to know.
 
 use super::{Page, View};
-use crate::operator::facts::{EntryFacts, MapFacts};
+use crate::operator::facts::{EntryFacts, KeyingFacts, MapFacts};
 use model::{Direction, Mode};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -66,20 +66,18 @@ fn entry(view: &View, facts: &EntryFacts) -> Entry {
         let (kind, name) = (if list.ipv6 { "ipv6 access-list" } else { "access-list" }, &list.name);
         list.rules.iter().map(move |rule| format!("{kind} {name} {}", rule.text))
     });
-    let up = |direction, spi| {
+    let up = |direction| {
         let serves = |sa: &&shm::SaStatus| {
-            let d = &sa.descriptor;
-            d.direction == direction
-                && d.spi.get() == spi
+            sa.descriptor.direction == direction
                 && facts.number.is_some()
-                && d.entry == facts.number
+                && sa.descriptor.entry == facts.number
         };
         view.sas.iter().find(serves).is_some()
     };
     Entry {
         rules: rules.collect(),
-        inbound_up: up(Direction::Inbound, facts.inbound_spi),
-        outbound_up: up(Direction::Outbound, facts.outbound_spi),
+        inbound_up: up(Direction::Inbound),
+        outbound_up: up(Direction::Outbound),
         facts: facts.clone(),
     }
 }
@@ -101,13 +99,20 @@ impl Page for CryptoMaps {
 fn write_map(text: &mut String, map: &Map) -> std::fmt::Result {
     for entry in &map.entries {
         let facts = &entry.facts;
-        writeln!(text, "Crypto Map \"{}\" {} ipsec-manual", map.name, facts.sequence)?;
+        let kind = match &facts.keying {
+            KeyingFacts::Manual { .. } => "ipsec-manual".to_owned(),
+            KeyingFacts::Ikev2 { .. } => "ipsec-isakmp".to_owned(),
+            KeyingFacts::Dynamic { map } => format!("ipsec-isakmp dynamic {map}"),
+        };
+        writeln!(text, "Crypto Map \"{}\" {} {kind}", map.name, facts.sequence)?;
         if let Some(description) = &facts.description {
             writeln!(text, "        Description: {description}")?;
         }
-        match facts.udp_port {
-            Some(port) => writeln!(text, "        Peer = {}, ESP in UDP to port {port}", facts.peer)?,
-            None => writeln!(text, "        Peer = {}", facts.peer)?,
+        for peer in &facts.peers {
+            match facts.udp_port {
+                Some(port) => writeln!(text, "        Peer = {peer}, ESP in UDP to port {port}")?,
+                None => writeln!(text, "        Peer = {peer}")?,
+            }
         }
         for list in &facts.access_lists {
             writeln!(text, "        Extended IP access list {list}")?;
@@ -120,18 +125,10 @@ fn write_map(text: &mut String, map: &Map) -> std::fmt::Result {
             Mode::Tunnel => "",
             Mode::Transport => ", mode transport",
         };
-        writeln!(
-            text,
-            "        Transform set = {}: {{ {}{esn}{mode} }}",
-            facts.transform_set, facts.transform
-        )?;
-        for (direction, spi, up) in [
-            ("inbound", facts.inbound_spi, entry.inbound_up),
-            ("outbound", facts.outbound_spi, entry.outbound_up),
-        ] {
-            let state = if up { "up" } else { "not in the data plane" };
-            writeln!(text, "        Session key {direction} esp: spi 0x{spi:X}({spi}), {state}")?;
+        for (set, transform) in facts.transform_sets.iter().zip(&facts.transforms) {
+            writeln!(text, "        Transform set = {set}: {{ {transform}{esn}{mode} }}")?;
         }
+        write_keying(text, entry)?;
         match facts.local {
             Some(local) => writeln!(text, "        Local address: {local}")?,
             None => writeln!(text, "        Local address: none")?,
@@ -147,5 +144,37 @@ fn write_map(text: &mut String, map: &Map) -> std::fmt::Result {
             interfaces.iter().try_for_each(|interface| writeln!(text, "                {interface}"))?;
             writeln!(text)
         }
+    }
+}
+
+fn write_keying(text: &mut String, entry: &Entry) -> std::fmt::Result {
+    let state = |up: bool| if up { "up" } else { "not in the data plane" };
+    match &entry.facts.keying {
+        KeyingFacts::Manual { inbound_spi, outbound_spi } => {
+            for (direction, spi, up) in
+                [("inbound", inbound_spi, entry.inbound_up), ("outbound", outbound_spi, entry.outbound_up)]
+            {
+                writeln!(text, "        Session key {direction} esp: spi 0x{spi:X}({spi}), {}", state(up))?;
+            }
+            Ok(())
+        }
+        KeyingFacts::Ikev2 { profile, pfs_group, lifetime, lifetime_bytes } => {
+            if let Some(profile) = profile {
+                writeln!(text, "        IKEv2 profile: {profile}")?;
+            }
+            match pfs_group {
+                Some(group) => writeln!(text, "        PFS (Y/N): Y, DH group: group{group}")?,
+                None => writeln!(text, "        PFS (Y/N): N")?,
+            }
+            let kilobytes = lifetime_bytes.map_or("no".to_owned(), |bytes| (bytes / 1024).to_string());
+            let seconds = lifetime.map_or("no".to_owned(), |seconds| seconds.to_string());
+            writeln!(text, "        Security association lifetime: {kilobytes} kilobytes/{seconds} seconds")?;
+            writeln!(
+                text,
+                "        Tunnel: {}",
+                if entry.outbound_up { "up" } else { "down, until a packet wants it" }
+            )
+        }
+        KeyingFacts::Dynamic { .. } => Ok(()),
     }
 }

@@ -6,8 +6,10 @@ pub mod access_lists;
 pub mod compiled;
 pub mod crypto_map;
 pub mod drops;
+pub mod ikev2;
 pub mod interfaces;
 pub mod sa;
+pub mod session;
 pub mod stats;
 
 use crate::operator::facts::ConfigFacts;

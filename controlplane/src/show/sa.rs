@@ -1,6 +1,7 @@
 //! `show crypto ipsec sa`.
 
 use super::{Page, View};
+use crate::operator::facts::KeyingFacts;
 use model::{Direction, Mode, Spi};
 use serde::Serialize;
 use shm::{SaCounts, SaStatus};
@@ -42,6 +43,8 @@ pub struct Association {
     pub crypto_map: Option<String>,
     /// The sequence number of that map's entry.
     pub map_sequence: Option<u16>,
+    /// Whether its keys are written down; else IKE negotiated them. Unknown where no daemon could be asked.
+    pub manual: Option<bool>,
     /// The interfaces that the map is on.
     pub interfaces: Vec<String>,
     /// Number of the policy entry.
@@ -89,6 +92,10 @@ pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
         moved_to: d.moved_to,
         crypto_map: serves.map(|(map, _)| map.name.clone()),
         map_sequence: serves.map(|(_, entry)| entry.sequence),
+        manual: view
+            .facts
+            .as_ref()
+            .map(|_| serves.is_some_and(|(_, entry)| matches!(entry.keying, KeyingFacts::Manual { .. }))),
         interfaces: serves.map(|(map, _)| map.interfaces.clone()).unwrap_or_default(),
         entry: d.entry,
         extended_sequence: d.extended_sequence,
@@ -189,10 +196,15 @@ fn write_sa(text: &mut String, sa: &Association) -> std::fmt::Result {
     };
     let mode = if sa.udp_port.is_some() { format!("{mode} UDP-Encaps") } else { mode.to_owned() };
     let esn = if sa.extended_sequence { ", ESN" } else { "" };
+    let keys = match sa.manual {
+        Some(true) => ", Manual",
+        Some(false) => ", IKEv2",
+        None => "",
+    };
     let c = &sa.counters;
     writeln!(text, "      spi: {}({})", sa.spi, sa.spi.get())?;
     writeln!(text, "        transform: {} ,", sa.transform)?;
-    writeln!(text, "        in use settings ={{{mode}, Manual{esn}}}")?;
+    writeln!(text, "        in use settings ={{{mode}{keys}{esn}}}")?;
     writeln!(text, "        conn id: {}, packets: {}, bytes: {}", sa.index, c.packets, c.bytes)?;
     match (sa.next_sequence, sa.highest_sequence) {
         (Some(next), _) => writeln!(text, "        next sequence number: {next}")?,

@@ -1,9 +1,10 @@
 //! Crypto maps: every name leads somewhere, every entry is whole, and no key and no SPI serves twice.
 
+use super::negotiation::{leads_to, negotiation, not_ourselves};
 use super::{family_name, find, keys, no_interface};
-use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, MapDraft};
+use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, Kind, MapDraft};
 use crate::source::{At, Fault, Report};
-use crate::{Config, CryptoMap, Entry, Family, Name, SessionKey, Verb};
+use crate::{Config, CryptoMap, Entry, Family, Keying, ManualKeys, Name, SessionKey, Verb};
 use model::Mode;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -90,10 +91,14 @@ fn local_address(draft: &Draft, name: &Name, map: &MapDraft, report: &mut Report
 
 /// Whether an entry of the map has a peer of this family, or one that could not be read.
 fn wants(map: &MapDraft, family: Family) -> bool {
-    let mut peers = map.entries.values().map(|entry| entry.peer.value());
+    let is_dynamic = |entry: &EntryDraft| matches!(entry.kind, Kind::Dynamic(_));
+    let mut fixed = map.entries.values().filter(|entry| !is_dynamic(entry));
+    let is_of = |entry: &EntryDraft, is: fn(&IpAddr) -> bool| entry.peers.iter().any(|peer| is(&peer.value));
     match family {
-        Family::Ipv4 => map.entries.is_empty() || peers.any(|peer| peer.is_none_or(IpAddr::is_ipv4)),
-        Family::Ipv6 => peers.any(|peer| peer.is_some_and(IpAddr::is_ipv6)),
+        // Peers of any address may be of this family.
+        Family::Ipv4 if map.entries.is_empty() => true,
+        Family::Ipv4 => fixed.any(|entry| entry.peers.is_empty() || is_of(entry, IpAddr::is_ipv4)),
+        Family::Ipv6 => fixed.any(|entry| is_of(entry, IpAddr::is_ipv6)),
     }
 }
 
@@ -122,25 +127,34 @@ fn check_entry(
     entry: &EntryDraft,
     report: &mut Report<'_, '_>,
 ) -> Option<Entry> {
+    let what = format!("crypto map `{map}` {sequence}");
+    not_ourselves(own, entry, report);
+    let access_lists = access_lists(draft, entry, report);
+    let keying = match &entry.kind {
+        Kind::Dynamic(name) => {
+            leads_to(draft, name, report);
+            Keying::Dynamic(name.value.clone())
+        }
+        Kind::Negotiated => Keying::Negotiated(negotiation(draft, &what, entry, report)?),
+        Kind::Manual | Kind::Template | Kind::Profile => {
+            Keying::Manual(Box::new(manual(draft, &what, entry, report)?))
+        }
+    };
+    Some(Entry { description: entry.description.value().cloned(), keying, access_lists })
+}
+
+/// What an entry with manual keys says of its SAs, if it is whole.
+fn manual(draft: &Draft, what: &str, entry: &EntryDraft, report: &mut Report<'_, '_>) -> Option<ManualKeys> {
     let missing = [
-        (entry.peer.is_missing(), "`set peer ADDRESS`"),
-        (entry.transform_set.is_missing(), "`set transform-set NAME`"),
+        (entry.peers.is_empty(), "`set peer ADDRESS`"),
+        (entry.transform_sets.is_missing(), "`set transform-set NAME`"),
         (entry.inbound.is_missing(), "`set session-key inbound esp SPI cipher KEY`"),
         (entry.outbound.is_missing(), "`set session-key outbound esp SPI cipher KEY`"),
         (entry.lists.is_empty(), "`match address ACCESS-LIST`"),
     ];
     let missing: Vec<&str> = missing.iter().filter(|(missing, _)| *missing).map(|(_, what)| *what).collect();
-    if !missing.is_empty() && !entry.faulty {
-        let fault = Fault::new(entry.at, format!("crypto map `{map}` {sequence} is not whole"));
-        report.error(fault.help(format!("write {} under it", missing.join(", "))));
-    }
-    if let Some(peer) = entry.peer.found()
-        && let Some(&own) = own.get(&peer.value)
-    {
-        let fault = Fault::new(peer.at, "the peer is this gateway itself");
-        report.error(fault.related(own, "this is its address").help("take an address of the other gateway"));
-    }
-    if let Some(name) = entry.transform_set.found() {
+    super::ikev2::not_whole(entry.at, what, entry.faulty, &missing, report);
+    if let Some(name) = entry.transform_set() {
         match draft.sets.get(&name.value) {
             None => report.nowhere(
                 name.at,
@@ -158,21 +172,18 @@ fn check_entry(
             }
         }
     }
-    let access_lists = access_lists(draft, entry, report);
     let session = |key: &KeyDraft| Some(SessionKey { spi: key.spi.value, key: keys::material(key)? });
-    Some(Entry {
-        description: entry.description.value().cloned(),
-        peer: *entry.peer.value()?,
+    Some(ManualKeys {
+        peer: entry.peer()?.value,
         udp_port: entry.udp_port.value().copied(),
-        transform_set: entry.transform_set.value()?.clone(),
+        transform_set: entry.transform_set()?.value.clone(),
         inbound: session(entry.inbound.value()?)?,
         outbound: session(entry.outbound.value()?)?,
-        access_lists,
     })
 }
 
 /// The entry's lists, that for IPv4 first.
-fn access_lists(draft: &Draft, entry: &EntryDraft, report: &mut Report<'_, '_>) -> Vec<Name> {
+pub(super) fn access_lists(draft: &Draft, entry: &EntryDraft, report: &mut Report<'_, '_>) -> Vec<Name> {
     let mut known: Vec<(Family, &Found<Name>)> = Vec::new();
     let mut selectors = 0;
     for name in &entry.lists {
@@ -227,7 +238,7 @@ fn spis(draft: &Draft, report: &mut Report<'_, '_>) {
     }
     let mut outbound: HashMap<(IpAddr, _), At> = HashMap::new();
     for (entry, key) in session_keys(draft, false) {
-        let Some(&peer) = entry.peer.value() else { continue };
+        let Some(peer) = entry.peer().map(|peer| peer.value) else { continue };
         if let Some(first) = outbound.insert((peer, key.spi.value), key.spi.at) {
             let (first, at) = (first.min(key.spi.at), first.max(key.spi.at));
             let fault =
@@ -252,7 +263,7 @@ pub(super) fn finish(
     for interface in interfaces {
         let Some(name) = interface.crypto_map.found() else { continue };
         if !maps.contains_key(&name.value) {
-            let mend = "write it by `crypto map NAME SEQUENCE ipsec-manual`";
+            let mend = "write it by `crypto map NAME SEQUENCE ipsec-isakmp`";
             report.nowhere(name.at, "crypto map", &name.value, maps.keys(), mend);
         }
     }
@@ -262,7 +273,7 @@ pub(super) fn finish(
         let Some(at) = first.or(written.local_address.found().map(|found| found.at)) else { continue };
         if first.is_none() && !written.faulty {
             let fault = Fault::new(at, format!("crypto map `{name}` has no entry"));
-            report.error(fault.help(format!("write `crypto map {name} 10 ipsec-manual`")));
+            report.error(fault.help(format!("write `crypto map {name} 10 ipsec-isakmp`")));
         }
         if !interfaces.iter().any(|interface| interface.crypto_map.value() == Some(name)) && !written.faulty {
             let fault = Fault::new(
@@ -282,7 +293,7 @@ pub(super) fn finish(
 /// Warns of entries whose transport mode comes to nothing.
 pub(super) fn modes(config: &Config, draft: &BTreeMap<Name, MapDraft>, report: &mut Report<'_, '_>) {
     for tunnel in config.tunnels() {
-        let asked = config.transform_sets.get(&tunnel.settings.transform_set).map(|set| set.mode);
+        let asked = config.transform_sets.get(&tunnel.keys.transform_set).map(|set| set.mode);
         let Some(entry) =
             draft.get(&tunnel.entry.map).and_then(|map| map.entries.get(&tunnel.entry.sequence))
         else {

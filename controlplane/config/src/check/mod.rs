@@ -1,26 +1,27 @@
 //! Makes a configuration of what was read, if it fits together.
 
 mod crypto;
+mod ikev2;
 mod interfaces;
 mod keys;
+mod negotiation;
 
 use crate::parse::{Draft, Found, InterfaceDraft, ListDraft, SetDraft};
 use crate::source::{At, Fault, Report};
 use crate::{AccessList, Config, Family, Name, ReplayWindow, StaticRoute, Target, TransformSet};
 use model::{Mode, SizeRules};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// What comes back is a configuration only if the report has no errors then.
 pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
     let interfaces = interfaces::check(&draft, report);
-    let crypto_maps = crypto::check(&draft, report);
     weaknesses(&draft, report);
     let routes = routes(&draft, report);
-    let set = |(name, set): (Name, SetDraft)| {
+    let set = |(name, set): (&Name, &SetDraft)| {
         let esn = set.esn.value().is_some();
         let mode = set.mode.value().copied().unwrap_or(Mode::Tunnel);
-        Some((name.clone(), TransformSet { name, suite: *set.suite.value()?, esn, mode }))
+        Some((name.clone(), TransformSet { name: name.clone(), suite: *set.suite.value()?, esn, mode }))
     };
     let mut config = Config {
         hostname: draft.hostname.value().cloned(),
@@ -29,18 +30,19 @@ pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
             df: draft.df.value().copied().unwrap_or_default(),
             fragmentation: draft.fragmentation.value().copied().unwrap_or_default(),
         },
-        interfaces,
-        access_lists: draft
-            .lists
-            .into_iter()
-            .map(|(name, list)| (name.clone(), finish_list(name, list)))
-            .collect(),
-        transform_sets: draft.sets.into_iter().filter_map(set).collect(),
-        crypto_maps: BTreeMap::new(),
+        transform_sets: draft.sets.iter().filter_map(set).collect(),
         routes,
+        ..Config::default()
     };
+    config.interfaces = interfaces;
+    ikev2::check(&draft, &mut config, report);
+    negotiation::check(&draft, &mut config, report);
+    let crypto_maps = crypto::check(&draft, report);
+    config.access_lists =
+        draft.lists.iter().map(|(name, list)| (name.clone(), finish_list(name.clone(), list))).collect();
     config.crypto_maps = crypto::finish(crypto_maps, &config, &draft.maps, &draft.interfaces, report);
     crypto::modes(&config, &draft.maps, report);
+    negotiation::keys(&draft, &config, report);
     config
 }
 
@@ -54,9 +56,9 @@ fn weaknesses(draft: &Draft, report: &mut Report<'_, '_>) {
     }
 }
 
-fn finish_list(name: Name, list: ListDraft) -> AccessList {
-    let rules = list.rules.into_values().map(|rule| rule.value).collect();
-    AccessList { name, family: list.family, rules, remarks: list.remarks }
+fn finish_list(name: Name, list: &ListDraft) -> AccessList {
+    let rules = list.rules.values().map(|rule| rule.value.clone()).collect();
+    AccessList { name, family: list.family, rules, remarks: list.remarks.clone() }
 }
 
 /// The interface of that name, whatever the case of its letters.

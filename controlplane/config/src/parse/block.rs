@@ -21,6 +21,9 @@ impl Block {
             Mode::List(_) => Some(Block::List),
             Mode::Set(_) => Some(Block::Set),
             Mode::Entry(..) => Some(Block::Entry),
+            // Their words are partly those of other blocks; each says itself what it does not know.
+            Mode::Template(..) | Mode::IpsecProfile(_) | Mode::Proposal(_) | Mode::Policy(_) => None,
+            Mode::Keyring(_) | Mode::OldKeyring(_) | Mode::Profile(_) | Mode::Trustpoint(_) => None,
             Mode::Top | Mode::Refused { .. } => None,
         }
     }
@@ -40,7 +43,7 @@ impl Block {
             Block::Interface => "interface NAME",
             Block::List => "ip access-list extended NAME",
             Block::Set => "crypto ipsec transform-set NAME esp-gcm 256",
-            Block::Entry => "crypto map NAME SEQUENCE ipsec-manual",
+            Block::Entry => "crypto map NAME SEQUENCE ipsec-isakmp",
         }
     }
 }
@@ -75,7 +78,9 @@ pub(super) fn is_nearly_a_block(cursor: &Cursor<'_, '_>) -> bool {
     let is_nearly = |word: &Word<'_>, meant: &str| !word.is(meant) && nearest(word.text, [meant]).is_some();
     let (Some(first), Some(second)) = (cursor.peek(), cursor.peek_second()) else { return false };
     let list = (first.is("ip") || first.is("ipv6")) && is_nearly(second, "access-list");
-    let crypto = first.is("crypto") && (is_nearly(second, "ipsec") || is_nearly(second, "map"));
+    let words = ["ipsec", "map", "ikev2", "dynamic-map", "keyring"];
+    let known = words.iter().any(|word| second.is(word));
+    let crypto = first.is("crypto") && !known && words.iter().any(|word| is_nearly(second, word));
     is_nearly(first, "interface") || list || (is_nearly(first, "crypto") || crypto) && cursor.left() > 3
 }
 

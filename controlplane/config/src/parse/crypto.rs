@@ -1,25 +1,27 @@
 //! `crypto ipsec` and `crypto map`, and the lines under them.
 
-use super::cursor::{Cursor, Found, parse_decimal, suggest, unexpected};
-use super::draft::{EntryDraft, SetDraft, Setting};
+use super::cursor::{Cursor, Found, parse_decimal, suggest};
+use super::draft::{EntryDraft, Kind, LifetimeDraft, SetDraft, Setting};
+use super::ikev2::group;
 use super::interface::{interface_name, last};
 use super::key::session_key;
 use super::refusals::{ENTRY, refusal};
 use super::transform::suite;
 use super::{Mode, Reader, refuse};
 use crate::source::{At, Fault, Word};
-use crate::{Name, ReplayWindow};
+use crate::{DhGroup, Name, ReplayWindow};
 use model::{DontFragment, Fragmentation, Mode as IpsecMode};
 use std::net::IpAddr;
-
-const MANUAL: &str = "give the keys by `set session-key` under `crypto map NAME SEQUENCE ipsec-manual`";
 
 impl Reader<'_, '_> {
     pub(super) fn crypto_ipsec(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
         self.mode = Mode::refused(cursor, true);
         cursor.accept("crypto");
         cursor.accept("ipsec");
-        match cursor.one_of(&["transform-set", "security-association", "df-bit", "fragmentation"])?.value {
+        match cursor
+            .one_of(&["transform-set", "security-association", "df-bit", "fragmentation", "profile"])?
+            .value
+        {
             "transform-set" => self.transform_set(cursor),
             "df-bit" => {
                 self.mode = Mode::Top;
@@ -29,10 +31,20 @@ impl Reader<'_, '_> {
                 self.mode = Mode::Top;
                 self.draft.fragmentation.fill(last(cursor, fragmentation))
             }
+            "profile" => {
+                let whole = cursor.whole();
+                let name = last(cursor, |cursor| cursor.name("a profile's name"))?.value;
+                self.mode = Mode::IpsecProfile(name.clone());
+                let fresh = || EntryDraft::new(whole, Kind::Profile);
+                self.draft.ipsec_profiles.entry(name).or_insert_with(fresh);
+                Ok(())
+            }
             _ => {
                 self.mode = Mode::Top;
-                cursor.one_of(&["replay"])?;
-                self.draft.replay.fill(last(cursor, replay))
+                match cursor.one_of(&["replay", "lifetime"])?.value {
+                    "replay" => self.draft.replay.fill(last(cursor, replay)),
+                    _ => lifetime(&mut self.draft.lifetime, cursor),
+                }
             }
         }
     }
@@ -89,31 +101,56 @@ impl Reader<'_, '_> {
         if let Some(word) = cursor.peek().filter(|word| parse_decimal(word.text).is_none()) {
             const LATER: [&str; 5] = ["client", "isakmp", "isakmp-profile", "redundancy", "gdoi"];
             if LATER.iter().any(|later| word.is(later)) {
-                let fault = Fault::new(
-                    word.at,
-                    format!("{} is not available in Espalier: it has no IKE yet", word.quoted()),
+                let fault = Fault::new(word.at, format!("{} is not available in Espalier", word.quoted()));
+                return Err(
+                    fault.help("what an entry needs stands under `crypto map NAME SEQUENCE ipsec-isakmp`")
                 );
-                return Err(fault.help(MANUAL));
             }
         }
         let sequence = cursor.number("a sequence number", 1..=65535)?;
-        let kind = cursor.next("`ipsec-manual`")?;
-        if kind.is("ipsec-isakmp") || kind.is("gdoi") {
-            let fault = Fault::new(
-                kind.at,
-                format!("{} is not available in Espalier: it has no IKE yet", kind.quoted()),
-            );
-            return Err(fault.help(MANUAL));
-        }
-        if !kind.is("ipsec-manual") {
-            return Err(unexpected(kind, "`ipsec-manual`", ["ipsec-manual"]));
-        }
+        let kind = match cursor.one_of(&["ipsec-isakmp", "ipsec-manual"])?.value {
+            "ipsec-manual" => Kind::Manual,
+            _ if cursor.accept("dynamic") => Kind::Dynamic(cursor.name("a dynamic map's name")?),
+            _ => Kind::Negotiated,
+        };
         cursor.end()?;
         map.faulty = false;
         let sequence = sequence.value as u16;
-        map.entries.entry(sequence).or_insert_with(|| EntryDraft::new(whole));
+        let entry = map.entries.entry(sequence).or_insert_with(|| EntryDraft::new(whole, kind.clone()));
+        if entry.kind != kind {
+            let fault = Fault::new(whole, "this entry is of another kind already");
+            return Err(fault.related(entry.at, "here").help("give one of them another sequence number"));
+        }
         self.mode = Mode::Entry(name.value, sequence);
         Ok(())
+    }
+
+    /// `crypto dynamic-map NAME SEQUENCE`.
+    pub(super) fn dynamic_map(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        self.mode = Mode::refused(cursor, true);
+        let whole = cursor.whole();
+        cursor.accept("crypto");
+        cursor.accept("dynamic-map");
+        let name = cursor.name("a dynamic map's name")?.value;
+        let sequence = last(cursor, |cursor| cursor.number("a sequence number", 1..=65535))?.value as u16;
+        let map = self.draft.dynamic_maps.entry(name.clone()).or_default();
+        map.entry(sequence).or_insert_with(|| EntryDraft::new(whole, Kind::Template));
+        self.mode = Mode::Template(name, sequence);
+        Ok(())
+    }
+
+    pub(super) fn in_template(
+        &mut self,
+        map: &Name,
+        sequence: u16,
+        cursor: &mut Cursor<'_, '_>,
+    ) -> Result<(), Fault> {
+        let entry = self.draft.dynamic_maps.get_mut(map).and_then(|map| map.get_mut(&sequence));
+        entry.map_or(Ok(()), |entry| in_entry(entry, cursor))
+    }
+
+    pub(super) fn in_ipsec_profile(&mut self, name: &Name, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        self.draft.ipsec_profiles.get_mut(name).map_or(Ok(()), |entry| in_entry(entry, cursor))
     }
 
     pub(super) fn in_entry(
@@ -122,16 +159,54 @@ impl Reader<'_, '_> {
         sequence: u16,
         cursor: &mut Cursor<'_, '_>,
     ) -> Result<(), Fault> {
-        let Some(entry) = self.draft.maps.get_mut(map).and_then(|map| map.entries.get_mut(&sequence)) else {
-            return Ok(());
-        };
-        if let Some((refused, at)) = refusal(&ENTRY, cursor.words()) {
-            return Err(refuse(refused, at));
-        }
-        let done = entry_line(entry, cursor);
-        entry.faulty |= done.is_err();
-        done
+        let entry = self.draft.maps.get_mut(map).and_then(|map| map.entries.get_mut(&sequence));
+        entry.map_or(Ok(()), |entry| in_entry(entry, cursor))
     }
+}
+
+fn in_entry(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+    let done = match refusal(&ENTRY, cursor.words()) {
+        Some((refused, at)) => return Err(refuse(refused, at)),
+        None => entry_line(entry, cursor),
+    };
+    entry.faulty |= done.is_err();
+    done
+}
+
+/// What `set` can set, by the kind of entry.
+const fn settings(kind: &Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Manual => &["peer", "transform-set", "session-key", "udp-encapsulation"],
+        Kind::Negotiated => &["peer", "transform-set", "ikev2-profile", "pfs", "security-association"],
+        Kind::Template | Kind::Profile => &["transform-set", "ikev2-profile", "pfs", "security-association"],
+        Kind::Dynamic(_) => &[],
+    }
+}
+
+/// What a kind of entry cannot set, and why.
+fn cannot_set(kind: &Kind, word: &Word<'_>) -> Option<Fault> {
+    let all =
+        [Kind::Manual, Kind::Negotiated].iter().flat_map(|kind| settings(kind)).any(|known| word.is(known));
+    if !all || settings(kind).iter().any(|known| word.is(known)) {
+        return None;
+    }
+    let (what, help) = match kind {
+        Kind::Manual => (
+            "an entry with manual keys",
+            "write `ipsec-isakmp` in the place of `ipsec-manual`, or remove the line",
+        ),
+        Kind::Negotiated => (
+            "an entry whose keys IKE negotiates",
+            "write `ipsec-manual` in the place of `ipsec-isakmp`, or remove the line",
+        ),
+        Kind::Template => (
+            "a dynamic map, which is for peers of unknown address,",
+            "remove the line, or write an entry of the crypto map for this peer",
+        ),
+        Kind::Profile => ("an IPsec profile", "remove the line"),
+        Kind::Dynamic(_) => ("an entry that leads to a dynamic map", "write it under `crypto dynamic-map`"),
+    };
+    Some(Fault::new(word.at, format!("{what} has no {}", word.quoted())).help(help))
 }
 
 fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
@@ -141,6 +216,10 @@ fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(),
         "description" => entry.description.fill(cursor.rest("the description", 200)),
         "match" => {
             let read = match_address(cursor).and_then(|name| match entry.lists.len() {
+                _ if matches!(entry.kind, Kind::Dynamic(_) | Kind::Profile) => {
+                    Err(Fault::new(whole, "the access list of such an entry stands elsewhere")
+                        .help("write it under `crypto dynamic-map`"))
+                }
                 0 | 1 => Ok(name),
                 _ => Err(Fault::new(name.at, "an entry has at most one access list of each address family")
                     .help("merge the lists, or write another entry")),
@@ -148,16 +227,91 @@ fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(),
             entry.lists.push(read?);
             Ok(())
         }
-        "set" => match cursor.one_of(&["peer", "transform-set", "session-key", "udp-encapsulation"])?.value {
-            "peer" => entry.peer.fill(last(cursor, peer)),
-            "udp-encapsulation" => entry.udp_port.fill(last(cursor, |cursor| udp_port(whole, cursor))),
-            "transform-set" => entry.transform_set.fill(transform_set_name(cursor)),
-            _ => match cursor.one_of(&["inbound", "outbound"])?.value {
-                "inbound" => entry.inbound.fill(last(cursor, session_key)),
-                _ => entry.outbound.fill(last(cursor, session_key)),
-            },
-        },
+        "set" => {
+            if let Some(fault) = cursor.peek().and_then(|word| cannot_set(&entry.kind, word)) {
+                return Err(fault);
+            }
+            let known = match settings(&entry.kind) {
+                [] => {
+                    return Err(Fault::new(whole, "an entry that leads to a dynamic map sets nothing")
+                        .help("write it under `crypto dynamic-map`"));
+                }
+                known => known,
+            };
+            match cursor.one_of(known)?.value {
+                "peer" => set_peer(entry, cursor),
+                "udp-encapsulation" => entry.udp_port.fill(last(cursor, |cursor| udp_port(whole, cursor))),
+                "transform-set" => {
+                    let most = if entry.kind == Kind::Manual { 1 } else { MOST_SETS };
+                    entry.transform_sets.fill(transform_set_names(cursor, most))
+                }
+                "ikev2-profile" => entry.profile.fill(last(cursor, |cursor| cursor.name("a profile's name"))),
+                "pfs" => entry.pfs.fill(last(cursor, |cursor| pfs(whole, cursor))),
+                "security-association" => {
+                    cursor.one_of(&["lifetime"])?;
+                    lifetime(&mut entry.lifetime, cursor)
+                }
+                _ => match cursor.one_of(&["inbound", "outbound"])?.value {
+                    "inbound" => entry.inbound.fill(last(cursor, session_key)),
+                    _ => entry.outbound.fill(last(cursor, session_key)),
+                },
+            }
+        }
         _ => Err(unknown(keyword)),
+    }
+}
+
+/// One peer of an entry with manual keys, several of another.
+fn set_peer(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+    const MOST: usize = 16;
+    let found = last(cursor, peer)?;
+    let first = match entry.kind {
+        Kind::Manual => entry.peers.first(),
+        _ => entry.peers.iter().find(|known| known.value == found.value),
+    };
+    if let Some(first) = first {
+        let fault = Fault::new(found.at, "this has been said before").related(first.at, "first said here");
+        return Err(fault.help("keep one of the two lines"));
+    }
+    if entry.peers.len() == MOST {
+        let fault = Fault::new(found.at, format!("an entry has at most {MOST} peers"));
+        return Err(fault.help("they are tried one after the other; remove some"));
+    }
+    entry.peers.push(found);
+    Ok(())
+}
+
+/// `lifetime seconds SECONDS` or `lifetime kilobytes KILOBYTES|disable`.
+fn lifetime(draft: &mut LifetimeDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+    match cursor.one_of(&["seconds", "kilobytes"])?.value {
+        "seconds" => draft.seconds.fill(last(cursor, |cursor| cursor.number("seconds", 120..=2_592_000))),
+        _ => draft.kilobytes.fill(last(cursor, |cursor| {
+            if let Some(word) = cursor.peek().filter(|word| word.is("disable")) {
+                cursor.accept("disable");
+                return Ok(Found { value: None, at: word.at });
+            }
+            let found = cursor.number("kilobytes", 2560..=u32::MAX)?;
+            Ok(Found { value: Some(found.value), at: found.at })
+        })),
+    }
+}
+
+/// `set pfs groupNUMBER`.
+fn pfs(whole: At, cursor: &mut Cursor<'_, '_>) -> Result<Found<DhGroup>, Fault> {
+    let Some(word) = cursor.peek() else {
+        let fault = Fault::new(whole, "without a group, IOS would take group 1, which is broken");
+        return Err(fault.help("write `set pfs group19`, here and on the peer"));
+    };
+    cursor.next("a group")?;
+    match word.text.get(..5).filter(|start| start.eq_ignore_ascii_case("group")) {
+        Some(_) => Ok(Found { value: group(word, word.text.get(5..).unwrap_or_default())?, at: word.at }),
+        None => {
+            let fault = Fault::new(word.at, format!("{} is no group such as `group19`", word.quoted()));
+            Err(match group(word, word.text) {
+                Ok(group) => fault.help(format!("write `set pfs group{}`", group.number())),
+                Err(_) => fault.help("write `set pfs group19`, here and on the peer"),
+            })
+        }
     }
 }
 
@@ -166,7 +320,7 @@ fn unknown(word: &Word<'_>) -> Fault {
         word.at,
         format!("{} is no command that Espalier knows under `crypto map`", word.quoted()),
     );
-    if ["peer", "transform-set", "session-key", "udp-encapsulation"].iter().any(|of_set| word.is(of_set)) {
+    if [Kind::Manual, Kind::Negotiated].iter().flat_map(settings).any(|of_set| word.is(of_set)) {
         return fault.help(format!("write `set` before {}", word.quoted()));
     }
     suggest(fault, word, ["description", "match", "set"].into_iter().chain(super::COMMANDS))
@@ -205,16 +359,34 @@ fn match_address(cursor: &mut Cursor<'_, '_>) -> Result<Found<Name>, Fault> {
     last(cursor, |cursor| cursor.name("an access list's number or name"))
 }
 
-fn transform_set_name(cursor: &mut Cursor<'_, '_>) -> Result<Found<Name>, Fault> {
-    let name = cursor.name("a transform set's name")?;
-    if let Some(word) = cursor.peek() {
-        let fault = Fault::new(
-            word.at,
-            "an entry with manual keys has one transform set: there is nobody to choose with",
-        );
-        return Err(fault.help("keep the one that the peer has"));
+/// Transform sets of one entry, as on IOS.
+const MOST_SETS: usize = 11;
+
+fn transform_set_names(cursor: &mut Cursor<'_, '_>, most: usize) -> Result<Found<Vec<Found<Name>>>, Fault> {
+    let first = cursor.name("a transform set's name")?;
+    let mut at = first.at;
+    let mut names = vec![first];
+    while let Some(word) = cursor.peek() {
+        if names.len() == most {
+            return Err(match most {
+                1 => Fault::new(
+                    word.at,
+                    "an entry with manual keys has one transform set: there is nobody to choose with",
+                )
+                .help("keep the one that the peer has"),
+                _ => Fault::new(word.at, format!("an entry has at most {most} transform sets"))
+                    .help("remove some"),
+            });
+        }
+        let name = cursor.name("a transform set's name")?;
+        if names.iter().any(|known| known.value == name.value) {
+            let fault = Fault::new(name.at, format!("`{}` has been said before", name.value));
+            return Err(fault.help("keep one of the two"));
+        }
+        at = at.to(name.at);
+        names.push(name);
     }
-    Ok(name)
+    Ok(Found { value: names, at })
 }
 
 /// The port of ESP in UDP (RFC 3948).

@@ -2,8 +2,13 @@
 
 use super::cursor::Found;
 use crate::source::{At, Fault};
-use crate::{Family, MacAddress, Name, ReplayWindow, Rule, StaticRoute};
-use model::{DontFragment, Fragmentation, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Spi, Suite};
+use crate::{
+    DhGroup, Family, IdentityRule, IkeCipher, IkeIdentity, MacAddress, Name, Proof, ReplayWindow, Rule,
+    SharedKey, StaticRoute,
+};
+use model::{
+    DontFragment, Fragmentation, Hmac, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Prefix, Spi, Suite,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -63,6 +68,19 @@ pub(crate) struct Draft {
     pub(crate) interfaces: Vec<InterfaceDraft>,
     pub(crate) lists: BTreeMap<Name, ListDraft>,
     pub(crate) sets: BTreeMap<Name, SetDraft>,
+    pub(crate) lifetime: LifetimeDraft,
+    pub(crate) dpd: Setting<u16>,
+    pub(crate) proposals: BTreeMap<Name, ProposalDraft>,
+    pub(crate) policies: BTreeMap<Name, PolicyDraft>,
+    pub(crate) keyrings: BTreeMap<Name, KeyringDraft>,
+    /// `crypto isakmp key`.
+    pub(crate) keys: Vec<PeerDraft>,
+    /// A key could not be taken; nobody need miss it again.
+    pub(crate) key_faulty: bool,
+    pub(crate) trustpoints: BTreeMap<Name, TrustpointDraft>,
+    pub(crate) profiles: BTreeMap<Name, ProfileDraft>,
+    pub(crate) ipsec_profiles: BTreeMap<Name, EntryDraft>,
+    pub(crate) dynamic_maps: BTreeMap<Name, BTreeMap<u16, EntryDraft>>,
     pub(crate) maps: BTreeMap<Name, MapDraft>,
     pub(crate) routes: Vec<RouteDraft>,
 }
@@ -137,33 +155,142 @@ pub(crate) struct MapDraft {
     pub(crate) faulty: bool,
 }
 
+/// What kind of entry, of a crypto map or of what is like one.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `ipsec-manual`.
+    Manual,
+    /// `ipsec-isakmp`.
+    Negotiated,
+    /// `ipsec-isakmp dynamic NAME`.
+    Dynamic(Found<Name>),
+    /// Of a dynamic map.
+    Template,
+    /// `crypto ipsec profile`.
+    Profile,
+}
+
 pub(crate) struct EntryDraft {
     pub(crate) at: At,
+    pub(crate) kind: Kind,
     pub(crate) description: Setting<String>,
-    pub(crate) peer: Setting<IpAddr>,
+    /// Of manual keys, one.
+    pub(crate) peers: Vec<Found<IpAddr>>,
     pub(crate) udp_port: Setting<u16>,
-    pub(crate) transform_set: Setting<Name>,
+    /// Of manual keys, one.
+    pub(crate) transform_sets: Setting<Vec<Found<Name>>>,
     pub(crate) inbound: Setting<KeyDraft>,
     pub(crate) outbound: Setting<KeyDraft>,
+    pub(crate) pfs: Setting<DhGroup>,
+    pub(crate) profile: Setting<Name>,
+    pub(crate) lifetime: LifetimeDraft,
     pub(crate) lists: Vec<Found<Name>>,
     /// A line of it was not understood, which may have been what is missing.
     pub(crate) faulty: bool,
 }
 
 impl EntryDraft {
-    pub(crate) fn new(at: At) -> EntryDraft {
+    pub(crate) fn new(at: At, kind: Kind) -> EntryDraft {
         EntryDraft {
             at,
+            kind,
             description: Setting::Missing,
-            peer: Setting::Missing,
+            peers: Vec::new(),
             udp_port: Setting::Missing,
-            transform_set: Setting::Missing,
+            transform_sets: Setting::Missing,
             inbound: Setting::Missing,
             outbound: Setting::Missing,
+            pfs: Setting::Missing,
+            profile: Setting::Missing,
+            lifetime: LifetimeDraft::default(),
             lists: Vec::new(),
             faulty: false,
         }
     }
+
+    /// The only one, of manual keys.
+    pub(crate) fn peer(&self) -> Option<&Found<IpAddr>> {
+        self.peers.first()
+    }
+
+    /// The only one, of manual keys.
+    pub(crate) fn transform_set(&self) -> Option<&Found<Name>> {
+        self.transform_sets.value().and_then(|sets| sets.first())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct LifetimeDraft {
+    pub(crate) seconds: Setting<u32>,
+    /// `None` is `disable`.
+    pub(crate) kilobytes: Setting<Option<u32>>,
+}
+
+pub(crate) struct ProposalDraft {
+    pub(crate) at: At,
+    pub(crate) encryption: Vec<Found<IkeCipher>>,
+    pub(crate) integrity: Vec<Found<Hmac>>,
+    pub(crate) prf: Vec<Found<Hmac>>,
+    pub(crate) groups: Vec<Found<DhGroup>>,
+    pub(crate) faulty: bool,
+}
+
+pub(crate) struct PolicyDraft {
+    pub(crate) at: At,
+    pub(crate) proposals: Vec<Found<Name>>,
+    pub(crate) local: Vec<Found<IpAddr>>,
+    pub(crate) faulty: bool,
+}
+
+pub(crate) struct KeyringDraft {
+    pub(crate) ikev2: bool,
+    pub(crate) peers: Vec<PeerDraft>,
+}
+
+pub(crate) struct PeerDraft {
+    pub(crate) at: At,
+    pub(crate) name: Option<Name>,
+    pub(crate) address: Setting<Prefix>,
+    pub(crate) identity: Setting<IkeIdentity>,
+    pub(crate) local: Setting<SharedKey>,
+    pub(crate) remote: Setting<SharedKey>,
+    pub(crate) faulty: bool,
+}
+
+impl PeerDraft {
+    pub(crate) fn new(at: At, name: Option<Name>) -> PeerDraft {
+        PeerDraft {
+            at,
+            name,
+            address: Setting::Missing,
+            identity: Setting::Missing,
+            local: Setting::Missing,
+            remote: Setting::Missing,
+            faulty: false,
+        }
+    }
+}
+
+pub(crate) struct TrustpointDraft {
+    pub(crate) at: At,
+    pub(crate) authorities: Setting<String>,
+    pub(crate) certificate: Setting<String>,
+    pub(crate) private_key: Setting<String>,
+    pub(crate) revoked: Vec<String>,
+    pub(crate) faulty: bool,
+}
+
+pub(crate) struct ProfileDraft {
+    pub(crate) at: At,
+    pub(crate) matches: Vec<Found<IdentityRule>>,
+    pub(crate) identity: Setting<IkeIdentity>,
+    pub(crate) local: Setting<Proof>,
+    pub(crate) remote: Setting<Proof>,
+    pub(crate) keyring: Setting<Name>,
+    pub(crate) trustpoint: Setting<Name>,
+    pub(crate) lifetime: Setting<u32>,
+    pub(crate) dpd: Setting<u16>,
+    pub(crate) faulty: bool,
 }
 
 pub(crate) struct KeyDraft {

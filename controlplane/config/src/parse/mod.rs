@@ -6,17 +6,24 @@ mod block;
 mod crypto;
 mod cursor;
 mod draft;
+mod ikev2;
 mod interface;
 mod key;
+mod keyring;
 mod list;
 mod refusals;
 mod route;
 mod rule;
+mod secret;
 mod transform;
 mod words;
 
 pub(crate) use cursor::Found;
-pub(crate) use draft::{Draft, EntryDraft, InterfaceDraft, KeyDraft, ListDraft, MapDraft, SetDraft};
+pub(crate) use draft::{
+    Draft, EntryDraft, InterfaceDraft, KeyDraft, Kind, LifetimeDraft, ListDraft, MapDraft, PeerDraft,
+    ProfileDraft, ProposalDraft, SetDraft, Setting,
+};
+pub(crate) use ikev2::hash_word;
 
 use crate::nearest::nearest;
 use crate::source::{At, Fault, Report, Source, Word};
@@ -64,6 +71,16 @@ enum Mode {
     List(Name),
     Set(Name),
     Entry(Name, u16),
+    /// Of a dynamic map.
+    Template(Name, u16),
+    /// `crypto ipsec profile`.
+    IpsecProfile(Name),
+    Proposal(Name),
+    Policy(Name),
+    Keyring(Name),
+    OldKeyring(Name),
+    Profile(Name),
+    Trustpoint(Name),
     /// The lines of a block that was refused say nothing without it; one error for the block is enough. `loose`: even those
     /// that are not indented more than its first.
     Refused {
@@ -102,6 +119,20 @@ impl Reader<'_, '_> {
             Mode::List(name) => self.in_list(&name, cursor),
             Mode::Set(name) => self.in_set(&name, cursor),
             Mode::Entry(map, sequence) => self.in_entry(&map, sequence, cursor),
+            Mode::Template(map, sequence) => self.in_template(&map, sequence, cursor),
+            Mode::IpsecProfile(name) => self.in_ipsec_profile(&name, cursor),
+            Mode::Proposal(name) => self.in_proposal(&name, cursor),
+            Mode::Policy(name) => self.in_policy(&name, cursor),
+            Mode::Keyring(name) => {
+                let done = self.in_keyring(&name, cursor);
+                self.key_line(done)
+            }
+            Mode::OldKeyring(name) => {
+                let done = self.in_old_keyring(&name, cursor);
+                self.key_line(done)
+            }
+            Mode::Profile(name) => self.in_profile(&name, cursor),
+            Mode::Trustpoint(name) => self.in_trustpoint(&name, cursor),
             Mode::Refused { loose: true, .. } if !is_nearly_a_command(cursor) => Ok(()),
             Mode::Top | Mode::Refused { .. } => Err(self.unknown(cursor)),
         }
@@ -116,7 +147,9 @@ impl Reader<'_, '_> {
             return Some(Ok(()));
         }
         let in_interface = matches!(self.mode, Mode::Interface(_));
-        if first.is("hostname") {
+        // On IOS a peer of a keyring has one of its own, and only there does it stand further in.
+        let of_peer = matches!(self.mode, Mode::Keyring(_)) && cursor.indent() > 0;
+        if first.is("hostname") && !of_peer {
             self.mode = Mode::Top;
             return Some(self.hostname(cursor));
         }
@@ -129,6 +162,11 @@ impl Reader<'_, '_> {
         // `crypto map NAME` puts a map on an interface; with more behind it, it is a command of the top.
         if first.is("crypto") && second_is("map") && !(in_interface && cursor.left() <= 3) {
             return Some(self.crypto_map(cursor));
+        }
+        if first.is("crypto")
+            && let Some(done) = self.negotiation(cursor)
+        {
+            return Some(done);
         }
         let of_interface = in_interface && refusal(&refusals::INTERFACE, cursor.words()).is_some();
         if !of_interface && let Some((refused, at)) = refusal(&refusals::TOP, cursor.words()) {
@@ -149,6 +187,33 @@ impl Reader<'_, '_> {
         None
     }
 
+    /// What IKE is told: `None` if the line is none of that.
+    fn negotiation(&mut self, cursor: &mut Cursor<'_, '_>) -> Option<Result<(), Fault>> {
+        let words = cursor.words();
+        let is =
+            |place: usize, keyword: &str| words.get(place).is_some_and(|word: &Word<'_>| word.is(keyword));
+        if is(1, "ikev2") && refusal(&refusals::TOP, words).is_none() {
+            return Some(self.crypto_ikev2(cursor));
+        }
+        if is(1, "keyring") {
+            return Some(self.crypto_keyring(cursor));
+        }
+        if is(1, "isakmp") && is(2, "key") {
+            let done = self.isakmp_key(cursor);
+            return Some(self.key_line(done));
+        }
+        if is(1, "dynamic-map") {
+            return Some(self.dynamic_map(cursor));
+        }
+        (is(1, "pki") && is(2, "trustpoint")).then(|| self.trustpoint(cursor))
+    }
+
+    /// Remembers that a key may be missing.
+    fn key_line(&mut self, done: Result<(), Fault>) -> Result<(), Fault> {
+        self.draft.key_faulty |= done.is_err();
+        done
+    }
+
     fn hostname(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
         cursor.accept("hostname");
         let name = cursor.name("the host's name").and_then(|name| cursor.end().map(|()| name));
@@ -166,7 +231,7 @@ impl Reader<'_, '_> {
         if second.is_none() && ["ip", "ipv6", "crypto"].iter().any(|family| word.is(family)) {
             let fault = Fault::new(word.at, format!("{} alone is no command", word.quoted()));
             return fault.help(match word.is("crypto") {
-                true => "write `crypto ipsec` or `crypto map`, and what is to follow",
+                true => "write `crypto ikev2`, `crypto ipsec` or `crypto map`, and what is to follow",
                 false => "write an access list or a route; addresses belong under `interface NAME`",
             });
         }
@@ -185,7 +250,9 @@ impl Reader<'_, '_> {
             Some(second) if word.is("ip") || word.is("ipv6") => {
                 suggest(fault, second, ["access-list", "route"])
             }
-            Some(second) if word.is("crypto") => suggest(fault, second, ["ipsec", "map"]),
+            Some(second) if word.is("crypto") => {
+                suggest(fault, second, ["ikev2", "ipsec", "map", "dynamic-map", "keyring", "pki"])
+            }
             _ => suggest(fault, word, COMMANDS),
         }
     }

@@ -20,13 +20,17 @@ const fn no_block(words: &'static [&'static str], why: &'static str) -> Refusal 
     Refusal { words, why, block: true }
 }
 
-const IKEV1: &str = "it has no IKE yet";
-const MANUAL: &str = "give the keys by `set session-key` in a `crypto map NAME SEQUENCE ipsec-manual`";
+const IKEV1: &str = "it has no IKEv1 yet";
+const IKEV2: &str =
+    "agree on IKEv2 with the peer: write `crypto ikev2 proposal`, `policy`, `keyring` and `profile`";
+const FILES: &str = "certificates come from files";
+const TRUSTPOINT: &str = "write `crypto pki trustpoint NAME`, and `ca-certificate FILE` under it";
 
 /// What would do instead, where something would.
 pub(crate) fn mend(refusal: &Refusal) -> Option<&'static str> {
     match refusal.why {
-        IKEV1 => Some(MANUAL),
+        IKEV1 => Some(IKEV2),
+        FILES => Some(TRUSTPOINT),
         LINUX => Some("remove the line, and set it in Linux"),
         _ => None,
     }
@@ -41,29 +45,29 @@ pub(crate) const TOP: [Refusal; 103] = [
     no_block(&["crypto", "isakmp", "policy"], IKEV1),
     no_block(&["crypto", "isakmp", "profile"], IKEV1),
     no_block(&["crypto", "isakmp", "client"], IKEV1),
-    no(&["crypto", "isakmp", "key"], IKEV1),
     no(&["crypto", "isakmp"], IKEV1),
-    no_block(&["crypto", "ikev2", "proposal"], IKEV1),
-    no_block(&["crypto", "ikev2", "policy"], IKEV1),
-    no_block(&["crypto", "ikev2", "keyring"], IKEV1),
-    no_block(&["crypto", "ikev2", "profile"], IKEV1),
-    no_block(&["crypto", "ikev2"], IKEV1),
-    no_block(&["crypto", "keyring"], IKEV1),
-    no_block(&["crypto", "dynamic-map"], IKEV1),
-    no_block(&["crypto", "pki"], IKEV1),
-    no_block(&["crypto", "ca"], IKEV1),
+    no_block(&["crypto", "ikev2", "authorization"], "peers are given no addresses"),
+    no_block(&["crypto", "ikev2", "name-mangler"], "peers are given no addresses"),
+    no_block(&["crypto", "ikev2", "client"], "peers are given no addresses"),
+    no(&["crypto", "ikev2", "cookie-challenge"], "cookies are asked for from 100 half-open IKE SAs on"),
+    no(&["crypto", "ikev2", "fragmentation"], "fragments of IKE are agreed on by themselves (RFC 7383)"),
+    no(&["crypto", "ikev2", "nat"], "keepalives are sent where there is a translator"),
+    no(&["crypto", "ikev2", "limit"], "half-open IKE SAs are bounded by themselves"),
+    no(&["crypto", "ikev2", "window"], "one request is under way at a time"),
+    no(&["crypto", "ikev2", "http-url"], FILES),
+    no(&["crypto", "ikev2", "certificate-cache"], FILES),
+    no_block(&["crypto", "pki"], FILES),
+    no_block(&["crypto", "ca"], FILES),
     no_block(&["crypto", "gdoi"], "group keys are not available"),
     no_block(&["crypto", "gkm"], "group keys are not available"),
     no_block(&["crypto", "identity"], IKEV1),
     no(&["crypto", "key"], "Espalier has no keys of its own"),
     no(&["crypto", "engine"], "crypto runs on the workers"),
     no(&["crypto", "logging"], "events are in `espalier stats`"),
-    no_block(&["crypto", "ipsec", "profile"], "tunnel interfaces are not available yet"),
-    no(&["crypto", "ipsec", "security-association", "lifetime"], "SAs with manual keys have no lifetime"),
-    no(&["crypto", "ipsec", "security-association", "idle-time"], "SAs with manual keys never expire"),
+    no(&["crypto", "ipsec", "security-association", "idle-time"], "SAs do not end for want of traffic"),
     no(
         &["crypto", "ipsec", "nat-transparency"],
-        "there is no IKE yet to find a translator; an entry says it by `set udp-encapsulation`",
+        "IKE finds a translator by itself; an entry with manual keys says it by `set udp-encapsulation`",
     ),
     no(&["crypto", "ipsec", "optional"], "what a crypto map permits is protected or dropped"),
     no_block(&["ip", "access-list", "standard"], "a standard list says no destination"),
@@ -201,11 +205,14 @@ pub(crate) const INTERFACE: [Refusal; 49] = [
 
 /// Inside a `crypto map` entry.
 pub(crate) const ENTRY: [Refusal; 8] = [
-    no(&["set", "pfs"], IKEV1),
     no(&["set", "isakmp-profile"], IKEV1),
-    no(&["set", "ikev2-profile"], IKEV1),
-    no(&["set", "identity"], IKEV1),
-    no(&["set", "security-association"], "SAs with manual keys neither expire nor differ by entry"),
+    no(&["set", "identity"], "a profile says who the peer is, by `match identity remote`"),
+    no(&["set", "security-association", "level"], "an entry has one pair of SAs"),
+    no(&["set", "security-association", "idle-time"], "SAs do not end for want of traffic"),
+    no(
+        &["set", "security-association", "replay"],
+        "the window is the gateway's: `crypto ipsec security-association replay`",
+    ),
     no(&["set", "ip"], "packet filters are not available yet"),
     no(&["reverse-route"], "write the routes by `ip route`"),
     no(&["qos"], "QoS is not available"),

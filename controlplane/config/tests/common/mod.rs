@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Those of the repository, with all their keys.
-pub(crate) const GOOD: [&str; 3] = [
+pub(crate) const GOOD: [&str; 4] = [
     include_str!("../../testdata/gateway.conf"),
+    include_str!("../../testdata/ikev2.conf"),
     include_str!("../../../../scripts/demo/gw-a.conf"),
     include_str!("../../../../scripts/demo/gw-b.conf"),
 ];
@@ -23,30 +24,34 @@ const MAPS: usize = 3;
 pub(crate) fn configs() -> impl Strategy<Value = String> {
     let suites = select(Suite::all().collect::<Vec<_>>());
     let parts = (vec(lists4(), 1..4), vec(lists6(), 0..3), vec((suites, any::<bool>()), 1..4));
-    let top = (option::of(replays()), sizes());
-    let parts = (parts, option::of("[a-z][a-z0-9-]{0,20}"), top, vec(routes(), 0..6));
-    parts.prop_flat_map(|((lists4, lists6, sets), hostname, (replay, sizes), routes)| {
-        let maps = vec(maps(lists4.len(), lists6.len(), sets.clone()), MAPS);
-        (maps, vec(interfaces(), 1..5)).prop_flat_map(move |(maps, interfaces)| {
-            let mut sections: Vec<String> =
-                hostname.iter().map(|name| format!("hostname {name}\n")).collect();
-            sections.extend(replay.iter().cloned());
-            sections.push(sizes.clone());
-            sections.extend(lists4.iter().enumerate().map(|(i, list)| list.replace("LIST", &list4(i))));
-            sections.extend(lists6.iter().enumerate().map(|(i, list)| list.replace("LIST", &list6(i))));
-            sections.extend(sets.iter().enumerate().map(|(i, set)| transform_set(i, *set)));
-            let mut keys = 0;
-            let on = maps.iter().take(interfaces.len()).enumerate();
-            sections.extend(on.map(|(i, map)| numbered(map, &mut keys).replace("MAP", &format!("MAP{i}"))));
-            sections.extend(interfaces.iter().enumerate().map(|(i, interface)| place(i, interface)));
-            // One of each destination, so that none is said twice.
-            let destination = |route: &String| route.trim().split(' ').take(4).collect::<String>();
-            sections.extend(
-                BTreeMap::from_iter(routes.iter().map(|r| (destination(r), r.clone()))).into_values(),
-            );
-            Just(sections).prop_shuffle().prop_map(|sections| sections.join("!\n"))
-        })
-    })
+    let parts =
+        (parts, option::of("[a-z][a-z0-9-]{0,20}"), (option::of(replays()), sizes()), vec(routes(), 0..6));
+    (parts, negotiations()).prop_flat_map(
+        |(((lists4, lists6, sets), hostname, (replay, sizes), routes), negotiations)| {
+            let maps = vec(maps(lists4.len(), lists6.len(), sets.clone()), MAPS);
+            (maps, vec(interfaces(), 1..5)).prop_flat_map(move |(maps, interfaces)| {
+                let mut sections: Vec<String> =
+                    hostname.iter().map(|name| format!("hostname {name}\n")).collect();
+                sections.extend(replay.iter().cloned());
+                sections.push(sizes.clone());
+                sections.extend(negotiations.iter().cloned());
+                sections.extend(lists4.iter().enumerate().map(|(i, list)| list.replace("LIST", &list4(i))));
+                sections.extend(lists6.iter().enumerate().map(|(i, list)| list.replace("LIST", &list6(i))));
+                sections.extend(sets.iter().enumerate().map(|(i, set)| transform_set(i, *set)));
+                let mut keys = 0;
+                let on = maps.iter().take(interfaces.len()).enumerate();
+                sections
+                    .extend(on.map(|(i, map)| numbered(map, &mut keys).replace("MAP", &format!("MAP{i}"))));
+                sections.extend(interfaces.iter().enumerate().map(|(i, interface)| place(i, interface)));
+                // One of each destination, so that none is said twice.
+                let destination = |route: &String| route.trim().split(' ').take(4).collect::<String>();
+                sections.extend(
+                    BTreeMap::from_iter(routes.iter().map(|r| (destination(r), r.clone()))).into_values(),
+                );
+                Just(sections).prop_shuffle().prop_map(|sections| sections.join("!\n"))
+            })
+        },
+    )
 }
 
 fn list4(place: usize) -> String {
@@ -213,6 +218,99 @@ fn numbered(map: &str, keys: &mut u32) -> String {
     };
     let mut line = |line: &str| line.split(' ').map(&mut filled).collect::<Vec<_>>().join(" ") + "\n";
     map.lines().map(&mut line).collect()
+}
+
+/// What IKE is told, and entries that use it. Each section ends whatever block was open.
+fn negotiations() -> impl Strategy<Value = Vec<String>> {
+    let hashes = || subsequence(vec!["sha1", "sha256", "sha384", "sha512"], 1..4).prop_shuffle();
+    let groups = subsequence(vec!["2", "5", "14", "15", "16", "19", "20", "21", "31"], 1..5).prop_shuffle();
+    let aead = subsequence(vec!["aes-gcm-128", "aes-gcm-192", "aes-gcm-256"], 1..3).prop_shuffle();
+    let plain = subsequence(vec!["3des", "aes-cbc-128", "aes-cbc-192", "aes-cbc-256"], 1..4).prop_shuffle();
+    let algorithms = prop_oneof![
+        (aead, hashes()).prop_map(|(c, p)| format!(" encryption {}\n prf {}\n", c.join(" "), p.join(" "))),
+        (plain, hashes()).prop_map(|(c, i)| format!(
+            " encryption {}\n integrity {}\n",
+            c.join(" "),
+            i.join(" ")
+        )),
+    ];
+    let key = || {
+        let text = "[!-~]{1,40}".prop_filter("not a mask", |key| !key.starts_with("****"));
+        prop_oneof![text.prop_map(|key| format!("0 {key}")), "hex ([0-9a-f]{2}){1,40}"]
+    };
+    let keys = prop_oneof![
+        key().prop_map(|key| format!("  pre-shared-key {key}\n")),
+        (key(), key())
+            .prop_map(|(l, r)| format!("  pre-shared-key local {l}\n  pre-shared-key remote {r}\n")),
+    ];
+    let whose = select(vec![
+        "  address 203.0.113.0/24\n",
+        "  address 203.0.113.0 255.255.255.0\n  identity address 203.0.113.7\n",
+    ]);
+    let rules = vec![
+        "address 203.0.113.0 255.255.255.0",
+        "fqdn a.example",
+        "fqdn domain example",
+        "email a@example",
+        "email domain example",
+        "key-id x",
+        "any",
+        "address 2001:db8::/32",
+    ];
+    let rules = subsequence(rules, 1..8).prop_map(|mut rules| {
+        rules.push("address 203.0.113.7");
+        rules.iter().map(|rule| format!(" match identity remote {rule}\n")).collect::<String>()
+    });
+    let extra =
+        subsequence(vec![" lifetime 300\n", " dpd 10 2 periodic\n", " identity local key-id us\n"], 0..4);
+    let globals = vec![
+        "crypto ikev2 dpd 30\n",
+        "crypto ipsec security-association lifetime seconds 900\n",
+        "crypto ipsec security-association lifetime kilobytes 5000\n",
+    ];
+    let of_entry = vec![
+        " set pfs group20\n",
+        " set security-association lifetime seconds 600\n",
+        " set security-association lifetime kilobytes disable\n",
+        " set peer 203.0.113.8\n",
+    ];
+    let parts = (
+        algorithms,
+        groups,
+        keys,
+        whose,
+        rules,
+        extra,
+        subsequence(globals, 0..4),
+        subsequence(of_entry, 0..5),
+    );
+    parts.prop_map(|(algorithms, groups, keys, whose, rules, extra, globals, of_entry)| {
+        let sets = "crypto ipsec transform-set N1 esp-gcm 256\ncrypto ipsec transform-set N2 esp-aes esp-sha256-hmac\n";
+        let template = of_entry.iter().filter(|line| !line.contains("peer")).copied().collect::<String>();
+        let mut sections = vec![
+            format!("crypto ikev2 proposal P\n{algorithms} group {}\n", groups.join(" ")),
+            "crypto ikev2 policy P\n proposal P\n".to_owned(),
+            format!("crypto ikev2 keyring K\n peer one\n{whose}{keys}"),
+            format!(
+                "crypto ikev2 profile F\n{rules} authentication local pre-share\n authentication remote pre-share\n \
+                 keyring local K\n{}",
+                extra.concat()
+            ),
+            sets.to_owned(),
+            format!("crypto dynamic-map D 7\n set transform-set N2\n set ikev2-profile F\n{template}"),
+            "ip access-list extended NEGOTIATED\n permit ip any host 198.18.0.1\n".to_owned(),
+            format!(
+                "crypto map NEGOTIATED 5 ipsec-isakmp\n set peer 203.0.113.7\n set transform-set N1 N2\n \
+                 set ikev2-profile F\n match address NEGOTIATED\n{}",
+                of_entry.concat()
+            ),
+            "crypto map NEGOTIATED 9 ipsec-isakmp dynamic D\n".to_owned(),
+            "interface negotiated\n device 0000:09:00.0\n ip address 10.200.0.1 255.255.255.0\n crypto map NEGOTIATED\n"
+                .to_owned(),
+        ];
+        sections.extend(globals.iter().map(|line| (*line).to_owned()));
+        sections
+    })
 }
 
 /// The lines of an interface that have nothing to do with other interfaces.

@@ -41,6 +41,13 @@ impl Credential {
     }
 }
 
+/// The same certificates, with the same key.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Credential) -> bool {
+        self.chain == other.chain && self.pss == other.pss && self.key.public_eq(&other.key)
+    }
+}
+
 /// OpenSSL wipes the key; here it is not printed.
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -120,6 +120,16 @@ impl Trust {
     }
 }
 
+/// The same authorities, and the same lists.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Trust) -> bool {
+        let certificates =
+            |trust: &Trust| -> Vec<_> { trust.authorities.iter().map(|one| one.to_der().ok()).collect() };
+        let lists = |trust: &Trust| -> Vec<_> { trust.lists.iter().map(|one| one.to_der().ok()).collect() };
+        certificates(self) == certificates(other) && lists(self) == lists(other)
+    }
+}
+
 impl fmt::Debug for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Trust({} authorities, {} CRLs)", self.authorities.len(), self.lists.len())

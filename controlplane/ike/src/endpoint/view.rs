@@ -90,6 +90,11 @@ impl Endpoint {
         self.index.iter().map(move |sa| view(sa, now))
     }
 
+    /// One of them, by our SPI.
+    pub fn ike_sa(&self, now: Instant, ike: IkeSpi) -> Option<IkeView> {
+        self.index.get(ike).map(|sa| view(sa, now))
+    }
+
     /// How many peers have begun that have not proved anything, those that failed a moment ago included.
     pub fn half_open(&self) -> usize {
         self.index.half_open() + self.parked.first_requests()

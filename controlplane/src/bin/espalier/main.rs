@@ -46,8 +46,30 @@ enum Command {
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         watch: Option<std::time::Duration>,
     },
+    /// Take down what IKE brought up; the next packet brings it up again
+    #[command(subcommand)]
+    Clear(Clear),
     /// Have the control plane read its configuration again
     Reload,
+}
+
+#[derive(Debug, Subcommand)]
+enum Clear {
+    /// Crypto sessions
+    #[command(subcommand)]
+    Crypto(ClearCrypto),
+}
+
+#[derive(Debug, Subcommand)]
+enum ClearCrypto {
+    /// Tunnels and their IKE SAs: of one peer, or all
+    Session {
+        /// The peer's address [default: every peer]
+        peer: Option<std::net::IpAddr>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,8 +99,28 @@ enum Crypto {
     /// IPsec
     #[command(subcommand)]
     Ipsec(Ipsec),
+    /// IKEv2
+    #[command(subcommand)]
+    Ikev2(Ikev2),
+    /// Tunnels that IKE brings up: which are up, and why others are not
+    Session(Output),
     /// Crypto maps and the state of their entries
     Map(Output),
+}
+
+#[derive(Debug, Subcommand)]
+enum Ikev2 {
+    /// IKE SAs
+    Sa(IkeSas),
+}
+
+#[derive(Debug, Args)]
+struct IkeSas {
+    /// Show also SPIs, NAT, child SAs and counters
+    #[arg(value_name = "detail", value_parser = ["detail"])]
+    detail: Option<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -123,6 +165,9 @@ fn main() -> ExitCode {
         Command::Check { file, json } => run::check(&file, json),
         Command::Show(show) => run::show(&sockets, &show),
         Command::Stats { watch } => run::stats(&sockets, watch),
+        Command::Clear(Clear::Crypto(ClearCrypto::Session { peer, json })) => {
+            run::clear(&sockets, peer, json)
+        }
         Command::Reload => run::reload(&sockets),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,22 +1,26 @@
 //! What each command does.
 
-use crate::{Crypto, Ipsec, Show};
+use crate::{Crypto, Ikev2, Ipsec, Show};
 use config::{Diagnostic, Severity};
 use controlplane::daemon::load::{LoadError, load};
 use controlplane::operator::client::{AskError, ask};
 use controlplane::operator::facts::ConfigFacts;
+use controlplane::operator::sessions::SessionFacts;
 use controlplane::operator::{Answer, Question};
 use controlplane::show::access_lists::AccessLists;
 use controlplane::show::compiled::Detailed;
 use controlplane::show::crypto_map::CryptoMaps;
 use controlplane::show::drops::Drops;
+use controlplane::show::ikev2::IkeSas;
 use controlplane::show::interfaces::Interfaces;
 use controlplane::show::sa::Associations;
+use controlplane::show::session::Sessions;
 use controlplane::show::stats::Stats;
 use controlplane::show::{Page, View, plural};
 use serde::Serialize;
 use shm::{ConnectError, LinkError, Observer};
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -96,7 +100,7 @@ pub(crate) fn check(file: &Path, json: bool) -> Result<ExitCode, RunError> {
                 "{}: ok: {}, {}, {}, {}, {}\n",
                 file.display(),
                 plural(config.interfaces().len(), "interface"),
-                plural(config.tunnels().len(), "tunnel"),
+                plural(config.tunnels().len() + config.negotiated().len(), "tunnel"),
                 plural(config.access_lists().len(), "access list"),
                 plural(config.routes().len(), "route"),
                 plural(warnings, "warning"),
@@ -114,11 +118,40 @@ fn facts(sockets: &Sockets) -> Result<ConfigFacts, RunError> {
     match ask(&sockets.control, &Question::Facts)? {
         Answer::Facts(facts) => Ok(*facts),
         Answer::Refused { reason, .. } => Err(RunError::Refused(reason)),
-        Answer::Reloaded { .. } => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+        _ => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
     }
 }
 
+/// What IKE has done.
+fn sessions(sockets: &Sockets) -> Result<SessionFacts, RunError> {
+    match ask(&sockets.control, &Question::Sessions)? {
+        Answer::Sessions(facts) => Ok(*facts),
+        Answer::Refused { reason, .. } => Err(RunError::Refused(reason)),
+        _ => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+    }
+}
+
+pub(crate) fn clear(sockets: &Sockets, peer: Option<IpAddr>, json: bool) -> Result<ExitCode, RunError> {
+    match ask(&sockets.control, &Question::Clear { peer })? {
+        Answer::Cleared { ike_sas } if json => print_json(&serde_json::json!({ "ike_sas": ike_sas }))?,
+        Answer::Cleared { ike_sas } => print(&format!("cleared {}\n", plural(ike_sas, "IKE SA")))?,
+        Answer::Refused { reason, .. } => return Err(RunError::Refused(reason)),
+        _ => return Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+    };
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError> {
+    // IKE is the control plane's alone, with or without a data plane.
+    match show {
+        Show::Crypto(Crypto::Ikev2(Ikev2::Sa(sas))) => {
+            return page(&IkeSas::new(sessions(sockets)?, sas.detail.is_some()), sas.output.json);
+        }
+        Show::Crypto(Crypto::Session(output)) => {
+            return page(&Sessions::new(sessions(sockets)?), output.json);
+        }
+        _ => {}
+    }
     let observer = Observer::connect(&sockets.dataplane)?;
     let facts = match facts(sockets) {
         Ok(facts) => Some(facts),
@@ -133,6 +166,7 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
     match show {
         Show::Crypto(Crypto::Ipsec(Ipsec::Sa(output))) => page(&Associations::new(&view), output.json),
         Show::Crypto(Crypto::Map(output)) => page(&CryptoMaps::new(&view), output.json),
+        Show::Crypto(Crypto::Ikev2(_) | Crypto::Session(_)) => Ok(ExitCode::SUCCESS),
         Show::AccessLists(lists) if lists.detail.is_some() => {
             page(&Detailed::new(&view).ok_or(LinkError::Nonsense)?, lists.output.json)
         }
@@ -189,6 +223,6 @@ pub(crate) fn reload(sockets: &Sockets) -> Result<ExitCode, RunError> {
             eprintln!("espalier: not reloaded, all is as before: {reason}");
             Ok(ExitCode::from(if diagnostics.is_empty() { 1 } else { WRONG_CONFIG }))
         }
-        Answer::Facts(_) => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+        _ => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
     }
 }

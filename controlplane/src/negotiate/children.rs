@@ -1,0 +1,289 @@
+//! The SAs that IKE agreed on, as the data plane holds them. Pure.
+//!
+//! A pair is known by its inbound SPI, which no other has. Several pairs may serve one entry at a time, as while one takes the
+//! place of another; what leaves goes by the newest that may send. The inbound SA of a pair that was replaced stays for a
+//! moment, as packets may still be on their way.
+
+use crate::memory::{Memory, SaName};
+use crate::plan::PlannedSa;
+use config::{EntryKey, Name, PolicyAction, PolicyRule};
+use model::{Lifetime, Spi};
+use shm::{Command, Limits};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long an inbound SA takes what is still on its way.
+const FADE: Duration = Duration::from_secs(3);
+
+/// One pair of SAs.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The connection that it was agreed on by.
+    pub connection: Arc<str>,
+    /// The policy that it serves.
+    pub policy: Arc<str>,
+    /// The crypto map's entry.
+    pub entry: EntryKey,
+    /// The dynamic map's, if it leads to one.
+    pub dynamic: Option<EntryKey>,
+    /// The entry's number in the data plane; of a dynamic entry, each peer has one of its own.
+    pub number: u32,
+    /// What arrives.
+    pub inbound: PlannedSa,
+    /// What leaves.
+    pub outbound: PlannedSa,
+    /// Whether the peer is known to have it.
+    pub sending: bool,
+}
+
+impl Child {
+    /// What it is known by.
+    pub fn spi(&self) -> Spi {
+        self.inbound.install.spi
+    }
+}
+
+/// All pairs.
+#[derive(Debug, Default)]
+pub struct Children {
+    by_spi: BTreeMap<Spi, Child>,
+    by_index: BTreeMap<u32, Spi>,
+    /// Inbound SPIs in the order of their coming.
+    by_number: BTreeMap<u32, Vec<Spi>>,
+    fading: VecDeque<(Instant, PlannedSa)>,
+    /// Indexes and numbers that the configuration itself has given.
+    reserved_indexes: BTreeSet<u32>,
+    reserved_numbers: BTreeSet<u32>,
+    next_index: u32,
+}
+
+impl Children {
+    /// By its inbound SPI.
+    pub fn get(&self, inbound: Spi) -> Option<&Child> {
+        self.by_spi.get(&inbound)
+    }
+
+    /// The pair that has this index of the SA table, for either direction.
+    pub fn at(&self, index: u32) -> Option<&Child> {
+        self.by_spi.get(self.by_index.get(&index)?)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Child> {
+        self.by_spi.values()
+    }
+
+    /// Numbers of entries that they serve.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.by_number.keys().copied()
+    }
+
+    /// Whether they serve that entry under that number.
+    pub fn is_of(&self, number: u32, entry: &EntryKey) -> bool {
+        let mut pairs =
+            self.by_number.get(&number).into_iter().flatten().filter_map(|spi| self.by_spi.get(spi));
+        pairs.any(|child| child.entry == *entry && child.dynamic.is_none())
+    }
+
+    /// Indexes of the SA table that they have.
+    pub fn indexes(&self) -> impl Iterator<Item = u32> {
+        let fading = self.fading.iter().map(|(_, sa)| sa.install.index);
+        self.by_index.keys().copied().chain(fading)
+    }
+
+    /// The pair that carries what leaves by that entry.
+    pub fn carrier(&self, number: u32) -> Option<&Child> {
+        let pairs = self.by_number.get(&number)?.iter().rev().filter_map(|spi| self.by_spi.get(spi));
+        pairs.clone().find(|child| child.sending)
+    }
+
+    /// What the configuration itself has given away.
+    pub fn reserve(&mut self, indexes: BTreeSet<u32>, numbers: BTreeSet<u32>) {
+        (self.reserved_indexes, self.reserved_numbers) = (indexes, numbers);
+    }
+
+    /// Two indexes that nobody has; those that were given back longest ago first. `None` if the table is full.
+    pub fn free_indexes(&mut self, capacity: u32) -> Option<[u32; 2]> {
+        let taken = |index: &u32| {
+            self.by_index.contains_key(index)
+                || self.reserved_indexes.contains(index)
+                || self.fading.iter().any(|(_, sa)| sa.install.index == *index)
+        };
+        let start = if self.next_index < capacity { self.next_index } else { 0 };
+        let mut free = (start..capacity).chain(0..start).filter(|index| !taken(index));
+        let pair = [free.next()?, free.next()?];
+        drop(free);
+        self.next_index = pair[1] + 1;
+        Some(pair)
+    }
+
+    /// A number for the tunnel of a dynamic entry's peer: the lowest that nobody has.
+    pub fn free_number(&self) -> u32 {
+        let taken =
+            |number: &u32| self.by_number.contains_key(number) || self.reserved_numbers.contains(number);
+        (0..u32::MAX).find(|number| !taken(number)).unwrap_or(u32::MAX)
+    }
+
+    /// Takes a pair up; what the data plane is to be told.
+    pub fn add(&mut self, child: Child) -> Vec<Command> {
+        let (spi, number) = (child.spi(), child.number);
+        for sa in [&child.inbound, &child.outbound] {
+            self.by_index.insert(sa.install.index, spi);
+        }
+        self.by_number.entry(number).or_default().push(spi);
+        let mut commands: Vec<Command> = child.inbound.commands().chain(child.outbound.commands()).collect();
+        let sending = child.sending;
+        self.by_spi.insert(spi, child);
+        if sending {
+            commands.push(self.bind(number));
+        }
+        commands
+    }
+
+    /// The peer has it: it carries what leaves.
+    pub fn send(&mut self, inbound: Spi) -> Vec<Command> {
+        let Some(child) = self.by_spi.get_mut(&inbound) else { return Vec::new() };
+        child.sending = true;
+        let number = child.number;
+        vec![self.bind(number)]
+    }
+
+    /// Gives a pair up, at `now`; what the data plane is to be told, and the pair. `fade`: another took its place, and what is on
+    /// its way is still taken.
+    pub fn remove(&mut self, inbound: Spi, now: Instant, fade: bool) -> Option<(Vec<Command>, Child)> {
+        let child = self.forget(inbound)?;
+        let mut commands =
+            vec![self.bind(child.number), Command::RemoveSa { index: child.outbound.install.index }];
+        if fade {
+            self.fading.push_back((now + FADE, child.inbound.clone()));
+        } else {
+            commands.push(Command::RemoveSa { index: child.inbound.install.index });
+        }
+        Some((commands, child))
+    }
+
+    /// The data plane would not have it: as if it had never been.
+    pub fn forget(&mut self, inbound: Spi) -> Option<Child> {
+        let child = self.by_spi.remove(&inbound)?;
+        for sa in [&child.inbound, &child.outbound] {
+            self.by_index.remove(&sa.install.index);
+        }
+        if let Some(pairs) = self.by_number.get_mut(&child.number) {
+            pairs.retain(|spi| *spi != inbound);
+            if pairs.is_empty() {
+                self.by_number.remove(&child.number);
+            }
+        }
+        Some(child)
+    }
+
+    /// The peer of a pair is elsewhere now; the outbound SA, if it is another then.
+    pub fn move_peer(&mut self, inbound: Spi, to: std::net::SocketAddr) -> Option<&mut PlannedSa> {
+        let child = self.by_spi.get_mut(&inbound)?;
+        let sa = &mut child.outbound;
+        let port = sa.install.udp_port.map(|_| to.port());
+        if (sa.install.remote, sa.install.udp_port) == (to.ip(), port) {
+            return None;
+        }
+        sa.install.remote = to.ip();
+        sa.install.udp_port = port;
+        Some(sa)
+    }
+
+    /// When the first of those that fade is gone.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.fading.front().map(|(at, _)| *at)
+    }
+
+    /// Those that have faded.
+    pub fn faded(&mut self, now: Instant) -> Vec<PlannedSa> {
+        let count = self.fading.iter().take_while(|(at, _)| *at <= now).count();
+        self.fading.drain(..count).map(|(_, sa)| sa).collect()
+    }
+
+    /// All that the data plane is to hold of them, each SA above every sequence number that it used.
+    pub fn commands(&mut self, memory: &Memory, now: u64) -> Vec<Command> {
+        let pairs = self.by_spi.values_mut().flat_map(|child| [&mut child.inbound, &mut child.outbound]);
+        let mut commands = Vec::new();
+        for sa in pairs.chain(self.fading.iter_mut().map(|(_, sa)| sa)) {
+            sa.resume(memory, now);
+            commands.extend(sa.commands());
+        }
+        let bound = self.by_number.keys().filter_map(|&number| Some((number, self.carrier(number)?)));
+        commands.extend(
+            bound.map(|(entry, child)| Command::BindEntry { entry, sa: Some(child.outbound.install.index) }),
+        );
+        commands
+    }
+
+    /// The rules of those that peers of a crypto map's dynamic entries have, by the sequence numbers of these.
+    pub fn rules(&self, map: &Name) -> BTreeMap<u16, Vec<PolicyRule>> {
+        let mut rules: BTreeMap<u16, Vec<PolicyRule>> = BTreeMap::new();
+        for &number in self.by_number.keys() {
+            let Some(child) = self.carrier(number) else { continue };
+            let Some(dynamic) = child.dynamic.as_ref().filter(|_| child.entry.map == *map) else { continue };
+            let label: Arc<str> = label(dynamic).into();
+            let of_child = child.outbound.selectors.iter().map(|&selector| PolicyRule {
+                selector,
+                action: PolicyAction::ProtectFor(number),
+                label: Arc::clone(&label),
+            });
+            rules.entry(child.entry.sequence).or_default().extend(of_child);
+        }
+        rules
+    }
+
+    fn bind(&self, number: u32) -> Command {
+        let sa = self.carrier(number).map(|child| child.outbound.install.index);
+        Command::BindEntry { entry: number, sa }
+    }
+}
+
+/// As a rule is labelled: the end of a long name is cut.
+fn label(entry: &EntryKey) -> String {
+    let sequence = entry.sequence.to_string();
+    let room = shm::layout::LABEL_BYTES.saturating_sub(sequence.len() + 1);
+    let name = entry.map.as_str();
+    format!("{}:{sequence}", name.get(..room).unwrap_or(name))
+}
+
+/// Packets of an SA without extended sequence numbers after which it wants another, as it has 2^32 of them.
+const SHORT_SEQUENCE: u64 = 3 << 30;
+
+/// The limits that the data plane watches. A tenth is left to negotiate in.
+pub fn limits(lifetime: &Lifetime, extended_sequence: bool) -> Limits {
+    let soft = |hard: u64| hard - hard / 10;
+    let numbers = (!extended_sequence).then_some(SHORT_SEQUENCE);
+    Limits {
+        soft_packets: lifetime.packets.map(soft).into_iter().chain(numbers).min(),
+        hard_packets: lifetime.packets,
+        soft_bytes: lifetime.bytes.map(soft),
+        hard_bytes: lifetime.bytes,
+    }
+}
+
+impl PlannedSa {
+    /// What installs it.
+    pub fn commands(&self) -> impl Iterator<Item = Command> {
+        let index = self.install.index;
+        let selectors = self.selectors.iter().map(move |&selector| Command::AddSelector { index, selector });
+        std::iter::once(Command::InstallSa(self.install.clone())).chain(selectors)
+    }
+
+    /// Has it start above all that it used.
+    pub fn resume(&mut self, memory: &Memory, now: u64) {
+        let name: SaName = self.name();
+        let install = &mut *self.install;
+        let start = memory.start(&name, &install.key, install.extended_sequence, now);
+        if install.direction == model::Direction::Inbound {
+            install.replay_floor = start.replay_floor;
+        } else {
+            (install.first_sequence, install.iv_base) = (start.first_sequence, start.iv_base);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "children_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+use super::*;
+use model::{Direction, KeyMaterial, Mode, Suite};
+use shm::InstallSa;
+
+fn sa(direction: Direction, spi: u32, index: u32) -> PlannedSa {
+    let [local, remote] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+    PlannedSa {
+        entry: key("SITES"),
+        install: Box::new(InstallSa {
+            index,
+            direction,
+            spi: Spi::new(spi).unwrap(),
+            suite: Suite::AES_GCM_128,
+            mode: Mode::Tunnel,
+            key: KeyMaterial::new(&[7; 20]).unwrap(),
+            local,
+            remote,
+            udp_port: None,
+            extended_sequence: false,
+            replay_window: 64,
+            first_sequence: 1,
+            replay_floor: 0,
+            iv_base: 0,
+            limits: Limits::default(),
+            entry: Some(5),
+            size: model::SizeRules::default(),
+        }),
+        selectors: Vec::new(),
+    }
+}
+
+fn key(map: &str) -> EntryKey {
+    EntryKey { map: Name::new(map).unwrap(), sequence: 10 }
+}
+
+fn child(children: &mut Children, spi: u32, sending: bool) -> Child {
+    let [inbound, outbound] = children.free_indexes(100).unwrap();
+    Child {
+        connection: "c".into(),
+        policy: "SITES 10".into(),
+        entry: key("SITES"),
+        dynamic: None,
+        number: 5,
+        inbound: sa(Direction::Inbound, spi, inbound),
+        outbound: sa(Direction::Outbound, spi + 1, outbound),
+        sending,
+    }
+}
+
+fn bound(commands: &[Command]) -> Option<Option<u32>> {
+    commands.iter().rev().find_map(|command| match command {
+        Command::BindEntry { entry: 5, sa } => Some(*sa),
+        _ => None,
+    })
+}
+
+#[test]
+fn what_leaves_stays_on_the_old_pair_until_the_new_one_may_send() {
+    let (mut children, now) = (Children::default(), Instant::now());
+    let first = child(&mut children, 1000, true);
+    let second = child(&mut children, 2000, false);
+    let [old, new] = [&first, &second].map(Child::spi);
+    let second = Child {
+        inbound: sa(Direction::Inbound, 2000, 2),
+        outbound: sa(Direction::Outbound, 2001, 3),
+        ..second
+    };
+    assert_eq!(bound(&children.add(first)), Some(Some(1)));
+    assert_eq!(bound(&children.add(second)), None);
+    assert_eq!(children.carrier(5).unwrap().spi(), old);
+    assert_eq!(bound(&children.send(new)), Some(Some(3)));
+    let (commands, _) = children.remove(old, now, true).unwrap();
+    assert_eq!(bound(&commands), Some(Some(3)));
+    assert!(matches!(commands[1], Command::RemoveSa { index: 1 }));
+    // What was on its way is still taken, and its index is not given to another meanwhile.
+    assert!(children.faded(now).is_empty());
+    assert!(children.indexes().any(|index| index == 0));
+    assert_eq!(children.faded(now + FADE).len(), 1);
+    assert!(children.indexes().all(|index| index != 0));
+    let (commands, _) = children.remove(new, now, false).unwrap();
+    assert_eq!(bound(&commands), Some(None));
+    assert_eq!((commands.len(), children.indexes().count()), (3, 0));
+}
+
+#[test]
+fn nothing_that_is_taken_is_given_twice() {
+    let mut children = Children::default();
+    children.reserve([0, 1].into(), [0].into());
+    assert_eq!(children.free_indexes(6), Some([2, 3]));
+    assert_eq!(children.free_indexes(6), Some([4, 5]));
+    assert_eq!(children.free_indexes(6), Some([2, 3]));
+    assert_eq!(children.free_indexes(3), None);
+    assert_eq!(children.free_number(), 1);
+}
+
+#[test]
+fn an_sa_without_extended_numbers_is_renewed_before_they_end() {
+    let lifetime = Lifetime { bytes: Some(1000), ..Lifetime::default() };
+    let short = limits(&lifetime, false);
+    assert_eq!((short.soft_packets, short.hard_packets), (Some(SHORT_SEQUENCE), None));
+    assert_eq!((short.soft_bytes, short.hard_bytes), (Some(900), Some(1000)));
+    assert_eq!(limits(&lifetime, true).soft_packets, None);
+}

@@ -1,0 +1,88 @@
+"""Configurations whose tunnel IKE brings up: the demonstration's interfaces, routes and access lists, and another crypto map."""
+
+from lab.lab import DEMO_CONFIGS
+from lab.names import SITE_A, SITE_B
+
+KEY = "5ec2e7-that-both-know"
+
+_IKE = """\
+crypto ikev2 proposal TEST
+ encryption aes-gcm-256
+ prf sha256
+ group {ike_group}
+crypto ikev2 policy TEST
+ proposal TEST
+crypto ikev2 keyring PEERS
+ peer other
+  address 192.0.2.0 255.255.255.0
+  pre-shared-key {key}
+crypto ikev2 profile SITES
+ match identity remote fqdn {them}.example.net
+ identity local fqdn {us}.example.net
+ authentication remote {authentication}
+ authentication local {authentication}
+ keyring local PEERS
+{profile}\
+crypto ipsec transform-set TEST {transform}
+{globals}\
+crypto map SITES 10 ipsec-isakmp
+{peers}\
+ set transform-set TEST
+ set ikev2-profile SITES
+ match address TUNNEL
+{entry}\
+"""
+
+
+def config(site, **changes):
+    """A site's configuration. `changes`: fields of the template; `families` says which access lists the entry matches."""
+    other = SITE_B if site is SITE_A else SITE_A
+    base = (DEMO_CONFIGS / f"{site.gateway}.conf").read_text().split("crypto ipsec transform-set")[0]
+    fields = {
+        "us": site.gateway,
+        "them": other.gateway,
+        "key": KEY,
+        "ike_group": "31",
+        "authentication": "pre-share",
+        "profile": "",
+        "transform": "esp-gcm 256",
+        "globals": "",
+        "peers": f" set peer {other.wan_v4}\n",
+        "entry": " match address TUNNEL6\n",
+    }
+    unknown = set(changes) - set(fields)
+    if unknown:
+        raise ValueError(f"the template has no {unknown}")
+    return base + _IKE.format(**(fields | changes)) + "end\n"
+
+
+_HUB = """\
+crypto ikev2 keyring SPOKES
+ peer spoke-b
+  identity fqdn gw-b.example.net
+  pre-shared-key {key}
+crypto ikev2 profile SPOKES
+ match identity remote fqdn domain example.net
+ identity local fqdn gw-a.example.net
+ authentication remote pre-share
+ authentication local pre-share
+ keyring local SPOKES
+crypto ipsec transform-set TEST esp-gcm 256
+crypto dynamic-map SPOKES 10
+ set transform-set TEST
+ set ikev2-profile SPOKES
+crypto map SITES 65000 ipsec-isakmp dynamic SPOKES
+"""
+
+
+def hub(**changes):
+    """Site A as a hub that knows no spoke's address, and lets each say what is behind it."""
+    base = (DEMO_CONFIGS / "gw-a.conf").read_text().split("crypto ipsec transform-set")[0]
+    return base + _HUB.format(**({"key": KEY} | changes)) + "end\n"
+
+
+def write(lab, site, name=None, **changes):
+    """The same as a file of the laboratory."""
+    path = lab.folder / f"{name or site.gateway}-ikev2.conf"
+    path.write_text(config(site, **changes))
+    return path

@@ -1,0 +1,326 @@
+"""Two gateways raise their tunnel by IKEv2, keep it up, and say why when it does not come up."""
+
+import re
+import time
+
+from lab.capture import Capture
+from lab.names import SITE_A, SITE_B, SITES
+from lab.traffic import PING_MARK, first_contact, ping
+
+from . import negotiated
+from .case import LabCase
+from .certificates import Authority
+from .counters import Counters, at_rest
+
+_TRANSMITTED = re.compile(r"(\d+) packets transmitted, (\d+) received")
+
+
+class Negotiates(LabCase):
+    """Both gateways, and no key written down. `changes`: of their configurations, by gateway."""
+
+    gateways = False
+    changes = {}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for site in SITES:
+            changes = cls.changes.get(site.gateway, cls.changes.get("both", {}))
+            cls.lab.add_gateway(site, negotiated.write(cls.lab, site, **changes)).start()
+        for gateway in cls.lab.gateways:
+            gateway.wait_ready(sas=0)
+        cls.lab.network.wait_for_hosts()
+        cls.a, cls.b = cls.lab.gateways
+
+    def raise_tunnel(self, seconds=20):
+        """Pings until an answer comes, as a person would."""
+
+        def answered():
+            return ping(self.lab, SITE_A, SITE_B, 4, count=1, patience=1)["received"]
+
+        self.eventually("a ping to be answered", answered, seconds)
+        self.eventually("one pair of SAs at each gateway", lambda: self.settled(self.a) and self.settled(self.b))
+
+    def settled(self, gateway):
+        return len(gateway.associations()) == 2
+
+    def clear(self):
+        self.a.espalier("clear", "crypto", "session")
+        for gateway in (self.a, self.b):
+            self.eventually("no SA to be left", lambda gateway=gateway: not gateway.associations())
+
+    def spis(self, gateway):
+        return {sa["direction"]: sa["spi"] for sa in gateway.associations(quiet=True)}
+
+    def said(self, gateway):
+        return gateway.controlplane.log.read_text(errors="replace")
+
+    def reload(self, gateway, site, **changes):
+        gateway.config.write_text(negotiated.config(site, **changes))
+        return gateway.espalier("reload").stdout
+
+
+class RaisedByTraffic(Negotiates):
+    """What a newcomer does: ping."""
+
+    def test_pings_raise_the_tunnel_and_not_one_is_in_clear(self):
+        self.clear()
+        capture = Capture(self.lab, marks=(PING_MARK[:12],))
+        self.raise_tunnel()
+        first_contact(self.lab, SITES)
+        before = [at_rest(lambda g=g: Counters(g.stats())) and self.packets(g) for g in (self.a, self.b)]
+        rows = [
+            ping(self.lab, sender, receiver, family, size=size, count=20)
+            for sender, receiver in (SITES, SITES[::-1])
+            for family in (4, 6)
+            for size in (56, 1400)
+        ]
+        self.assertEqual([row for row in rows if row["sent"] != row["received"]], [])
+        wire = capture.stop()
+        after = [self.packets(gateway) for gateway in (self.a, self.b)]
+        sent = sum(row["sent"] for row in rows)
+        for was, now in zip(before, after):
+            self.assertEqual(now["outbound"] - was["outbound"], sent)
+            self.assertEqual(now["inbound"] - was["inbound"], sent)
+        self.assertEqual(after[0]["outbound"], after[1]["inbound"])
+        self.assertEqual(wire["cleartext_packets"], 0, wire)
+        self.assertEqual(wire["esp_packets"], after[0]["outbound"] + after[1]["outbound"])
+        self.assertGreaterEqual(wire["ike_packets"], 4)
+
+    def packets(self, gateway):
+        return {sa["direction"]: sa["packets"] for sa in gateway.associations()}
+
+    def test_a_storm_costs_one_negotiation(self):
+        self.raise_tunnel()
+        self.clear()
+        asked = self.said(self.a).count("asking 192.0.2.2")
+        ping(self.lab, SITE_A, SITE_B, 4, count=100, patience=1)
+        self.raise_tunnel()
+        self.assertEqual(self.said(self.a).count("asking 192.0.2.2"), asked + 1)
+
+    def test_the_operator_sees_both_ends_and_clears_them(self):
+        self.raise_tunnel()
+        for gateway, peer in ((self.a, SITE_B), (self.b, SITE_A)):
+            shown = gateway.json("show", "crypto", "ikev2", "sa", "--json")
+            # What is over still answers what comes late.
+            (sa,) = [sa for sa in shown["sa"] if sa["state"] != "closing"]
+            self.assertEqual((sa["state"], sa["remote"]), ("established", f"{peer.wan_v4}:500"), sa)
+            self.assertEqual(sa["remote_identity"], f"fqdn {peer.gateway}.example.net")
+            self.assertEqual(sa["children"][0]["policy"], "SITES 10")
+            text = gateway.espalier("show", "crypto", "ikev2", "sa", "detail").stdout
+            self.assertIn("aes-gcm-256", text)
+            (session,) = gateway.json("show", "crypto", "session", "--json")["sessions"]
+            self.assertEqual((session["status"], session["peer"]), ("up", peer.wan_v4))
+            self.assertIn("UP-ACTIVE", gateway.espalier("show", "crypto", "session").stdout)
+        # What one end clears is gone at the other, too, and comes again.
+        self.a.espalier("clear", "crypto", "session", "192.0.2.99")
+        self.assertTrue(self.settled(self.a))
+        self.clear()
+        self.assertEqual(self.a.json("show", "crypto", "session", "--json")["sessions"][0]["status"], "down")
+        self.raise_tunnel()
+
+    def test_reload_leaves_alone_what_did_not_change(self):
+        self.raise_tunnel()
+        before = self.spis(self.a)
+        self.reload(self.a, SITE_A, globals="crypto ikev2 proposal SPARE\n encryption aes-cbc-128\n integrity sha256\n group 19\n")
+        self.assertEqual(self.spis(self.a), before)
+        self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=5)["received"], 5)
+        # Another lifetime is another tunnel.
+        self.reload(self.a, SITE_A, entry=" match address TUNNEL6\n set security-association lifetime seconds 600\n")
+        self.raise_tunnel()
+        self.assertNotEqual(self.spis(self.a), before)
+
+    def test_either_process_may_die(self):
+        self.raise_tunnel()
+        before = self.spis(self.a)
+        self.a.dataplane.kill()
+        self.a.start_dataplane()
+        self.eventually("the SAs to be back", lambda: self.spis(self.a) == before)
+        self.raise_tunnel()
+        self.assertEqual(self.spis(self.a), before)
+        # Traffic flows while the control plane is away. But the keys died with it: the next one negotiates another tunnel, and
+        # the peer forgets the old one.
+        self.a.controlplane.kill()
+        self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=5)["received"], 5)
+        self.a.start_controlplane()
+        self.eventually("the old SAs to go", lambda: self.a.associations(quiet=True) == [])
+        self.raise_tunnel()
+        self.assertNotEqual(self.spis(self.a), before)
+
+
+class Rekeys(Negotiates):
+    """Limits that are soon reached."""
+
+    seconds = 120
+    changes = {"both": {"entry": " match address TUNNEL6\n set security-association lifetime kilobytes 2560\n set pfs group19\n"}}
+
+    def test_no_packet_is_lost_while_keys_change(self):
+        self.raise_tunnel()
+        seen = [set(), set()]
+        capture = Capture(self.lab, marks=(PING_MARK[:12],))
+        sent = 0
+        for _ in range(4):
+            _, said = self.lab.complete(
+                "steady ping",
+                ["ping", "-n", "-q", "-i", "0.002", "-c", 2000, "-W", 2, "-s", 1400, "-p", PING_MARK.hex(), SITE_B.host_v4],
+                SITE_A.host,
+            )
+            transmitted, received = map(int, _TRANSMITTED.search(said).groups())
+            sent += transmitted
+            self.assertEqual((transmitted, received), (2000, 2000), said)
+            for spis, gateway in zip(seen, (self.a, self.b)):
+                spis.update(sa["spi"] for sa in gateway.associations())
+        wire = capture.stop()
+        self.assertEqual(wire["cleartext_packets"], 0, wire)
+        self.assertGreaterEqual(wire["esp_packets"], 2 * sent)
+        for spis in seen:
+            self.assertGreaterEqual(len(spis), 6, "there were too few new keys for a test of them")
+        for gateway in (self.a, self.b):
+            self.assertNotIn("past its limit", self.said(gateway))
+
+
+class FailsOver(Negotiates):
+    """The first peer of gw-a's entry is nobody."""
+
+    changes = {"gw-a": {"peers": " set peer 192.0.2.99\n set peer 192.0.2.2\n"}, "gw-b": {}}
+
+    def test_the_second_peer_is_taken(self):
+        self.raise_tunnel(30)
+        self.assertIn("the peer does not answer; trying the next one", self.said(self.a))
+        # And asked first the next time.
+        self.clear()
+        began = time.monotonic()
+        self.raise_tunnel()
+        self.assertLess(time.monotonic() - began, 8)
+
+
+class Explains(Negotiates):
+    """A difference between the ends is named at both."""
+
+    def mismatch(self, changes, at_a, at_b):
+        self.reload(self.b, SITE_B)
+        self.reload(self.a, SITE_A, **changes)
+        marks = [len(self.said(gateway)) for gateway in (self.a, self.b)]
+        ping(self.lab, SITE_A, SITE_B, 4, count=1, patience=1)
+        for gateway, mark, wanted in ((self.a, marks[0], at_a), (self.b, marks[1], at_b)):
+            self.eventually(f"{gateway.role} to say {wanted!r}", lambda g=gateway, m=mark, w=wanted: w in self.said(g)[m:])
+            failures = gateway.json("show", "crypto", "session", "--json")["failures"]
+            self.assertTrue(any(wanted in failure["why"] for failure in failures), failures)
+        self.assertEqual(self.a.associations(), [])
+
+    def test_a_group_that_the_other_has_not(self):
+        # To another Espalier each end says what it would have taken.
+        both = "first difference in dh-group"
+        self.mismatch({"ike_group": "20"}, both, both)
+
+    def test_a_key_that_is_not_the_same(self):
+        self.mismatch(
+            {"key": "5ec2e7-that-is-another"},
+            "AUTHENTICATION_FAILED: to the peer, our identity or our proof of it is wrong",
+            "the pre-shared key of fqdn gw-a.example.net is not the one that the peer has",
+        )
+
+    def test_a_transform_that_the_other_has_not(self):
+        both = "first difference in encryption: ours "
+        self.mismatch({"transform": "esp-gcm 128"}, both, both)
+        # No key of ours is said.
+        for gateway in (self.a, self.b):
+            self.assertNotIn("5ec2e7", self.said(gateway))
+
+
+class Hub(Negotiates):
+    """gw-a has a dynamic map: it knows gw-b by name and key, and neither its address nor what is behind it."""
+
+    @classmethod
+    def setUpClass(cls):
+        LabCase.setUpClass.__func__(cls)
+        config = cls.lab.folder / "hub.conf"
+        config.write_text(negotiated.hub())
+        cls.lab.add_gateway(SITE_A, config).start()
+        cls.lab.add_gateway(SITE_B, negotiated.write(cls.lab, SITE_B, ike_group="19")).start()
+        for gateway in cls.lab.gateways:
+            gateway.wait_ready(sas=0)
+        cls.lab.network.wait_for_hosts()
+        cls.a, cls.b = cls.lab.gateways
+
+    def raise_from_b(self):
+        def answered():
+            return ping(self.lab, SITE_B, SITE_A, 4, count=1, patience=1)["received"]
+
+        self.eventually("a ping to be answered", answered, 20)
+        self.eventually("one pair of SAs at each gateway", lambda: self.settled(self.a) and self.settled(self.b))
+
+    def test_a_spoke_comes_and_goes_and_comes_again(self):
+        for _ in range(2):
+            capture = Capture(self.lab, marks=(PING_MARK[:12],))
+            self.raise_from_b()
+            first_contact(self.lab, SITES)
+            rows = [
+                ping(self.lab, sender, receiver, family, count=20)
+                for sender, receiver in (SITES, SITES[::-1])
+                for family in (4, 6)
+            ]
+            self.assertEqual([row for row in rows if row["sent"] != row["received"]], [])
+            wire = capture.stop()
+            self.assertEqual(wire["cleartext_packets"], 0, wire)
+            (session,) = self.a.json("show", "crypto", "session", "--json")["sessions"]
+            self.assertEqual((session["policy"], session["status"]), ("SITES 65000/SPOKES 10", "up"))
+            # New keys in its place, under the same rules.
+            before = self.spis(self.a)
+            self.b.espalier("clear", "crypto", "session")
+            self.eventually("no SA to be left", lambda: not self.a.associations() and not self.b.associations())
+            self.raise_from_b()
+            self.assertNotEqual(self.spis(self.a), before)
+            self.a.espalier("clear", "crypto", "session")
+            self.eventually("no SA to be left", lambda: not self.a.associations() and not self.b.associations())
+
+    def test_a_stranger_is_not_let_in(self):
+        self.reload(self.b, SITE_B, ike_group="19", key="5ec2e7-that-is-another")
+        ping(self.lab, SITE_B, SITE_A, 4, count=1, patience=1)
+        wanted = "the pre-shared key of fqdn gw-b.example.net is not the one that the peer has"
+        self.eventually("gw-a to say so", lambda: wanted in self.said(self.a))
+        self.assertEqual(self.a.associations(), [])
+        self.reload(self.b, SITE_B, ike_group="19")
+
+
+class Certified(Negotiates):
+    """Both prove themselves by certificates out of files; the second time round, with other kinds of keys."""
+
+    changes = {}
+
+    @classmethod
+    def setUpClass(cls):
+        LabCase.setUpClass.__func__(cls)
+        cls.authority = Authority(cls.lab.folder)
+        for site in SITES:
+            cls.lab.add_gateway(site, negotiated.write(cls.lab, site, **cls.papers(site, "p256"))).start()
+        for gateway in cls.lab.gateways:
+            gateway.wait_ready(sas=0)
+        cls.lab.network.wait_for_hosts()
+        cls.a, cls.b = cls.lab.gateways
+
+    @classmethod
+    def papers(cls, site, kind):
+        certificate, key = cls.authority.issue(f"{site.gateway}.example.net", kind)
+        trustpoint = f"crypto pki trustpoint CA\n ca-certificate {cls.authority.path}\n certificate {certificate}\n private-key {key}\n"
+        return {"authentication": "rsa-sig", "profile": " pki trustpoint CA\n" + trustpoint}
+
+    def test_each_kind_of_key(self):
+        self.raise_tunnel()
+        for kind in ("rsa", "ed25519"):
+            before = self.spis(self.a)
+            for gateway, site in ((self.b, SITE_B), (self.a, SITE_A)):
+                self.reload(gateway, site, **self.papers(site, kind))
+            self.raise_tunnel()
+            self.assertNotEqual(self.spis(self.a), before)
+
+    def test_a_file_that_is_not_there_changes_nothing(self):
+        self.raise_tunnel()
+        before = self.spis(self.a)
+        papers = self.papers(SITE_A, "p256")
+        papers["profile"] = papers["profile"].replace("ca-certificate /", "ca-certificate /nowhere/")
+        self.a.config.write_text(negotiated.config(SITE_A, **papers))
+        said = self.a.espalier("reload", check=False)
+        self.assertIn("trustpoint CA: cannot read /nowhere/", said.stderr)
+        self.assertEqual(self.spis(self.a), before)
+        self.assertEqual(ping(self.lab, SITE_A, SITE_B, 4, count=5)["received"], 5)
