@@ -182,6 +182,8 @@ fn attach(interface: &Interface, port: PortId) -> Result<AttachPort, PlanError> 
         ip: PortIp {
             mtu4: interface.mtu4,
             mtu6: interface.mtu6,
+            mss4: interface.mss4,
+            mss6: interface.mss6,
             address4: interface.primary().map(|prefix| prefix.addr()),
             address6: interface.global6(),
         },

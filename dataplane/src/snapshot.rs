@@ -20,6 +20,8 @@ pub(crate) const MAX_PORTS: usize = shm::layout::MAX_PORTS;
 pub(crate) struct Snapshot {
     /// Counts the swaps, so that a worker notices one.
     pub(crate) generation: u64,
+    /// Some port says what TCP may offer.
+    pub(crate) lowers_mss: bool,
     /// By port number.
     pub(crate) ports: [Option<PortView>; MAX_PORTS],
     /// Inbound SAs by SPI.
@@ -37,6 +39,7 @@ impl Snapshot {
     pub(crate) fn empty(fibs: Fibs) -> Snapshot {
         Snapshot {
             generation: 0,
+            lowers_mss: false,
             ports: [const { None }; MAX_PORTS],
             inbound: Arc::new(SpiTable::new(std::iter::empty(), 0)),
             outbound: Arc::new([]),
@@ -63,6 +66,9 @@ pub(crate) struct PortView {
     /// The longest IP packet of each family that may leave, in bytes.
     pub(crate) mtu4: u16,
     pub(crate) mtu6: u16,
+    /// What TCP through it may offer at most, in bytes of a segment.
+    pub(crate) mss4: Option<u16>,
+    pub(crate) mss6: Option<u16>,
     /// Its own addresses, from which our own ICMP messages come.
     pub(crate) address4: Option<Ipv4Addr>,
     pub(crate) address6: Option<Ipv6Addr>,
@@ -82,6 +88,14 @@ impl PortView {
             Family::V4 => self.mtu4,
             Family::V6 => self.mtu6,
         })
+    }
+
+    /// What TCP of a family through it may offer at most, in bytes of a segment.
+    pub(crate) fn mss(&self, family: Family) -> Option<u16> {
+        match family {
+            Family::V4 => self.mss4,
+            Family::V6 => self.mss6,
+        }
     }
 
     /// Its own address of a family.

@@ -16,6 +16,7 @@ MODULES = (
     "test_scenarios",
     "test_suite_scenarios",
     "test_size",
+    "test_conservation",
     "test_vlan",
     "test_crashes",
     "test_access_lists",

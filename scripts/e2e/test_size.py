@@ -5,7 +5,7 @@ import struct
 import time
 
 from lab.names import SITE_A
-from scapy.layers.inet import ICMP, IP, fragment
+from scapy.layers.inet import ICMP, IP, TCP, fragment
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Raw
 
@@ -196,3 +196,42 @@ class PathMtu(ScenarioCase):
             self.assertEqual(self.path_mtu(scenario), 1400)
         said = self.gateway.espalier("show", "crypto", "ipsec", "sa")
         self.assertIn("path mtu 1400 (learned)", said.stdout)
+
+
+class Mss(ScenarioCase):
+    """`ip tcp adjust-mss`: what SYNs offer through the tunnel, both ways, their checksums right."""
+
+    config_text = CONFIG.replace(" ip mtu 1600\n", " ip mtu 1600\n ip tcp adjust-mss 1360\n ipv6 tcp adjust-mss 1340\n")
+
+    def syn(self, source, destination, mss, flags="S"):
+        layer = IPv6 if ":" in source else IP
+        return bytes(layer(src=source, dst=destination) / TCP(sport=4000, dport=80, flags=flags, options=[("MSS", mss)]))
+
+    def expected(self, packet, mss):
+        """The same as scapy would have made it."""
+        layer = (IPv6 if packet[0] >> 4 == 6 else IP)(packet)
+        layer[TCP].options = [("MSS", mss)]
+        del layer[TCP].chksum
+        return bytes(layer)
+
+    def offers(self):
+        for scenario in only(mode="tunnel", bits=128, esn=False, udp=False):
+            most = 1360 if scenario.inner == 4 else 1340
+            for offered, flags in ((1460, "S"), (1460, "SA"), (500, "S"), (1460, "A")):
+                yield scenario, offered, flags, min(offered, most) if "S" in flags else offered
+
+    def test_a_offers_are_lowered_on_the_way_out(self):
+        for scenario, offered, flags, seen in self.offers():
+            sa = scenario.sa("outbound")
+            packet = self.syn(scenario.ours, scenario.theirs, offered, flags)
+            self.emit(scenario, packet)
+            ((outer, _, _),) = self.sealed_out(sa.spi, 1)
+            foretold = forwarded(self.expected(packet, seen))
+            self.assertEqual(sa.open(outer)[: len(foretold)].hex(), foretold.hex(), scenario)
+
+    def test_offers_are_lowered_on_the_way_in(self):
+        for scenario, offered, flags, seen in self.offers():
+            sa = scenario.sa("inbound")
+            packet = self.syn(scenario.theirs, scenario.ours, offered, flags)
+            self.deliver(esp.encapsulated(sa, self.next_number(sa), packet))
+            self.assertTrue(self.arrived(scenario, forwarded(self.expected(packet, seen))), scenario)

@@ -77,6 +77,10 @@ pub struct PortIp {
     pub mtu4: Option<u16>,
     /// As before; 1280 or more.
     pub mtu6: Option<u16>,
+    /// What TCP over IPv4 through it may offer at most, in bytes of a segment.
+    pub mss4: Option<u16>,
+    /// As before, over IPv6.
+    pub mss6: Option<u16>,
     /// Its own address, from which the data plane's own ICMP messages come.
     pub address4: Option<Ipv4Addr>,
     /// As before.
@@ -90,6 +94,8 @@ impl PortIp {
     fn write(&self, w: &mut Writer<'_>) -> Result<(), Malformed> {
         w.u16(self.mtu4.unwrap_or_default())?;
         w.u16(self.mtu6.unwrap_or_default())?;
+        w.u16(self.mss4.unwrap_or_default())?;
+        w.u16(self.mss6.unwrap_or_default())?;
         w.bytes(&self.address4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets())?;
         w.bytes(&self.address6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets())
     }
@@ -101,11 +107,14 @@ impl PortIp {
             _ => Err(Malformed(Field::Mtu)),
         };
         let (mtu4, mtu6) = (mtu(AttachPort::MIN_MTU)?, mtu(PortIp::MIN_MTU6)?);
+        let (mss4, mss6) = (Some(r.u16()?).filter(|&mss| mss != 0), Some(r.u16()?).filter(|&mss| mss != 0));
         let address4 = Ipv4Addr::from(r.array::<4>()?);
         let address6 = Ipv6Addr::from(r.array::<16>()?);
         Ok(PortIp {
             mtu4,
             mtu6,
+            mss4,
+            mss6,
             address4: (!address4.is_unspecified()).then_some(address4),
             address6: (!address6.is_unspecified()).then_some(address6),
         })

@@ -29,6 +29,10 @@ pub struct Interface {
     pub mtu4: Option<u16>,
     /// `ipv6 mtu`: the largest IPv6 packet that is sent, where it is less.
     pub mtu6: Option<u16>,
+    /// `ip tcp adjust-mss`: what TCP through it may offer at most, in bytes of a segment, 500 to 9560.
+    pub mss4: Option<u16>,
+    /// `ipv6 tcp adjust-mss`.
+    pub mss6: Option<u16>,
     /// `encapsulation dot1Q`: all that it carries is tagged with this VLAN, 1 to 4094. Linux sees no tag.
     pub vlan: Option<u16>,
     /// The crypto map on it.

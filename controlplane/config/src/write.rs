@@ -259,6 +259,12 @@ fn write_interface(text: &mut String, interface: &Interface) -> std::fmt::Result
     if let Some(mtu) = interface.mtu6 {
         writeln!(text, " ipv6 mtu {mtu}")?;
     }
+    if let Some(mss) = interface.mss4 {
+        writeln!(text, " ip tcp adjust-mss {mss}")?;
+    }
+    if let Some(mss) = interface.mss6 {
+        writeln!(text, " ipv6 tcp adjust-mss {mss}")?;
+    }
     if let Some(vlan) = interface.vlan {
         writeln!(text, " encapsulation dot1Q {vlan}")?;
     }

@@ -50,6 +50,8 @@ impl Manager {
                 mac: open.mac,
                 mtu4: attach.ip.mtu4.map_or(attach.mtu, |mtu| mtu.min(attach.mtu)),
                 mtu6: attach.ip.mtu6.map_or(attach.mtu, |mtu| mtu.min(attach.mtu)),
+                mss4: attach.ip.mss4,
+                mss6: attach.ip.mss6,
                 address4: attach.ip.address4,
                 address6: attach.ip.address6,
                 vlan: attach.vlan,
@@ -63,6 +65,7 @@ impl Manager {
         }
         self.shared.snapshots.publish(Arc::new(Snapshot {
             generation: self.generation,
+            lowers_mss: ports.iter().flatten().any(|port| port.mss4.or(port.mss6).is_some()),
             ports,
             inbound: Arc::new(self.sas.by_spi()),
             outbound: self.sas.by_entry(&self.desired.bindings),

@@ -18,6 +18,7 @@ pub(crate) mod exempt;
 pub(crate) mod forward;
 pub(crate) mod hear;
 pub(crate) mod inbound_policy;
+pub(crate) mod mss;
 pub(crate) mod parse;
 pub(crate) mod route;
 mod suites;

@@ -13,7 +13,7 @@ use crate::stages::decrypt::Selected;
 use crate::stages::exempt::{self, Ours};
 use crate::stages::forward::Forwarded;
 use crate::stages::{
-    Context, classify, decrypt, encrypt, exception, forward, hear, inbound_policy, parse, route, tag,
+    Context, classify, decrypt, encrypt, exception, forward, hear, inbound_policy, mss, parse, route, tag,
     transmit,
 };
 use crate::worker::alarms::Alarms;
@@ -138,6 +138,9 @@ pub(super) fn inwards(
         watch.lap(Stage::Exception, local);
     }
     let hopped = forward::spend_hop(burst, transit, ctx.counters);
+    if ctx.snapshot.lowers_mss {
+        mss::lower(burst, hopped, ingress, ctx);
+    }
     outwards(burst, hopped, doors, ctx, watch);
 }
 

@@ -156,6 +156,8 @@ fn port_ip() -> impl Strategy<Value = PortIp> {
     (mtus, any::<[bool; 4]>(), any::<u128>()).prop_map(move |((mtu4, mtu6), there, bits)| PortIp {
         mtu4: there[0].then_some(mtu4),
         mtu6: there[1].then_some(mtu6),
+        mss4: there[1].then_some(mtu4),
+        mss6: there[0].then_some(mtu6),
         address4: there[2].then_some((some(bits) as u32 | 1).into()),
         address6: there[3].then_some(some(bits).into()),
     })

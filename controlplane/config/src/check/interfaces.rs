@@ -87,6 +87,8 @@ fn finish(draft: &InterfaceDraft) -> Option<Interface> {
         mtu: draft.mtu.value().copied().unwrap_or_else(|| link_mtu(draft)),
         mtu4: draft.ip_mtu.value().copied(),
         mtu6: draft.ipv6_mtu.value().copied(),
+        mss4: draft.mss4.value().copied(),
+        mss6: draft.mss6.value().copied(),
         vlan: draft.vlan.value().copied(),
         crypto_map: draft.crypto_map.value().cloned(),
         shutdown: draft.shutdown.value().copied().unwrap_or(false),

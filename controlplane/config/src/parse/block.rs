@@ -67,7 +67,7 @@ pub(super) fn home(cursor: &Cursor<'_, '_>) -> Option<Block> {
     ];
     let (first, second) = (cursor.peek()?, cursor.peek_second());
     let family = first.is("ip") || first.is("ipv6");
-    if family && second.is_some_and(|second| second.is("address") || second.is("mtu")) {
+    if family && second.is_some_and(|second| second.is("address") || second.is("mtu") || second.is("tcp")) {
         return Some(Block::Interface);
     }
     HOMES.iter().find(|(keyword, _)| first.is(keyword)).map(|(_, block)| *block)

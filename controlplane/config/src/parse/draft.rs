@@ -100,6 +100,9 @@ pub(crate) struct InterfaceDraft {
     pub(crate) ip_mtu: Setting<u16>,
     /// `ipv6 mtu`.
     pub(crate) ipv6_mtu: Setting<u16>,
+    /// `ip tcp adjust-mss`, and that of IPv6.
+    pub(crate) mss4: Setting<u16>,
+    pub(crate) mss6: Setting<u16>,
     pub(crate) vlan: Setting<u16>,
     pub(crate) crypto_map: Setting<Name>,
     pub(crate) shutdown: Setting<bool>,
@@ -121,6 +124,8 @@ impl InterfaceDraft {
             mtu: Setting::Missing,
             ip_mtu: Setting::Missing,
             ipv6_mtu: Setting::Missing,
+            mss4: Setting::Missing,
+            mss6: Setting::Missing,
             vlan: Setting::Missing,
             crypto_map: Setting::Missing,
             shutdown: Setting::Missing,

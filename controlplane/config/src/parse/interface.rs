@@ -68,11 +68,13 @@ fn interface_line(interface: &mut InterfaceDraft, cursor: &mut Cursor<'_, '_>) -
             cursor.one_of(&["map"])?;
             interface.crypto_map.fill(last(cursor, |cursor| cursor.name("a crypto map's name")))
         }
-        "ip" => match cursor.one_of(&["address", "mtu"])?.value {
+        "ip" => match cursor.one_of(&["address", "mtu", "tcp"])?.value {
             "mtu" => interface.ip_mtu.fill(mtu(cursor)),
+            "tcp" => interface.mss4.fill(mss(cursor)),
             _ => address(interface, cursor),
         },
-        "ipv6" => match cursor.one_of(&["address", "mtu"])?.value {
+        "ipv6" => match cursor.one_of(&["address", "mtu", "tcp"])?.value {
+            "tcp" => interface.mss6.fill(mss(cursor)),
             "mtu" => interface.ipv6_mtu.fill(mtu6(cursor)),
             _ => {
                 let address = last(cursor, address6)?;
@@ -198,6 +200,15 @@ fn vlan(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
 
 fn mtu(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
     mtu_from(68, cursor)
+}
+
+/// What follows `ip tcp` or `ipv6 tcp`.
+fn mss(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
+    cursor.one_of(&["adjust-mss"])?;
+    last(cursor, |cursor| {
+        let found = cursor.number("a segment's size in bytes", 500..=9560)?;
+        Ok(Found { value: found.value as u16, at: found.at })
+    })
 }
 
 /// IPv6 wants links of 1280 bytes at least (RFC 8200, section 5).

@@ -151,13 +151,12 @@ pub(crate) const TOP: [Refusal; 103] = [
 ];
 
 /// Inside `interface`.
-pub(crate) const INTERFACE: [Refusal; 49] = [
+pub(crate) const INTERFACE: [Refusal; 48] = [
     no(&["ip", "nat"], "it translates no addresses"),
     no(&["ip", "access-group"], "packet filters are not available yet"),
     no(&["ip", "unnumbered"], "an interface has addresses of its own"),
     no(&["ip", "vrf"], "VRFs are not available yet"),
     no(&["vrf"], "VRFs are not available yet"),
-    no(&["ip", "tcp"], "the MSS is not touched"),
     no(&["ip", "ospf"], "routing protocols run in Linux on this machine (FRR, BIRD)"),
     no(&["ip", "helper-address"], LINUX),
     no(&["ip", "redirects"], LINUX),

@@ -320,13 +320,15 @@ fn interfaces() -> impl Strategy<Value = String> {
         " shutdown\n",
         " ip mtu 1400\n mtu 9000\n",
         " ipv6 mtu 1280\n",
+        " ip tcp adjust-mss 1360\n",
+        " ipv6 tcp adjust-mss 1340\n",
         " ip address 10.NUM.1.1 255.255.255.0 secondary\n",
         " ipv6 address 2001:db8:NUM::1/64\n ipv6 address 2001:db8:NUM:1::1/64\n",
         " mac-address 0200.5e00.000NUM\n",
         " encapsulation dot1Q 10NUM\n",
         " linux-name tapNUM\n",
     ];
-    subsequence(extra, 0..9).prop_shuffle().prop_map(|lines| lines.concat())
+    subsequence(extra, 0..11).prop_shuffle().prop_map(|lines| lines.concat())
 }
 
 fn place(place: usize, lines: &str) -> String {
