@@ -179,7 +179,7 @@ impl Daemon {
         let key = self.plan.entry(number);
         let Some(policy) = key.and_then(|key| self.ike.connections.by_entry.get(key)).cloned() else {
             // A peer of a dynamic entry that is no more, or not again: only it can begin.
-            return self.ike.children.numbers().any(|of_peer| of_peer == number);
+            return self.ike.children.serves(number);
         };
         if self.ike.children.carrier(number).is_none()
             && let Some(attempt) = self.ike.raising.wanted(&policy, Instant::now())
