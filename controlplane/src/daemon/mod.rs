@@ -6,6 +6,7 @@ mod change;
 mod ike;
 mod linux;
 pub mod load;
+mod outputs;
 mod privileges;
 mod sessions;
 

@@ -56,6 +56,8 @@ pub struct Children {
     reserved_indexes: BTreeSet<u32>,
     reserved_numbers: BTreeSet<u32>,
     next_index: u32,
+    /// No number below it is free.
+    lowest_number: u32,
 }
 
 impl Children {
@@ -77,6 +79,11 @@ impl Children {
     /// Numbers of entries that they serve.
     pub fn numbers(&self) -> impl Iterator<Item = u32> {
         self.by_number.keys().copied()
+    }
+
+    /// Whether any of them has that number.
+    pub fn serves(&self, number: u32) -> bool {
+        self.by_number.contains_key(&number)
     }
 
     /// Whether they serve that entry under that number.
@@ -101,6 +108,7 @@ impl Children {
     /// What the configuration itself has given away.
     pub fn reserve(&mut self, indexes: BTreeSet<u32>, numbers: BTreeSet<u32>) {
         (self.reserved_indexes, self.reserved_numbers) = (indexes, numbers);
+        self.lowest_number = 0;
     }
 
     /// Two indexes that nobody has; those that were given back longest ago first. `None` if the table is full.
@@ -119,10 +127,12 @@ impl Children {
     }
 
     /// A number for the tunnel of a dynamic entry's peer: the lowest that nobody has.
-    pub fn free_number(&self) -> u32 {
+    pub fn free_number(&mut self) -> u32 {
         let taken =
             |number: &u32| self.by_number.contains_key(number) || self.reserved_numbers.contains(number);
-        (0..u32::MAX).find(|number| !taken(number)).unwrap_or(u32::MAX)
+        let free = (self.lowest_number..u32::MAX).find(|number| !taken(number)).unwrap_or(u32::MAX);
+        self.lowest_number = free;
+        free
     }
 
     /// Takes a pair up; what the data plane is to be told.
@@ -173,6 +183,7 @@ impl Children {
             pairs.retain(|spi| *spi != inbound);
             if pairs.is_empty() {
                 self.by_number.remove(&child.number);
+                self.lowest_number = self.lowest_number.min(child.number);
             }
         }
         Some(child)

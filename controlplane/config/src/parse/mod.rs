@@ -6,6 +6,7 @@ mod block;
 mod crypto;
 mod cursor;
 mod draft;
+mod entry;
 mod ikev2;
 mod interface;
 mod key;

@@ -1,0 +1,297 @@
+//! What IKE's endpoint says is done, in its order: datagrams go, SAs come and go in the data plane, and people hear of it.
+
+use super::Daemon;
+use super::change::nanoseconds;
+use super::ike::Ike;
+use crate::link::InstallError;
+use crate::negotiate::children::{Child, limits};
+use crate::negotiate::connections::{self, Tunnel};
+use crate::negotiate::suites;
+use crate::plan::PlannedSa;
+use config::{Config, Name};
+use ike::RequestError;
+use ike::endpoint::{ChildUp, Down, Failed, IkeUp, Output};
+use ike::message::IkeSpi;
+use model::{Direction, KeyMaterial, Selector, Spi};
+use shm::{Command, InstallSa};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Daemon {
+    /// Does what the endpoint says, in its order, until it says nothing more.
+    pub(super) fn negotiate(&mut self) {
+        while let Some(output) = self.ike.endpoint.poll() {
+            match output {
+                Output::Transmit { from, to, bytes } => self.ike.sockets.send(from, to, &bytes),
+                Output::Compute(job) => self.ike.pool.start(job),
+                Output::IkeUp(up) => self.ike_up(&up),
+                Output::IkeRekeyed { old, new } => {
+                    tracing::info!("IKE SA {old} was rekeyed; it is {new} now");
+                    self.ike.raising.rekeyed(old, new);
+                    self.ike.standing.values_mut().filter(|ike| **ike == old).for_each(|ike| *ike = new);
+                }
+                Output::IkeDown { ike, connection, reason } => {
+                    self.ike_down(ike, connection.as_ref(), reason)
+                }
+                Output::ChildUp(up) => self.child_up(*up),
+                Output::ChildSend { inbound } => {
+                    let commands = self.ike.children.send(inbound);
+                    self.tell(&commands);
+                    self.follow_peers(inbound);
+                }
+                Output::ChildDown { inbound, reason, .. } => self.child_down(inbound, reason),
+                Output::PeerMoved { remote, children, .. } => self.peer_moved(remote, &children),
+                Output::Failed(failed) => self.failed(&failed),
+            }
+        }
+    }
+
+    fn ike_up(&mut self, up: &IkeUp) {
+        let suite = up.suite;
+        tracing::info!(
+            "IKE SA {} with {} ({}) stands: {} {} {}",
+            up.ike,
+            up.remote,
+            up.remote_identity,
+            suite.encryption,
+            suite.prf,
+            suite.group
+        );
+        let weak = suites::weaknesses(suite.encryption, suite.integrity, Some(suite.prf), Some(suite.group));
+        if !weak.is_empty() {
+            tracing::warn!("IKE SA {} with {} is weak: {}", up.ike, up.remote, weak.join(", "));
+        }
+        self.ike.standing.insert(up.connection.clone(), up.ike);
+    }
+
+    fn ike_down(&mut self, ike: IkeSpi, connection: Option<&Arc<str>>, reason: Down) {
+        let whose = connection.map_or("an unknown peer", |name| name);
+        tracing::info!("IKE SA {ike} of {whose} is no more: {}", why(reason));
+        self.ike.standing.retain(|_, known| *known != ike);
+        if reason == Down::Timeout {
+            let Ike { connections, raising, .. } = &mut self.ike;
+            let uses = |tunnel: &Tunnel| tunnel.ways.iter().any(|way| Some(&way.connection) == connection);
+            for (policy, tunnel) in connections.tunnels.iter().filter(|(_, tunnel)| uses(tunnel)) {
+                raising.prefer_next(policy, tunnel.ways.len());
+            }
+        }
+        self.came_to_nothing(ike, None, Instant::now());
+    }
+
+    fn failed(&mut self, failed: &Failed) {
+        let now = Instant::now();
+        if self.ike.failures.add(failed, now) {
+            let whose = failed.policy.as_ref().or(failed.connection.as_ref());
+            let whose = whose.map(|name| format!(" ({name})")).unwrap_or_default();
+            tracing::warn!("IKE with {}{whose} came to nothing: {}", failed.remote, failed.explanation);
+        }
+        if let Some(ike) = failed.ike {
+            self.came_to_nothing(ike, failed.policy.as_ref(), now);
+        }
+    }
+
+    fn child_up(&mut self, up: ChildUp) {
+        let (spi, policy) = (up.inbound.0, up.policy.clone());
+        let child = match self.child(&up) {
+            Ok(child) => child,
+            Err(why) => return self.refuse_child(spi, &policy, &why),
+        };
+        let is_dynamic = child.dynamic.is_some();
+        let commands = self.ike.children.add(child);
+        if let Err(why) = self.try_tell(&commands) {
+            self.ike.children.forget(spi);
+            return self.refuse_child(spi, &policy, &why);
+        }
+        if let Some(child) = self.ike.children.get(spi) {
+            for sa in [&child.inbound, &child.outbound] {
+                self.memory.installed(sa.name(), &sa.install.key);
+            }
+        }
+        let kind = if up.replaces.is_some() { "has new keys" } else { "stands" };
+        let udp = if up.udp { " in UDP" } else { "" };
+        tracing::info!(
+            "crypto map {policy}: the tunnel to {}{udp} {kind}: SA {spi} in, {} out",
+            up.remote,
+            up.outbound.0
+        );
+        let weak = suites::weaknesses(up.suite.encryption, up.suite.integrity, None, up.suite.group);
+        if !weak.is_empty() && up.replaces.is_none() {
+            tracing::warn!("crypto map {policy}: the tunnel to {} is weak: {}", up.remote, weak.join(", "));
+        }
+        if is_dynamic {
+            self.follow_peers(spi);
+        }
+        self.ike.raising.stands(&policy);
+        self.ike.failures.forget(up.remote.ip());
+    }
+
+    /// The pair of SAs as the data plane is to have it, or why it cannot.
+    fn child(&mut self, up: &ChildUp) -> Result<Child, String> {
+        let children = &mut self.ike.children;
+        let tunnel = self.ike.connections.tunnels.get(&up.policy).ok_or("its entry is no more")?;
+        let suite = suites::suite(&up.suite).ok_or("the data plane has no such suite")?;
+        let selectors = connections::selectors(&tunnel.permits, &up.local_selectors, &up.remote_selectors);
+        let selectors = selectors.ok_or_else(|| {
+            format!("the peer left no selectors, or more than {} of them", Config::MAX_SELECTORS)
+        })?;
+        let number = match &tunnel.dynamic {
+            None => self.plan.entries.get(&tunnel.entry).copied().ok_or("its entry has no number")?,
+            Some(_) => {
+                let before = up.replaces.and_then(|old| children.get(old)).map(|child| child.number);
+                before.unwrap_or_else(|| children.free_number())
+            }
+        };
+        let capacity = self.link.as_ref().map_or(u32::MAX, |link| link.control().sa_table().capacity());
+        let [inbound, outbound] =
+            children.free_indexes(capacity).ok_or("the data plane's SA table is full")?;
+        let window = self.config.replay().packets();
+        let sa = |direction, index, (spi, key): &(Spi, KeyMaterial), selectors: Vec<Selector>| {
+            let is_inbound = direction == Direction::Inbound;
+            let mut sa = PlannedSa {
+                entry: tunnel.entry.clone(),
+                install: Box::new(InstallSa {
+                    index,
+                    direction,
+                    spi: *spi,
+                    suite,
+                    mode: up.mode,
+                    key: key.clone(),
+                    local: up.local.ip(),
+                    remote: up.remote.ip(),
+                    udp_port: up.udp.then_some(up.remote.port()),
+                    extended_sequence: up.suite.esn,
+                    replay_window: if is_inbound { window } else { 0 },
+                    first_sequence: 1,
+                    replay_floor: 0,
+                    iv_base: 0,
+                    limits: limits(&up.lifetime, up.suite.esn),
+                    entry: Some(number),
+                    size: self.config.size(),
+                }),
+                selectors,
+            };
+            sa.resume(&self.memory, nanoseconds());
+            sa
+        };
+        let reversed = selectors.iter().map(Selector::reversed).collect();
+        Ok(Child {
+            connection: up.connection.clone(),
+            policy: up.policy.clone(),
+            entry: tunnel.entry.clone(),
+            dynamic: tunnel.dynamic.clone(),
+            number,
+            inbound: sa(Direction::Inbound, inbound, &up.inbound, reversed),
+            outbound: sa(Direction::Outbound, outbound, &up.outbound, selectors),
+            sending: up.send,
+        })
+    }
+
+    fn refuse_child(&mut self, inbound: Spi, policy: &str, why: &str) {
+        tracing::error!("crypto map {policy}: the tunnel cannot be installed: {why}");
+        if let Err(error @ RequestError::Busy(_)) = self.ike.endpoint.delete_child(Instant::now(), inbound) {
+            tracing::debug!("{error}");
+        }
+    }
+
+    fn child_down(&mut self, inbound: Spi, reason: Down) {
+        let fades = reason == Down::Replaced;
+        let removed = self.ike.children.remove(inbound, Instant::now(), fades);
+        let Some((commands, child)) = removed else { return };
+        if !fades {
+            self.memory.forget(&child.inbound.name());
+        }
+        if reason == Down::Replaced {
+            tracing::debug!("crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
+        } else {
+            tracing::info!("crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
+        }
+        if child.dynamic.is_some() {
+            self.follow_map(&child.entry.map);
+        }
+        self.tell(&commands);
+        self.memory.forget(&child.outbound.name());
+    }
+
+    /// The peer's SAs go elsewhere.
+    fn peer_moved(&mut self, remote: SocketAddr, moved: &[Spi]) {
+        tracing::info!("a peer moved to {remote}");
+        if let Some(link) = &self.link {
+            link.remember(&mut self.memory, true);
+        }
+        for &inbound in moved {
+            let Some(sa) = self.ike.children.move_peer(inbound, remote) else { continue };
+            sa.resume(&self.memory, nanoseconds());
+            let (name, key) = (sa.name(), sa.install.key.clone());
+            let commands: Vec<Command> = sa.commands().collect();
+            self.tell(&commands);
+            self.memory.installed(name, &key);
+        }
+    }
+
+    /// A pair of a dynamic entry has come or serves now: the crypto map's rules follow.
+    fn follow_peers(&mut self, inbound: Spi) {
+        let child = self.ike.children.get(inbound).filter(|child| child.dynamic.is_some());
+        if let Some(map) = child.map(|child| child.entry.map.clone()) {
+            self.follow_map(&map);
+        }
+    }
+
+    /// Brings the policies of a crypto map to what peers of its dynamic entries have now.
+    fn follow_map(&mut self, map: &Name) {
+        let (Some(link), true) = (self.link.as_mut(), self.installed) else { return };
+        let lists = match self.plan.lists(&self.config, &self.ike.children) {
+            Ok(lists) => lists.into_iter().filter(|(_, list)| list.map == *map).collect::<Vec<_>>(),
+            Err(error) => return self.complain(error.to_string()),
+        };
+        let all = match self.policies.prepare(lists) {
+            Ok(all) => all,
+            Err(error) => return self.complain(error.to_string()),
+        };
+        for next in all {
+            match link.change(&next) {
+                Ok(()) => self.policies.settle_one(next),
+                Err(InstallError::Link(error)) => return self.lose(&error),
+                Err(error) => {
+                    return self.complain(format!("the data plane does not take a peer's rules: {error}"));
+                }
+            }
+        }
+    }
+
+    /// As [`Daemon::try_tell`], where nothing can be done about it.
+    pub(super) fn tell(&mut self, commands: &[Command]) {
+        if let Err(why) = self.try_tell(commands) {
+            self.complain(format!("the data plane does not follow IKE: {why}"));
+        }
+    }
+
+    /// Has the data plane do something. While it is not there, that is for later: it is given the whole when it comes.
+    fn try_tell(&mut self, commands: &[Command]) -> Result<(), String> {
+        let (Some(link), true, false) = (self.link.as_mut(), self.installed, commands.is_empty()) else {
+            return Ok(());
+        };
+        match link.transact(commands, false) {
+            Ok(()) => Ok(()),
+            Err(InstallError::Link(error)) => {
+                self.lose(&error);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// As people say it.
+const fn why(reason: Down) -> &'static str {
+    match reason {
+        Down::Asked => "we were told to end it",
+        Down::Peer => "the peer ended it",
+        Down::Replaced => "another took its place",
+        Down::Timeout => "the peer does not answer",
+        Down::Lifetime => "its lifetime is over",
+        Down::IkeGone => "its IKE SA is no more",
+        Down::PeerRestarted => "the peer came anew",
+        Down::Failed => "it never came to stand",
+    }
+}
