@@ -92,6 +92,8 @@ class Process:
             _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
         with open(self.log, "ab") as out:
+            # What an earlier process of this name said is not what this one says.
+            self.said_before = out.tell()
             try:
                 self.child = subprocess.Popen(
                     in_namespace(namespace, command),
@@ -130,9 +132,10 @@ class Process:
         return self.child.returncode
 
     def said(self, lines=12):
-        """The last lines of its log."""
+        """The last lines of its log, of what it said itself."""
         try:
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+            said = self.log.read_bytes()[self.said_before :].decode(errors="replace")
+            return "\n".join(said.splitlines()[-lines:])
         except OSError:
             return ""
 
