@@ -90,6 +90,12 @@ class RaisedByTraffic(Negotiates):
     def packets(self, gateway):
         return {sa["direction"]: sa["packets"] for sa in gateway.associations()}
 
+    def test_the_first_packets_are_not_lost(self):
+        self.raise_tunnel()
+        self.clear()
+        row = ping(self.lab, SITE_A, SITE_B, 4, count=3, patience=3)
+        self.assertEqual((row["sent"], row["received"]), (3, 3))
+
     def test_a_storm_costs_one_negotiation(self):
         self.raise_tunnel()
         self.clear()
