@@ -10,6 +10,7 @@ pub struct Errno(i32);
 
 impl Errno {
     /// Operation not supported: `ENOTSUP` of Linux.
+    pub(crate) const NOENT: Errno = Errno(2);
     pub(crate) const NOTSUP: Errno = Errno(95);
     pub(crate) const EXIST: Errno = Errno(17);
     pub(crate) const NODEV: Errno = Errno(19);

@@ -8,6 +8,9 @@
 //! other prefix. Next hop 0 should therefore be harmless, and whoever wants more waits for the workers' next burst
 //! between the removal of a route and the next change. (DPDK itself can delay the reuse only from 25.03 on.)
 
+mod last;
+
+use self::last::{LastRoutes, STEPS};
 use crate::eal::{Eal, c_string};
 use crate::error::{Errno, Error, check};
 use dpdk_sys as sys;
@@ -48,17 +51,18 @@ fn bytes(max_routes: u32, tables: u32) -> u64 {
     FIRST_LEVEL + SECOND_LEVEL * u64::from(tables) + PER_ROUTE * u64::from(max_routes)
 }
 
-/// Locks what guards a FIB's changes. A panic cannot leave it half changed: it is DPDK that changes it.
-fn lock(guard: &Mutex<()>) -> MutexGuard<'_, ()> {
+/// Locks what guards a FIB's changes. A panic cannot leave it half changed: what is behind it changes as a whole.
+fn lock<T>(guard: &Mutex<T>) -> MutexGuard<'_, T> {
     guard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn check_hop(next_hop: u32) -> Result<(), Error> {
+    if next_hop > MAX_NEXT_HOP { Err(Error::NextHop(next_hop)) } else { Ok(()) }
+}
+
 /// What the tables hold for a route.
-fn entry(next_hop: u32, prefix_len: u8) -> Result<u64, Error> {
-    if next_hop > MAX_NEXT_HOP {
-        return Err(Error::NextHop(next_hop));
-    }
-    Ok(u64::from(next_hop) << LEN_BITS | u64::from(prefix_len))
+fn entry(next_hop: u32, prefix_len: u8) -> u64 {
+    u64::from(next_hop) << LEN_BITS | u64::from(prefix_len)
 }
 
 /// From entries to next hops.
@@ -73,7 +77,8 @@ fn check_new(
     default_next_hop: u32,
     max_routes: u32,
 ) -> Result<(std::ffi::CString, u64, i32), Error> {
-    let default = entry(default_next_hop, NO_LEN)?;
+    check_hop(default_next_hop)?;
+    let default = entry(default_next_hop, NO_LEN);
     let text = c_string("FIB's name", name)?;
     if name.len() > NAME_MAX {
         return Err(Error::Text { what: "FIB's name", text: name.to_owned() });
@@ -92,7 +97,8 @@ fn socket_id(socket: Option<u32>) -> i32 {
 /// change gives.
 pub struct Fib4 {
     raw: NonNull<sys::rte_fib>,
-    changes: Mutex<()>,
+    /// Also whose turn it is to change.
+    last: Mutex<LastRoutes>,
     name: String,
 }
 
@@ -117,7 +123,7 @@ impl Fib4 {
         socket: Option<u32>,
     ) -> Result<Fib4, Error> {
         let (text, default, routes) = check_new(name, default_next_hop, max_routes)?;
-        let (socket, tables) = (socket_id(socket), tables4(max_routes));
+        let (socket, tables, routes) = (socket_id(socket), tables4(max_routes), routes + STEPS as i32);
         // SAFETY: the EAL runs (`_eal`), and the name is NUL-terminated and copied.
         let raw = unsafe { sys::espalier_fib4_create(text.as_ptr(), socket, default, routes, tables) };
         let raw = NonNull::new(raw).ok_or_else(|| Error::Fib {
@@ -125,7 +131,7 @@ impl Fib4 {
             routes: max_routes,
             reason: Errno::last(),
         })?;
-        Ok(Fib4 { raw, changes: Mutex::new(()), name: name.to_owned() })
+        Ok(Fib4 { raw, last: Mutex::new(LastRoutes::NONE), name: name.to_owned() })
     }
 
     /// Bytes of DPDK's memory that a FIB for so many routes takes, roughly.
@@ -139,15 +145,8 @@ impl Fib4 {
     ///
     /// [`Error::Route`] if there is no room, [`Error::NextHop`], [`Error::PrefixLength`]; the routes are as before.
     pub fn add(&self, address: Ipv4Addr, prefix_len: u8, next_hop: u32) -> Result<(), Error> {
-        let entry = entry(next_hop, prefix_len)?;
-        if prefix_len > 32 {
-            return Err(Error::PrefixLength(prefix_len));
-        }
-        let _turn = lock(&self.changes);
-        // SAFETY: the FIB lives, and it is our turn to change it.
-        check(unsafe { sys::rte_fib_add(self.raw.as_ptr(), address.to_bits(), prefix_len, entry) })
-            .map(|_| ())
-            .map_err(|reason| Error::Route { step: "add", prefix: format!("{address}/{prefix_len}"), reason })
+        check_hop(next_hop)?;
+        self.change("add", address, prefix_len, Some(next_hop))
     }
 
     /// Removes a route. Bits of the address behind the prefix do not matter.
@@ -156,18 +155,38 @@ impl Fib4 {
     ///
     /// [`Error::Route`] if it is not there, [`Error::PrefixLength`].
     pub fn remove(&self, address: Ipv4Addr, prefix_len: u8) -> Result<(), Error> {
+        self.change("remove", address, prefix_len, None)
+    }
+
+    fn change(
+        &self,
+        step: &'static str,
+        address: Ipv4Addr,
+        prefix_len: u8,
+        hop: Option<u32>,
+    ) -> Result<(), Error> {
         if prefix_len > 32 {
             return Err(Error::PrefixLength(prefix_len));
         }
-        let _turn = lock(&self.changes);
+        let write = |address, prefix_len, hop| self.write(address, prefix_len, hop);
+        lock(&self.last)
+            .change(address.to_bits(), prefix_len, hop, write)
+            .unwrap_or_else(|| write(address.to_bits(), prefix_len, hop))
+            .map_err(|reason| Error::Route { step, prefix: format!("{address}/{prefix_len}"), reason })
+    }
+
+    /// Has DPDK add or remove a route. It must be the caller's turn to change.
+    fn write(&self, address: u32, prefix_len: u8, hop: Option<u32>) -> Result<(), Errno> {
+        let fib = self.raw.as_ptr();
+        let entry = hop.map(|hop| entry(hop, prefix_len));
         // SAFETY: the FIB lives, and it is our turn to change it.
-        check(unsafe { sys::rte_fib_delete(self.raw.as_ptr(), address.to_bits(), prefix_len) })
-            .map(|_| ())
-            .map_err(|reason| Error::Route {
-                step: "remove",
-                prefix: format!("{address}/{prefix_len}"),
-                reason,
-            })
+        let result = unsafe {
+            match entry {
+                Some(entry) => sys::rte_fib_add(fib, address, prefix_len, entry),
+                None => sys::rte_fib_delete(fib, address, prefix_len),
+            }
+        };
+        check(result).map(|_| ())
     }
 
     /// Looks up addresses (in the CPU's byte order) and writes a next hop for each.
@@ -209,7 +228,8 @@ impl fmt::Debug for Fib4 {
 /// change gives.
 pub struct Fib6 {
     raw: NonNull<sys::rte_fib6>,
-    changes: Mutex<()>,
+    /// Also whose turn it is to change.
+    last: Mutex<LastRoutes>,
     name: String,
 }
 
@@ -235,7 +255,7 @@ impl Fib6 {
         socket: Option<u32>,
     ) -> Result<Fib6, Error> {
         let (text, default, routes) = check_new(name, default_next_hop, max_routes)?;
-        let (socket, tables) = (socket_id(socket), tables6(max_routes));
+        let (socket, tables, routes) = (socket_id(socket), tables6(max_routes), routes + STEPS as i32);
         // SAFETY: the EAL runs (`_eal`), and the name is NUL-terminated and copied.
         let raw = unsafe { sys::espalier_fib6_create(text.as_ptr(), socket, default, routes, tables) };
         let raw = NonNull::new(raw).ok_or_else(|| Error::Fib {
@@ -243,7 +263,7 @@ impl Fib6 {
             routes: max_routes,
             reason: Errno::last(),
         })?;
-        Ok(Fib6 { raw, changes: Mutex::new(()), name: name.to_owned() })
+        Ok(Fib6 { raw, last: Mutex::new(LastRoutes::NONE), name: name.to_owned() })
     }
 
     /// Bytes of DPDK's memory that a FIB for so many routes takes, roughly.
@@ -257,16 +277,8 @@ impl Fib6 {
     ///
     /// [`Error::Route`] if there is no room, [`Error::NextHop`], [`Error::PrefixLength`]; the routes are as before.
     pub fn add(&self, address: Ipv6Addr, prefix_len: u8, next_hop: u32) -> Result<(), Error> {
-        let entry = entry(next_hop, prefix_len)?;
-        if prefix_len > 128 {
-            return Err(Error::PrefixLength(prefix_len));
-        }
-        let bytes = address.octets();
-        let _turn = lock(&self.changes);
-        // SAFETY: the FIB lives, the address has 16 bytes, and it is our turn to change it.
-        check(unsafe { sys::espalier_fib6_add(self.raw.as_ptr(), bytes.as_ptr(), prefix_len, entry) })
-            .map(|_| ())
-            .map_err(|reason| Error::Route { step: "add", prefix: format!("{address}/{prefix_len}"), reason })
+        check_hop(next_hop)?;
+        self.change("add", address, prefix_len, Some(next_hop))
     }
 
     /// Removes a route. Bits of the address behind the prefix do not matter.
@@ -280,19 +292,39 @@ impl Fib6 {
     ///
     /// [`Error::Route`] if it is not there, [`Error::PrefixLength`].
     pub fn remove(&self, address: Ipv6Addr, prefix_len: u8) -> Result<(), Error> {
+        self.change("remove", address, prefix_len, None)
+    }
+
+    fn change(
+        &self,
+        step: &'static str,
+        address: Ipv6Addr,
+        prefix_len: u8,
+        hop: Option<u32>,
+    ) -> Result<(), Error> {
         if prefix_len > 128 {
             return Err(Error::PrefixLength(prefix_len));
         }
-        let bytes = address.octets();
-        let _turn = lock(&self.changes);
+        let first = (address.to_bits() >> 96) as u32;
+        let write_step = |first, len, hop| self.write(Ipv6Addr::from_bits(u128::from(first) << 96), len, hop);
+        lock(&self.last)
+            .change(first, prefix_len, hop, write_step)
+            .unwrap_or_else(|| self.write(address, prefix_len, hop))
+            .map_err(|reason| Error::Route { step, prefix: format!("{address}/{prefix_len}"), reason })
+    }
+
+    /// Has DPDK add or remove a route. It must be the caller's turn to change.
+    fn write(&self, address: Ipv6Addr, prefix_len: u8, hop: Option<u32>) -> Result<(), Errno> {
+        let (fib, bytes) = (self.raw.as_ptr(), address.octets());
+        let entry = hop.map(|hop| entry(hop, prefix_len));
         // SAFETY: the FIB lives, the address has 16 bytes, and it is our turn to change it.
-        check(unsafe { sys::espalier_fib6_delete(self.raw.as_ptr(), bytes.as_ptr(), prefix_len) })
-            .map(|_| ())
-            .map_err(|reason| Error::Route {
-                step: "remove",
-                prefix: format!("{address}/{prefix_len}"),
-                reason,
-            })
+        let result = unsafe {
+            match entry {
+                Some(entry) => sys::espalier_fib6_add(fib, bytes.as_ptr(), prefix_len, entry),
+                None => sys::espalier_fib6_delete(fib, bytes.as_ptr(), prefix_len),
+            }
+        };
+        check(result).map(|_| ())
     }
 
     /// Looks up addresses (as on the wire) and writes a next hop for each.

@@ -39,11 +39,13 @@ enum Change {
     Remove(prop::sample::Index),
 }
 
-/// Addresses of few bits at the places where the tables have their levels, so that prefixes lie in one another.
+/// Addresses of few bits at the places where the tables have their levels, so that prefixes lie in one another, and
+/// some of them near the end of all addresses.
 fn any_address(width: u32) -> impl Strategy<Value = u128> {
-    prop::collection::vec(0..4_u128, 16).prop_map(move |bytes| {
-        let all = bytes.iter().fold(0, |address, byte| address << 8 | (byte >> 1) << 7 | byte & 1);
-        under(all, width as u8)
+    let ones = prop_oneof![2 => Just(0), 1 => 0..24_u8];
+    (prop::collection::vec(0..4_u128, 16), ones).prop_map(move |(bytes, ones)| {
+        let all: u128 = bytes.iter().fold(0, |address, byte| address << 8 | (byte >> 1) << 7 | byte & 1);
+        under(under(u128::MAX, ones) | all >> ones, width as u8)
     })
 }
 
@@ -232,4 +234,39 @@ fn a_worn_out_table_keeps_what_it_has_and_a_new_one_takes_its_place() {
             Table::remove(&table, u128::from(number) << 100 | kept, 128).unwrap();
         }
     }
+}
+
+/// DPDK 22.11 takes a range that ends where the addresses end for the whole of them, if other routes already fill it: a
+/// default route that comes after both of its halves would take their place.
+fn a_route_that_others_fill_takes_no_address<T: Table>(table: &T) {
+    let half = 1_u128 << 127;
+    for around in 0..4_u8 {
+        // The prefix of so many ones, and its two halves.
+        let prefix = under(u128::MAX, around);
+        let halves = [prefix, prefix | half >> around];
+        table.add(1 << 96, T::WIDTH as u8, 9).unwrap();
+        for (half, hop) in halves.into_iter().zip([1, 2]) {
+            table.add(half, around + 1, hop).unwrap();
+        }
+        let look_up = || table.look_up(&[0, halves[0], halves[1], under(u128::MAX, T::WIDTH as u8)]);
+        let filled = look_up();
+        assert_eq!(filled[1..], [1, 2, 2]);
+        table.add(prefix, around, 3).unwrap();
+        assert_eq!(look_up(), filled);
+        table.add(prefix, around, 4).unwrap();
+        assert_eq!(look_up(), filled);
+        table.remove(prefix, around).unwrap();
+        assert_eq!(look_up(), filled);
+        table.remove(halves[0], around + 1).unwrap();
+        table.remove(halves[1], around + 1).unwrap();
+        assert!(table.remove(halves[1], around + 1).is_err());
+        assert_eq!(look_up()[1..], [u64::from(NONE); 3]);
+    }
+}
+
+#[test]
+fn a_route_whose_range_others_fill_changes_nothing() {
+    let eal = eal();
+    a_route_that_others_fill_takes_no_address(&Fib6::new(&eal, "filled6", NONE, 64, None).unwrap());
+    a_route_that_others_fill_takes_no_address(&Fib4::new(&eal, "filled4", NONE, 64, None).unwrap());
 }
