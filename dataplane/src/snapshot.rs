@@ -170,22 +170,29 @@ pub(crate) struct InboundSa {
     pub(crate) limits: Limits,
 }
 
-/// An outbound SA: the immutable part; its sequence number and counters are in shared memory.
+/// An outbound SA: the immutable part; its sequence number and counters are in shared memory. In this order in memory, so
+/// that what every packet reads lies together.
+#[repr(C)]
 pub(crate) struct OutboundSa {
     /// Its slot in the SA table.
     pub(crate) index: u32,
     pub(crate) spi: Spi,
-    pub(crate) protection: Protection,
-    /// Of our own kernel.
-    pub(crate) key: Option<gcm::Key>,
-    pub(crate) template: esp::outbound::Template,
     /// A packet's IV is this plus its sequence number.
     pub(crate) iv_base: u64,
-    /// The sequence number that it began with.
-    pub(crate) first_sequence: u64,
     /// The highest sequence number that may be sent.
     pub(crate) last_sequence: u64,
+    pub(crate) protection: Protection,
+    pub(crate) template: esp::outbound::Template,
+    pub(crate) limits: Limits,
     /// What becomes of packets that are too long.
     pub(crate) size: SizeRules,
-    pub(crate) limits: Limits,
+    /// The sequence number that it began with.
+    pub(crate) first_sequence: u64,
+    /// Of our own kernel.
+    pub(crate) key: Option<gcm::Key>,
+}
+
+impl OutboundSa {
+    /// Bytes of it that are not the key.
+    pub(crate) const BEFORE_KEY: usize = std::mem::offset_of!(OutboundSa, key);
 }

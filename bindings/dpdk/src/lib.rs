@@ -8,6 +8,7 @@
 //! - [`Mempool`], [`Mbuf`], [`Packets`]: packet memory, one packet, and a burst of up to 64 of them.
 //! - [`attach`], [`Port`], [`RxQueue`], [`TxQueue`]: devices, and the halves of their queues that workers own.
 //! - [`Cryptodev`], [`Session`], [`CryptoQueue`]: ciphers and MACs over bursts of packets, by software or hardware.
+//! - [`prefetch`]: a hint to the caches.
 //! - [`Fib4`], [`Fib6`]: longest-prefix match, a burst at a time.
 
 mod crypto;
@@ -16,6 +17,7 @@ mod eal;
 mod error;
 mod fib;
 mod mbuf;
+mod memory;
 mod mempool;
 mod packets;
 mod port;
@@ -29,6 +31,7 @@ pub use eal::{Eal, Registered, hugepages_free, lcore_id, register_thread, tsc, t
 pub use error::{Errno, Error};
 pub use fib::{Fib4, Fib6, MAX_NEXT_HOP};
 pub use mbuf::{Mbuf, NoRoom, Segments};
+pub use memory::prefetch;
 pub use mempool::{HEADROOM, Mempool, PoolConfig};
 pub use packets::{BURST, Packets};
 pub use port::{Link, Port, PortConfig, PortInfo, PortStats};

@@ -1,5 +1,6 @@
 //! One packet.
 
+use crate::memory::prefetch_line;
 use crate::mempool::Mempool;
 use dpdk_sys as sys;
 use std::fmt;
@@ -315,11 +316,7 @@ impl Mbuf {
     /// Asks the CPU to fetch the first bytes of the packet, which it will soon read.
     #[inline]
     pub fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: prefetching changes nothing and cannot fault.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(self.first().data().cast());
-        }
+        prefetch_line(self.first().data());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3). What is
 //! not AES-GCM goes by [`suites`].
 
+use super::groups::{Group, Groups};
 use super::{Context, account, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, bits};
 use crate::snapshot::{OutboundSa, Protection};
@@ -9,35 +10,8 @@ use crate::worker::held::Held;
 use arrayvec::ArrayVec;
 use dpdk::{CryptoQueue, Mbuf};
 use esp::outbound::Sealing;
-use esp::size::Fit;
 use packet::flow;
 use shm::{DropReason, SaSlot};
-use std::ops::Range;
-
-/// The packets of a burst that one SA takes.
-pub(super) struct Group<'a> {
-    entry: u32,
-    pub(super) sa: &'a OutboundSa,
-    slot: &'a SaSlot,
-    /// What its packets may come to, in bytes, and how long a packet may be that surely does not come to more.
-    limit: usize,
-    room: usize,
-    /// Packets that want it.
-    wanted: u32,
-    /// Sequence numbers still to be given out.
-    sequences: Range<u64>,
-    /// What it sealed: packets, and bytes before encapsulation.
-    pub(super) packets: u64,
-    pub(super) bytes: u64,
-}
-
-/// All groups of a burst, and the place among them of each packet's.
-pub(super) type Groups<'a> = ArrayVec<Group<'a>, BURST>;
-
-/// Where groups are looked for first, by the low bits of their entries; most of a burst's entries have one of their own.
-const PLACES: usize = 256;
-/// No group was put there.
-const NOWHERE: usize = BURST;
 
 /// What becomes of the packets.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,76 +37,31 @@ pub(crate) fn encrypt(
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
     let mut waiting: Mask = 0;
-    let (mut long, mut too_long) = (0, 0);
-    let mut groups = Groups::new();
-    let mut group_of = [0_u8; BURST];
-    let mut places = [NOWHERE as u8; PLACES];
     let mut other = 0;
 
-    // Which SAs, and how many packets for each, so that each SA is asked once for its sequence numbers.
-    for (index, mbuf) in packets.masked_mut(mask) {
-        let entry = meta[index].entry;
-        let known = match usize::from(places[entry as usize % PLACES]) {
-            NOWHERE => None,
-            place if groups[place].entry == entry => Some(place),
-            // Another entry has come since that falls on the same place.
-            _ => groups.iter().rposition(|group| group.entry == entry),
-        };
-        let place = match known {
-            Some(place) => place,
-            None => match serving(ctx, entry) {
-                Ok((sa, slot)) => {
-                    if let Some(key) = &sa.key {
-                        key.prefetch(mbuf.len());
-                    }
-                    let limit = limit(ctx, sa, slot, meta[index].egress);
-                    let room = sa.template.room(limit);
-                    let (sequences, packets, bytes) = (0..0, 0, 0);
-                    groups.push(Group { entry, sa, slot, limit, room, wanted: 0, sequences, packets, bytes });
-                    places[entry as usize % PLACES] = (groups.len() - 1) as u8;
-                    groups.len() - 1
-                }
-                Err(reason) => {
-                    if reason == DropReason::PolicyNoSa
-                        && let Ok(flow) = flow::five_tuple(mbuf.data())
-                    {
-                        alarms.raise(Alarm::Acquire { entry, flow }, ctx.now);
-                        waiting |= 1 << index;
-                        continue;
-                    }
-                    drops.add(index, reason);
-                    continue;
-                }
-            },
-        };
-        let group = &mut groups[place];
-        if mbuf.len() > group.room {
-            match group.sa.template.fit(group.sa.size, mbuf.data(), group.limit) {
-                None => {}
-                Some(Fit::Whole) => long |= 1 << index,
-                Some(Fit::Fragments(_) | Fit::Answer(_)) => {
-                    too_long |= 1 << index;
-                    continue;
-                }
+    let mut groups = Groups::new();
+    let without = groups.gather(packets, mask, meta, ctx);
+    for (index, mbuf) in packets.masked_mut(without) {
+        match flow::five_tuple(mbuf.data()) {
+            Ok(flow) => {
+                alarms.raise(Alarm::Acquire { entry: meta[index].entry, flow }, ctx.now);
+                waiting |= 1 << index;
             }
-        }
-        group.wanted += 1;
-        group_of[index] = place as u8;
-    }
-    for group in &mut groups {
-        let sa = group.sa;
-        group.sequences = esp::sequence::allocate(&group.slot.next_sequence, group.wanted, sa.last_sequence);
-        if group.sequences.end - group.sequences.start < u64::from(group.wanted) {
-            alarms.raise(Alarm::SequenceExhausted { index: sa.index, spi: sa.spi }, ctx.now);
+            Err(_) => drops.add(index, DropReason::PolicyNoSa),
         }
     }
+    let (long, too_long) = match groups.find(ctx) {
+        true => groups.look(packets, mask & !without, &mut drops, ctx),
+        false => (0, 0),
+    };
+    groups.allocate(alarms, ctx.now);
 
     // Headers and trailers, and a job for each packet.
     let mut sealed = 0;
     let mut incomplete: Mask = 0;
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask & !drops.mask & !waiting & !too_long) {
-        let group = &mut groups[usize::from(group_of[index])];
+        let group = groups.of(index);
         let sa = group.sa;
         let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
             other |= 1 << index;
@@ -172,30 +101,19 @@ pub(crate) fn encrypt(
         sealed &= !drops.mask;
     }
     if other != 0 {
-        let done = suites::seal(packets, other, (&mut groups, &group_of), crypto, &mut drops);
+        let done = suites::seal(packets, other, &mut groups, crypto, &mut drops);
         for index in bits(done) {
-            let template = &groups[usize::from(group_of[index])].sa.template;
+            let template = &groups.of(index).sa.template;
             meta[index].family = template.version().into();
             incomplete |= Mask::from(template.completes()) << index;
         }
         sealed |= done;
     }
     for (index, mbuf) in packets.masked_mut(incomplete & sealed) {
-        let sa = groups[usize::from(group_of[index])].sa;
+        let sa = groups.of(index).sa;
         esp::outbound::complete(&sa.template, mbuf.data_mut());
     }
-    for group in &groups {
-        let sa = group.sa;
-        account::count(
-            group.slot,
-            &sa.limits,
-            (sa.index, sa.spi),
-            group.packets,
-            group.bytes,
-            alarms,
-            ctx.now,
-        );
-    }
+    groups.count(alarms, ctx.now);
     let dropped = drops.mask;
     packets.free(dropped);
     if waiting != 0 {

@@ -16,6 +16,7 @@ pub(crate) mod encrypt;
 pub(crate) mod exception;
 pub(crate) mod exempt;
 pub(crate) mod forward;
+mod groups;
 pub(crate) mod hear;
 pub(crate) mod inbound_policy;
 pub(crate) mod mss;

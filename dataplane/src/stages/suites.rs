@@ -9,7 +9,8 @@
 
 use super::Context;
 use super::decrypt::{Found, look_up};
-use super::encrypt::{Groups, encapsulate};
+use super::encrypt::encapsulate;
+use super::groups::Groups;
 use crate::burst::{BURST, Drops, Mask, Meta, bits};
 use crate::device::DeviceSa;
 use crate::snapshot::Protection;
@@ -31,7 +32,7 @@ fn gmac_text(text: Range<usize>) -> Range<usize> {
 pub(super) fn seal(
     packets: &mut Packets,
     mask: Mask,
-    (groups, group_of): (&mut Groups<'_>, &[u8; BURST]),
+    groups: &mut Groups<'_>,
     crypto: Option<&mut CryptoQueue>,
     drops: &mut Drops<'_>,
 ) -> Mask {
@@ -41,7 +42,7 @@ pub(super) fn seal(
     let mut jobs = ArrayVec::<CryptoJob<'_>, BURST>::new();
     let mut sas = ArrayVec::<&DeviceSa, BURST>::new();
     for (index, mbuf) in packets.masked_mut(mask) {
-        let group = &mut groups[usize::from(group_of[index])];
+        let group = groups.of(index);
         let sa = group.sa;
         inner_len[index] = mbuf.len() as u32;
         let (packet, sealing) = match encapsulate(group, mbuf) {
@@ -91,7 +92,7 @@ pub(super) fn seal(
         }
     }
     for index in bits(done) {
-        let group = &mut groups[usize::from(group_of[index])];
+        let group = groups.of(index);
         group.packets += 1;
         group.bytes += u64::from(inner_len[index]);
     }
