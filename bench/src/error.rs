@@ -50,6 +50,14 @@ pub enum Error {
     /// DPDK refuses.
     #[error(transparent)]
     Dpdk(#[from] dpdk::Error),
+    /// The user's: a file that no measurement of ours wrote, or one of another version.
+    #[error("{file} is no JSON of these measurements ({why}); measure anew")]
+    Rows {
+        /// Where it was read.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A file.
     #[error("{what}: {source}")]
     Io {

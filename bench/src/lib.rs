@@ -13,7 +13,9 @@
 //! - [`report`]: a table for people, rows for programs.
 //!
 //! `espalier-bench gcm` measures our AES-GCM beside others: [`gcm`]. `espalier-bench acl` measures our access lists beside
-//! DPDK's: [`acl`]. What both share: [`clock`] and [`guard`].
+//! DPDK's: [`acl`]. What they share: [`clock`], [`guard`] and
+//! [`progress`]. `espalier-bench report` makes a page of what they wrote:
+//! [`whole`].
 //!
 //! `cargo bench -p bench --features micro` measures single pieces (`benches/`).
 // But for the clock, and the calls into C of `gcm`.
@@ -31,8 +33,10 @@ pub mod guard;
 pub mod measure;
 pub mod pcap;
 pub mod ports;
+pub mod progress;
 pub mod report;
 mod samples;
 pub mod tunnels;
+pub mod whole;
 
 pub use error::Error;

@@ -6,6 +6,8 @@ use bench::clock::Rate;
 use bench::dataplane::Machine;
 use bench::guard::Guard;
 use bench::measure::{Effort, measure};
+use bench::progress::Progress;
+use bench::whole::{self, ReportArgs};
 use bench::{Error, acl, gcm, ports, report};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -34,6 +36,8 @@ enum Command {
     Gcm(GcmArgs),
     /// What a packet costs our access lists, and DPDK's.
     Acl(AclArgs),
+    /// One page, and one file for programs, of what the others wrote.
+    Report(ReportArgs),
     /// The ports alone, for `gateway` to compare with.
     #[command(hide = true)]
     Ports {
@@ -196,6 +200,7 @@ fn main() -> ExitCode {
         Command::Gateway(args) => gateway(&args),
         Command::Gcm(args) => contest(&args),
         Command::Acl(args) => classify(&args),
+        Command::Report(args) => whole::report(&args),
         Command::Ports { input, output, eal } => ports::serve(&input, &output, &eal),
     };
     match done {
@@ -219,15 +224,11 @@ fn gateway(args: &GatewayArgs) -> Result<(), Error> {
     let stop = stop_on_signals()?;
     let machine = machine(args)?;
     let mut rows = Vec::new();
-    for (number, case) in (1..).zip(&cases) {
+    let mut progress = Progress::new(cases.len());
+    for case in &cases {
         let row = measure(case, &machine, Effort::new(args.quick), &stop)?;
-        eprintln!(
-            "[{number:2}/{}] {:26} {:7.0} clocks, {:3.0} of them the ports'",
-            cases.len(),
-            case.to_string(),
-            row.clocks,
-            row.port_clocks
-        );
+        let clocks = format!("{:7.0} clocks, {:3.0} of them the ports'", row.clocks, row.port_clocks);
+        progress.done(case, &clocks);
         rows.push(row);
     }
     publish(args.json.as_deref(), &rows, || {
@@ -254,17 +255,15 @@ fn contest(args: &GcmArgs) -> Result<(), Error> {
     stay_on(core);
     let mut guard = Guard::default();
     let mut rows = Vec::new();
-    let mut number = 0;
+    let mut progress = Progress::new(cases.len());
     for group in cases.chunk_by(|a, b| (a.key, a.keys) == (b.key, b.keys)) {
         let Some(first) = group.first() else { continue };
         let keys = gcm::contender::RawKeys::new(first.key, first.keys);
         let field = gcm::contest::Field::new(&keys, first.keys >= args.prefetch)?;
         for case in group {
             let measured = field.measure(*case, gcm::contest::Effort::new(args.quick), &mut guard)?;
-            number += 1;
             let clocks = measured.iter().map(|row| format!("{} {:.0}", row.implementation, row.clocks));
-            let clocks = clocks.collect::<Vec<_>>().join(", ");
-            eprintln!("[{number:3}/{}] {:32} {clocks}", cases.len(), case.to_string());
+            progress.done(case, &clocks.collect::<Vec<_>>().join(", "));
             rows.extend(measured);
         }
     }
@@ -304,19 +303,17 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         alone: args.alone,
     };
     let mut rows = Vec::new();
-    let mut number = 0;
+    let mut progress = Progress::new(cases.len());
     for group in cases.chunk_by(|a, b| a.set == b.set) {
         let Some(first) = group.first() else { continue };
         // Compiled by all cores, so by a thread that may use them; measured by one that stays on its core.
         let field = acl::field::Field::new(first.set, group, folder.path())?;
         let done = |case: acl::case::Case, rows: &[acl::report::Row]| {
-            number += 1;
             let clocks = rows.iter().map(|row| match &row.note {
                 None => format!("{} {:.1}", row.implementation, row.clocks),
                 Some(why) => format!("{}: {why}", row.implementation),
             });
-            let clocks = clocks.collect::<Vec<_>>().join(", ");
-            eprintln!("[{number:3}/{}] {:20} {clocks}", cases.len(), case.to_string());
+            progress.done(&case, &clocks.collect::<Vec<_>>().join(", "));
         };
         let measured = std::thread::scope(|scope| {
             let measuring = scope.spawn(|| {
