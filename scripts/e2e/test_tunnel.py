@@ -87,6 +87,7 @@ class Tunnel(LabCase):
             ("show", "access-lists"),
             ("show", "interfaces"),
             ("show", "drops"),
+            ("show", "dataplane", "stages"),
         ):
             with self.subTest(" ".join(words)):
                 self.assertNotEqual(self.a.espalier(*words).stdout.strip(), "")

@@ -10,6 +10,7 @@ pub mod ikev2;
 pub mod interfaces;
 pub mod sa;
 pub mod session;
+pub mod stages;
 pub mod stats;
 
 use crate::operator::facts::ConfigFacts;

@@ -189,7 +189,7 @@ fn worker(view: &View, number: usize, worker: &WorkerSnapshot) -> Worker {
     }
 }
 
-fn times(stage: &StageSnapshot) -> StageTimes {
+pub(super) fn times(stage: &StageSnapshot) -> StageTimes {
     let histogram = stage.histogram.to_hdr();
     let spread = (!histogram.is_empty() && stage.packets > 0).then(|| Spread {
         mean: stage.clocks as f64 / stage.packets as f64,

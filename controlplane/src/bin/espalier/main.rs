@@ -83,6 +83,15 @@ enum Show {
     Interfaces(Output),
     /// Packets dropped, by reason, and what to do about each
     Drops(Output),
+    /// The workers
+    #[command(subcommand)]
+    Dataplane(Dataplane),
+}
+
+#[derive(Debug, Subcommand)]
+enum Dataplane {
+    /// Where the workers' clocks go, by stage and packet
+    Stages(Output),
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! What each command does.
 
-use crate::{Crypto, Ikev2, Ipsec, Show};
+use crate::{Crypto, Dataplane, Ikev2, Ipsec, Show};
 use config::{Diagnostic, Severity};
 use controlplane::daemon::load::{LoadError, load};
 use controlplane::operator::client::{AskError, ask};
@@ -15,6 +15,7 @@ use controlplane::show::ikev2::IkeSas;
 use controlplane::show::interfaces::Interfaces;
 use controlplane::show::sa::Associations;
 use controlplane::show::session::Sessions;
+use controlplane::show::stages::Stages;
 use controlplane::show::stats::Stats;
 use controlplane::show::{Page, View, plural};
 use serde::Serialize;
@@ -173,6 +174,7 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
         Show::AccessLists(lists) => page(&AccessLists::new(&view), lists.output.json),
         Show::Interfaces(output) => page(&Interfaces::new(&view), output.json),
         Show::Drops(output) => page(&Drops::new(&view), output.json),
+        Show::Dataplane(Dataplane::Stages(output)) => page(&Stages::new(&view), output.json),
     }
 }
 
