@@ -5,7 +5,7 @@ use crate::cores::{self, CoreError};
 use crate::eal;
 use crate::fib::Fibs;
 use crate::manager::{Capacity, Crypto, Manager};
-use crate::reassembly::Reassembly;
+use crate::reassembly::Aside;
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Hiring, Shared};
 use std::io;
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         snapshots: Arc::new(epoch::Published::new(Snapshot::empty(fibs))),
         sas: server.sa_table(),
         counters,
-        reassembly: Arc::new(Reassembly::new(waiting_fragments(buffers), dpdk::tsc_hz())),
+        aside: Arc::new(Aside::new(waiting_fragments(buffers), dpdk::tsc_hz())),
     };
     let secret = getrandom::u32().map_err(StartError::Random)?;
     let (alarm_sender, alarms) = crossbeam_channel::bounded(ALARMS);
@@ -173,7 +173,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Fragments that may wait for others at once: few enough that packets find buffers while all of them do.
+/// Fragments that may wait for others in each place: few enough that packets find buffers while all of them do.
 fn waiting_fragments(buffers: u32) -> usize {
     (buffers as usize / 8).min(4096)
 }

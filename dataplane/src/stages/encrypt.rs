@@ -1,7 +1,7 @@
 //! Encrypt: headers, IV and trailer for each packet, then the whole burst sealed at once (RFC 4303, section 3.3). What is
 //! not AES-GCM goes by [`suites`].
 
-use super::{Context, account, suites};
+use super::{Context, account, classify, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, bits};
 use crate::snapshot::{OutboundSa, Protection};
 use crate::worker::alarms::{Alarm, Alarms};
@@ -110,6 +110,10 @@ pub(crate) fn encrypt(
             match group.sa.template.fit(group.sa.size, mbuf.data(), group.limit) {
                 None => {}
                 Some(Fit::Whole) => long |= 1 << index,
+                Some(_) if meta[index].whole => long |= 1 << index,
+                Some(Fit::Fragments(_)) if classify::only_whole(mbuf.data(), &meta[index], ctx) => {
+                    long |= 1 << index;
+                }
                 Some(Fit::Fragments(_) | Fit::Answer(_)) => {
                     too_long |= 1 << index;
                     continue;

@@ -40,6 +40,7 @@ pub(crate) fn parse(burst: &mut Burst, mask: Mask, port: &PortView, counters: &W
                     continue;
                 }
                 meta[index].family = family;
+                meta[index].whole = false;
                 meta[index].waiting_since = 0;
                 parsed.ip |= 1 << index;
             }
@@ -157,6 +158,7 @@ pub(crate) fn unframe(burst: &mut Burst, mask: Mask) -> Mask {
         let padding = mbuf.len() - ethernet::HEADER_LEN - length;
         if mbuf.trim_back(padding).is_ok() && mbuf.trim_front(ethernet::HEADER_LEN).is_ok() {
             meta[index].family = family;
+            meta[index].whole = false;
             meta[index].waiting_since = 0;
             ip |= 1 << index;
         }

@@ -44,6 +44,10 @@ pub(crate) struct Site {
     /// What is behind it, and what is behind the other gateway, in each family.
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
+    /// The policy of its WAN, if it is not that all between these is protected.
+    pub(crate) rules: Option<Vec<Rule>>,
+    /// What may come out of its SA, if that is not all.
+    pub(crate) selectors: Option<Vec<Selector>>,
     pub(crate) suite: Suite,
     /// What becomes of packets that are too long.
     pub(crate) size: SizeRules,
@@ -68,6 +72,8 @@ impl Site {
             udp_port: None,
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
+            rules: None,
+            selectors: None,
             suite: Suite::AES_GCM_128,
             size: SizeRules::default(),
             outbound: (0x1001, [7; 20]),
@@ -77,8 +83,12 @@ impl Site {
         }
     }
 
-    /// The other end of the tunnel.
+    /// The other end of the tunnel. It takes what this end protects, and nothing else.
     pub(crate) fn peer(&self) -> Site {
+        let protected = |rules: &Vec<Rule>| {
+            let protected = rules.iter().filter(|rule| rule.action == Action::Protect(ENTRY));
+            protected.map(|rule| rule.selector).collect()
+        };
         Site {
             name: "b",
             macs: [[2, 0, 0, 0, 0, 0xB0], self.neighbours[1]],
@@ -87,6 +97,8 @@ impl Site {
             remote: self.local,
             inside: self.beyond,
             beyond: self.inside,
+            rules: None,
+            selectors: self.rules.as_ref().map(protected),
             outbound: self.inbound,
             inbound: self.outbound,
             ..self.clone()
@@ -155,8 +167,8 @@ impl Site {
             self.sa(OUTBOUND, Direction::Outbound),
             self.sa(INBOUND, Direction::Inbound),
         ];
-        for (inside, beyond) in self.prefixes() {
-            let selector = Selector::between(beyond, inside).unwrap();
+        let all = self.prefixes().map(|(inside, beyond)| Selector::between(beyond, inside).unwrap());
+        for &selector in self.selectors.as_deref().unwrap_or(&all) {
             commands.push(Command::AddSelector { index: INBOUND, selector });
         }
         commands.extend([
@@ -176,12 +188,14 @@ impl Site {
     }
 
     pub(crate) fn policy(&self) -> PolicySegment {
-        let rules = self.prefixes().map(|(inside, beyond)| Rule {
+        let all = self.prefixes().map(|(inside, beyond)| Rule {
             selector: Selector::between(inside, beyond).unwrap(),
             action: Action::Protect(ENTRY),
         });
-        let image = acl::compile(&rules, acl::Limits::default()).unwrap();
-        let labels = ["100:10", "100:20"].map(|label| Label::new(label).unwrap());
+        let rules = self.rules.as_deref().unwrap_or(&all);
+        let image = acl::compile(rules, acl::Limits::default()).unwrap();
+        let label = |number: usize| Label::new(&format!("100:{}", 10 * (number + 1))).unwrap();
+        let labels: Vec<Label> = (0..rules.len()).map(label).collect();
         PolicySegment::build(image.as_bytes(), &labels, None).unwrap()
     }
 }
