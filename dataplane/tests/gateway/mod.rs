@@ -35,6 +35,9 @@ pub(crate) struct Site {
     pub(crate) vlans: [Option<u16>; 2],
     /// Addresses and MTUs of the two ports.
     pub(crate) ip: [PortIp; 2],
+    /// What both links take, and what a buffer holds if it is not the usual.
+    pub(crate) mtu: u16,
+    pub(crate) max_frame: Option<u16>,
     /// Station addresses of the host behind it and of the other gateway.
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
@@ -66,6 +69,8 @@ impl Site {
             macs: [[2, 0, 0, 0, 0, 0xA0], [2, 0, 0, 0, 0, 0xA1]],
             vlans: [None; 2],
             ip: [PortIp::default(); 2],
+            mtu: 1600,
+            max_frame: None,
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
@@ -153,7 +158,7 @@ impl Site {
                 .unwrap(),
                 name: shm::PortName::EMPTY,
                 mac: Some(self.macs[port.index()]),
-                mtu: 1600,
+                mtu: self.mtu,
                 vlan: self.vlans[port.index()],
                 shutdown: false,
                 ip: self.ip[port.index()],
@@ -270,7 +275,9 @@ pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     pcap::write(&folder.path().join("lan.in"), lan).unwrap();
     pcap::write(&folder.path().join("wan.in"), wan).unwrap();
-    let mut dataplane = Dataplane::start(folder.path());
+    let max_frame = site.max_frame.map(|bytes| bytes.to_string());
+    let options: Vec<&str> = max_frame.iter().flat_map(|bytes| ["--max-frame", bytes]).collect();
+    let mut dataplane = Dataplane::start_with(folder.path(), &options);
     let mut control = dataplane.connect();
     let segment = control.offer(&site.policy()).unwrap();
     let commit = control.submit(&site.commands(folder.path(), segment), true).unwrap();
