@@ -92,12 +92,7 @@ pub(super) fn restore(burst: &mut Burst, complete: Complete) -> Restored {
 pub(super) fn join(Complete { fragments, end, ecn }: &Complete, doors: &Doors) -> Option<Mbuf> {
     let first = fragments.iter().find(|fragment| fragment.part.offset == 0)?;
     let len = first.part.whole_len(*end)?;
-    let pool = if len + TRAILING <= usize::from(doors.pool.data_room() - dpdk::HEADROOM) {
-        &doors.pool
-    } else {
-        &doors.large
-    };
-    let mut whole = pool.alloc()?;
+    let mut whole = doors.buffer(len)?;
     let bytes = whole.append(len).ok()?;
     first.part.begin(first.mbuf.data(), *end, *ecn, bytes);
     for fragment in fragments {
@@ -105,6 +100,3 @@ pub(super) fn join(Complete { fragments, end, ecn }: &Complete, doors: &Doors) -
     }
     Some(whole)
 }
-
-/// Room that a packet's next seal may want behind it.
-const TRAILING: usize = 64;

@@ -156,7 +156,7 @@ fn cut(
         if !std::mem::take(&mut first) {
             ctx.counters.made.add(1);
         }
-        let Some(mut fragment) = doors.pool.alloc() else {
+        let Some(mut fragment) = doors.buffer(len) else {
             return ctx.counters.drop(DropReason::NoMbuf, 1);
         };
         let Ok(room) = fragment.append(len) else {

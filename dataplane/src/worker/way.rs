@@ -18,11 +18,15 @@ use crate::stages::{
     transmit,
 };
 use crate::worker::alarms::Alarms;
+use dpdk::Mbuf;
 use shm::{DropReason, Stage};
 use std::sync::Arc;
 
 /// Layers of ESP that are taken off a packet: its own, and that of a tunnel inside.
 const LAYERS: usize = 2;
+
+/// Room that a packet's next seal may want behind it.
+const TRAILING: usize = 64;
 
 /// What the stages change beside the burst.
 pub(super) struct Doors {
@@ -46,6 +50,12 @@ pub(super) struct Doors {
 }
 
 impl Doors {
+    /// A buffer for a packet of so many bytes, and for what a seal puts around it.
+    pub(super) fn buffer(&self, len: usize) -> Option<Mbuf> {
+        let fits = len + TRAILING <= usize::from(self.pool.data_room() - dpdk::HEADROOM);
+        if fits { self.pool.alloc() } else { self.large.alloc() }
+    }
+
     /// Packets that are still in the gateway.
     pub(super) fn waiting(&self) -> usize {
         self.for_neighbours.len() + self.for_sas.len()
@@ -68,7 +78,7 @@ pub(super) fn from_wire(
         Some(vlan) => tag::untag(burst, mask, vlan, ctx.counters),
         None => mask,
     };
-    let parsed = parse::parse(burst, mask, port, ctx.counters);
+    let parsed = parse::parse(burst, mask, port, &doors.large, ctx.counters);
     watch.lap(Stage::Parse, mask);
     exception::to_linux(burst, parsed.linux, ingress, &mut doors.queues, ctx);
     let routed = route::route(burst, parsed.ip, ctx);
@@ -186,7 +196,7 @@ pub(super) fn from_linux(
         burst.meta[index].egress = egress;
     }
     if let Some(policy) = &port.policy {
-        let ip = parse::unframe(burst, mask);
+        let ip = parse::unframe(burst, mask, &doors.large);
         let undecided = classify::undecided(burst, ip, ip, policy);
         if undecided != 0 {
             datagrams = fragments::gather(burst, undecided, &doors.aside.ours, ctx);
