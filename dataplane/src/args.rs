@@ -45,10 +45,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(64..=4_194_304))]
     pub(crate) max_routes: u32,
 
-    /// Packet buffers to allocate, 2.3 KiB each. Default: 16,384 and 4,096 more for each worker; a quarter of that
+    /// Packet buffers to allocate, each as long as `--max-frame` and half a KiB. Default: 16,384 and 4,096 more for each worker; a quarter of that
     /// without hugepages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2048..=16_777_216))]
     pub(crate) mbufs: Option<u32>,
+
+    /// Bytes of the longest frame that a buffer holds; for jumbo frames 9216. Longer ones, up to the port's MTU, are taken
+    /// one by one and slowly.
+    #[arg(long, value_name = "BYTES", default_value_t = 2048, value_parser = clap::value_parser!(u16).range(2048..=16_384))]
+    pub(crate) max_frame: u16,
 
     /// AES-GCM kernel: `vaes-512`, `vaes-256`, `aes-ni` or `portable`. Default: the fastest that this processor has.
     #[arg(long, value_name = "NAME", env = "ESPALIER_GCM", value_parser = gcm_by_name)]

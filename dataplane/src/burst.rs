@@ -46,6 +46,8 @@ impl From<esp::tunnel::Version> for Family {
 pub(crate) struct Meta {
     /// Family of the IP packet that the buffer begins with.
     pub(crate) family: Family,
+    /// It is not to be cut before it is sealed, as its fragments alone would not be protected as it is.
+    pub(crate) whole: bool,
     /// Index into the snapshot's next hops, from the last route look-up.
     pub(crate) next_hop: u32,
     /// The port that the packet will leave by, from the last route look-up.

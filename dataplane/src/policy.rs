@@ -1,6 +1,6 @@
 //! A compiled crypto map in use: the base, the change that lies over it, and the hit counters of both.
 
-use acl::{Classifier, KeyV4, KeyV6, Overlay, Verdict};
+use acl::{Classifier, Depth, KeyV4, KeyV6, Overlay, Verdict};
 use shm::{Hits, PolicyImage, PolicyInUse};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use std::sync::Arc;
 pub(crate) struct Policy {
     base: Arc<Classifier<PolicyImage>>,
     change: Option<Overlay<PolicyImage>>,
+    depths: [Depth; 2],
     /// By the rules' numbers, which the change continues.
     pub(crate) hits: Arc<Hits>,
 }
@@ -24,7 +25,14 @@ impl Policy {
                 && change.image().first() <= base.rules()
                 && change.numbers() <= base.rules().max(change.image().numbers())
         };
-        change.as_ref().is_none_or(fits).then_some(Policy { base, change, hits })
+        if !change.as_ref().is_none_or(fits) {
+            return None;
+        }
+        let depths = match &change {
+            Some(change) => [change.depth_v4().max(base.depth_v4()), change.depth_v6().max(base.depth_v6())],
+            None => [base.depth_v4(), base.depth_v6()],
+        };
+        Some(Policy { base, change, depths, hits })
     }
 
     pub(crate) fn base(&self) -> &Arc<Classifier<PolicyImage>> {
@@ -33,6 +41,18 @@ impl Policy {
 
     pub(crate) fn is_changed(&self) -> bool {
         self.change.is_some()
+    }
+
+    /// How far into IPv4 packets some rule looks.
+    #[inline]
+    pub(crate) const fn depth_v4(&self) -> Depth {
+        self.depths[0]
+    }
+
+    /// How far into IPv6 packets some rule looks.
+    #[inline]
+    pub(crate) const fn depth_v6(&self) -> Depth {
+        self.depths[1]
     }
 
     /// How many numbers were given.

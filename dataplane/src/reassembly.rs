@@ -1,4 +1,4 @@
-//! Fragments to us that wait for the others of their packet (RFC 791, section 3.2; RFC 8200, section 4.5).
+//! Fragments that wait for the others of their packet (RFC 791, section 3.2; RFC 8200, section 4.5).
 //!
 //! One place for all workers. A card that spreads packets by their ports sends the first fragment of a datagram one way and
 //! those behind it, which have none, another; and nothing else is sure to bring them together. It is cut into shards, each
@@ -53,7 +53,31 @@ struct Shard {
     fragments: usize,
 }
 
-/// The place.
+/// All places. What waits in one takes no room from the others, and fragments of different origin never make up a packet.
+pub(crate) struct Aside {
+    /// What came to us.
+    pub(crate) to_us: Reassembly,
+    /// What a policy wants to see with the others of its packet: on its way through, and out of our own Linux.
+    pub(crate) transit: Reassembly,
+    pub(crate) ours: Reassembly,
+}
+
+impl Aside {
+    /// For at most `room` fragments in each place; `tsc_hz`: clocks of a second.
+    pub(crate) fn new(room: usize, tsc_hz: u64) -> Aside {
+        let place = |room| Reassembly::new(room, tsc_hz);
+        Aside { to_us: place(room), transit: place(room), ours: place(room / 8) }
+    }
+
+    /// Lets go of what has waited too long. Cheap where nothing waits.
+    pub(crate) fn sweep(&self, now: u64, counters: &WorkerCounters) {
+        for place in [&self.to_us, &self.transit, &self.ours] {
+            place.sweep(now, counters);
+        }
+    }
+}
+
+/// One place.
 pub(crate) struct Reassembly {
     shards: [Mutex<Shard>; SHARDS],
     /// Datagrams that are there, refused ones included; a hint for who passes by.
@@ -65,8 +89,7 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
-    /// For at most `room` fragments; `tsc_hz`: clocks of a second.
-    pub(crate) fn new(room: usize, tsc_hz: u64) -> Reassembly {
+    fn new(room: usize, tsc_hz: u64) -> Reassembly {
         Reassembly {
             shards: std::array::from_fn(|_| Mutex::default()),
             datagrams: AtomicUsize::new(0),
@@ -144,8 +167,7 @@ impl Reassembly {
         None
     }
 
-    /// Lets go of what has waited too long. Cheap where nothing waits.
-    pub(crate) fn sweep(&self, now: u64, counters: &WorkerCounters) {
+    fn sweep(&self, now: u64, counters: &WorkerCounters) {
         if self.datagrams.load(Ordering::Relaxed) == 0 {
             return;
         }

@@ -5,7 +5,7 @@ use crate::cores::{self, CoreError};
 use crate::eal;
 use crate::fib::Fibs;
 use crate::manager::{Capacity, Crypto, Manager};
-use crate::reassembly::Reassembly;
+use crate::reassembly::Aside;
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Hiring, Shared};
 use std::io;
@@ -15,13 +15,11 @@ use std::sync::atomic::AtomicBool;
 
 /// Where claims on cores are kept; one folder for the machine, whatever the socket's path.
 const RUN_FOLDER: &str = "/run/espalier";
-/// Bytes of one packet's data in a buffer, with DPDK's headroom.
-const DATA_ROOM: u16 = 2048 + 128;
 /// Buffers that hold the longest packet that there can be, for what was put together of fragments, and bytes of each.
 const LARGE_BUFFERS: u32 = 63;
 const LARGE_ROOM: u16 = 65_535 / 64 * 64;
-/// Bytes that a buffer takes in all.
-const BUFFER_BYTES: u64 = 2560;
+/// Bytes that a buffer takes beside those of a frame: DPDK's headroom, and what it notes of a packet.
+const BESIDE: u64 = 512;
 /// Alarms of all workers that may wait for the manager.
 const ALARMS: usize = 1024;
 /// Orders to one worker that may wait: a port and its successor, for every port.
@@ -84,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     let server = shm::Server::bind(&args.socket, shm::Setup { workers, sa_capacity: args.max_sas })?;
 
     let buffers = args.mbufs.unwrap_or(16_384 + 4096 * workers as u32);
-    let needed = u64::from(buffers) * BUFFER_BYTES + Fibs::bytes(args.max_routes);
+    let needed = u64::from(buffers) * (u64::from(args.max_frame) + BESIDE) + Fibs::bytes(args.max_routes);
     let free = eal::free_hugepages(Path::new("/sys/kernel/mm/hugepages"));
     let allowed: Vec<usize> =
         core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
@@ -99,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         );
     }
     let eal = dpdk::Eal::start("espalier-dataplane", &eal_args.args).map_err(StartError::Eal)?;
-    let pool = dpdk::Mempool::new(&eal, "packets", buffers, DATA_ROOM)
+    let pool = dpdk::Mempool::new(&eal, "packets", buffers, args.max_frame + dpdk::HEADROOM)
         .map_err(|source| StartError::Pool { count: buffers, source })?;
     let large = dpdk::Mempool::new(&eal, "large packets", LARGE_BUFFERS, LARGE_ROOM)
         .map_err(|source| StartError::Pool { count: LARGE_BUFFERS, source })?;
@@ -121,7 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         snapshots: Arc::new(epoch::Published::new(Snapshot::empty(fibs))),
         sas: server.sa_table(),
         counters,
-        reassembly: Arc::new(Reassembly::new(waiting_fragments(buffers), dpdk::tsc_hz())),
+        aside: Arc::new(Aside::new(waiting_fragments(buffers), dpdk::tsc_hz())),
     };
     let secret = getrandom::u32().map_err(StartError::Random)?;
     let (alarm_sender, alarms) = crossbeam_channel::bounded(ALARMS);
@@ -173,7 +171,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Fragments that may wait for others at once: few enough that packets find buffers while all of them do.
+/// Fragments that may wait for others in each place: few enough that packets find buffers while all of them do.
 fn waiting_fragments(buffers: u32) -> usize {
     (buffers as usize / 8).min(4096)
 }

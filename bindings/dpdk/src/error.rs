@@ -143,7 +143,7 @@ pub enum Error {
     /// Packets of the MTU fit neither one buffer nor, for want of the device's ability, several.
     #[error(
         "MTU {mtu} of device `{device}` needs buffers of {needs} bytes, and the pool's hold {room}; \
-             the device cannot spread a packet over several"
+             the device cannot spread a packet over several, so that they must be larger"
     )]
     BufferTooSmall {
         /// The device.

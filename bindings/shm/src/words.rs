@@ -15,7 +15,7 @@ named_enum! {
         IpBadTotalLength = 6, "ip_bad_total_length", "The IP length is smaller than the header or larger than the frame; suspect the sender or the link.";
         IpBadChecksum = 7, "ip_bad_checksum", "The IPv4 header checksum is wrong; if many, turn checksum offload off at a virtual sender.";
         IpTtlExpired = 8, "ip_ttl_expired", "The TTL or hop limit ran out; look for a routing loop.";
-        IpFragment = 9, "ip_fragment", "A fragment to us that cannot be one: of no length, beyond the longest packet, at odds with the others, or of ESP inside ESP; suspect the sender.";
+        IpFragment = 9, "ip_fragment", "A fragment that cannot be one: of no length, beyond the longest packet, at odds with the others, or of ESP or a fragment inside another; suspect the sender.";
         IpMulticast = 10, "ip_multicast", "Multicast and broadcast are not forwarded.";
         IpMartianSource = 11, "ip_martian_source", "The source address cannot be one (multicast, loopback, zero or our own); suspect spoofing.";
         Ip6BadHeader = 12, "ip6_bad_header", "The IPv6 header or its extensions are malformed; suspect the sender.";
@@ -54,11 +54,11 @@ named_enum! {
         EspNested = 45, "esp_nested", "ESP in ESP in ESP: more layers than are opened; suspect a loop of tunnels.";
         WrongVlan = 46, "wrong_vlan", "The frame is not of the port's VLAN; check the port's encapsulation and the switch's.";
         CryptoDevice = 47, "crypto_device", "The crypto device did not do the packet, or not in time; if it is hardware, is it overloaded? See the log.";
-        FragmentOverlap = 64, "fragment_overlap", "Fragments to us overlap, so none of them is believed (RFC 5722); an attack, or a faulty sender.";
-        FragmentTimeout = 65, "fragment_timeout", "Fragments to us whose others did not come in time; loss on the path, or an attack: lower the peer's tunnel MTU.";
-        FragmentsFull = 66, "fragments_full", "Too many fragments to us wait at once, and the oldest went; lower the peer's tunnel MTU.";
-        FragmentsMany = 67, "fragments_many", "A packet to us comes in more than 64 fragments; an attack, or a path of a tiny MTU.";
-        FragmentAgain = 68, "fragment_again", "A fragment to us that had come before; the path duplicates packets.";
+        FragmentOverlap = 64, "fragment_overlap", "Fragments overlap, so none of them is believed (RFC 5722); an attack, or a faulty sender.";
+        FragmentTimeout = 65, "fragment_timeout", "Fragments whose others did not come in time, to us or of a flow that a policy knows by its ports; loss on the path, or an attack: lower the sender's MTU.";
+        FragmentsFull = 66, "fragments_full", "Too many fragments wait at once for others of their packets, and the oldest went; lower the sender's MTU.";
+        FragmentsMany = 67, "fragments_many", "A packet comes in more than 64 fragments; an attack, or a path of a tiny MTU.";
+        FragmentAgain = 68, "fragment_again", "A fragment that had come before; the path duplicates packets.";
     }
 }
 

@@ -12,12 +12,16 @@
 //!
 //! A leaf of more than one block ends with one that has no rule in its last place.
 
+use crate::Depth;
 use crate::layout::{LINE, NONE};
 
 /// Rules of a block.
 pub(crate) const LANES: usize = 8;
 /// Bytes of a row.
 const ROW: usize = 4 * LANES;
+
+/// The extent of two ranges that hold every port.
+const EVERY_PORT: u32 = u32::MAX;
 
 /// A word of each rule.
 pub(crate) type Row = [u8; ROW];
@@ -91,6 +95,17 @@ impl<'a, const N: usize> Block<'a, N> {
     #[inline(always)]
     pub(crate) fn last(self) -> u32 {
         word(self.numbers(), LANES - 1)
+    }
+
+    /// How far into a packet its rules look.
+    pub(crate) fn depth(self) -> Depth {
+        let one = |lane: usize| match (word(self.extents(), lane), self.masks()[lane]) {
+            _ if word(self.numbers(), lane) == NONE => Depth::Addresses,
+            (EVERY_PORT, 0) => Depth::Addresses,
+            (EVERY_PORT, _) => Depth::Protocol,
+            _ => Depth::Ports,
+        };
+        (0..LANES).map(one).max().unwrap_or(Depth::Addresses)
     }
 
     /// The lines of memory that it takes.

@@ -8,7 +8,7 @@ use crate::layout::{
 };
 use crate::lookup::{BURST, BackEnd, Burst, Removed, Tables};
 use crate::sieve::{FIELDS, Field};
-use crate::{KeyV4, KeyV6, Verdict};
+use crate::{Depth, KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
 /// Why bytes are no image. The fault is theirs who made the bytes.
@@ -42,6 +42,7 @@ pub enum VerifyError {
 pub struct Classifier<B> {
     bytes: B,
     layout: Layout,
+    depths: [Depth; 2],
     back_end: BackEnd,
 }
 
@@ -53,10 +54,11 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     /// [`VerifyError`].
     pub fn verify(bytes: B) -> Result<Classifier<B>, VerifyError> {
         let layout = read_header(bytes.as_ref())?;
-        let classifier = Classifier { bytes, layout, back_end: BackEnd::best() };
+        let depths = [Depth::Addresses; 2];
+        let mut classifier = Classifier { bytes, layout, depths, back_end: BackEnd::best() };
         let actions = classifier.actions();
         for (rule, stored) in actions.iter().enumerate() {
-            let sound = match rule < layout.rules {
+            let sound = match rule < classifier.layout.rules {
                 true => action::read(action::words(*stored)).is_some(),
                 false => action::words(*stored) == action::NO_RULE,
             };
@@ -64,8 +66,11 @@ impl<B: AsRef<[u8]>> Classifier<B> {
                 return Err(VerifyError::Rule(rule as u32));
             }
         }
-        verify_family::<V4>(classifier.tables(0), layout.rules)?;
-        verify_family::<V6>(classifier.tables(1), layout.rules)?;
+        let rules = classifier.layout.rules;
+        classifier.depths = [
+            verify_family::<V4>(classifier.tables(0), rules)?,
+            verify_family::<V6>(classifier.tables(1), rules)?,
+        ];
         Ok(classifier)
     }
 
@@ -77,6 +82,16 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     /// Rules of the list.
     pub const fn rules(&self) -> u32 {
         self.layout.rules as u32
+    }
+
+    /// How far into IPv4 packets its rules look.
+    pub const fn depth_v4(&self) -> Depth {
+        self.depths[0]
+    }
+
+    /// How far into IPv6 packets its rules look.
+    pub const fn depth_v6(&self) -> Depth {
+        self.depths[1]
     }
 
     /// What holds the bytes.
@@ -206,16 +221,18 @@ fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
     Ok(layout)
 }
 
-/// Every way ends at a block that is there, and every block's rules are there.
-fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<(), VerifyError> {
+/// Every way ends at a block that is there, and every block's rules are there. Returns how far these look.
+fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<Depth, VerifyError> {
     let count = tables.blocks.len() / block::bytes(N);
+    let mut depth = Depth::Addresses;
     for place in 0..count {
         let sound = |block: Block<'_, N>| {
             let mut numbers = (0..LANES).map(|lane| block::word(block.numbers(), lane));
             numbers.all(|number| number == NONE || (number as usize) < rules)
         };
-        if !Block::at(tables.blocks, place).is_some_and(sound) {
-            return Err(VerifyError::Block(place as u32));
+        match Block::at(tables.blocks, place).filter(|block| sound(*block)) {
+            Some(block) => depth = depth.max(block.depth()),
+            None => return Err(VerifyError::Block(place as u32)),
         }
     }
     let mut level = 0;
@@ -237,5 +254,5 @@ fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<(),
             return Err(VerifyError::Node(place as u32));
         }
     }
-    Ok(())
+    Ok(depth)
 }

@@ -42,6 +42,17 @@ pub enum Action {
     Protect(u32),
 }
 
+/// How far into a packet rules look: what must be known of it before they say what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Depth {
+    /// Source and destination address.
+    Addresses,
+    /// The next-layer protocol, too.
+    Protocol,
+    /// And its ports.
+    Ports,
+}
+
 /// One rule of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rule {

@@ -1,7 +1,8 @@
 //! The slow twin: one rule after the other.
 
 use crate::layout::action;
-use crate::{KeyV4, KeyV6, Rule, Verdict};
+use crate::{Depth, KeyV4, KeyV6, Rule, Verdict};
+use model::Protocol;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An uncompiled list.
@@ -20,6 +21,17 @@ impl<'a> Linear<'a> {
             .enumerate()
             .find(|(_, rule)| rule.selector.contains(source, destination, protocol, ports))
             .map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, action::write(rule.action)))
+    }
+
+    /// How far into packets of a family the rules look.
+    pub fn depth(&self, v4: bool) -> Depth {
+        let of_family = self.0.iter().map(|rule| &rule.selector).filter(|selector| selector.is_ipv4() == v4);
+        let depth = of_family.map(|selector| match selector.protocol() {
+            _ if !(selector.source_port().is_any() && selector.destination_port().is_any()) => Depth::Ports,
+            Protocol::Number(_) => Depth::Protocol,
+            Protocol::Any => Depth::Addresses,
+        });
+        depth.max().unwrap_or(Depth::Addresses)
     }
 
     /// A verdict for each IPv4 key, as far as both slices go.

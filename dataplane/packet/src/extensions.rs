@@ -159,6 +159,13 @@ pub fn upper_layer(l3: &[u8]) -> Result<Header<'_>, Error> {
     chain(l3)?.end()
 }
 
+/// Whether a packet whose fixed header was checked before is a true fragment.
+#[inline]
+pub fn is_fragment(l3: &[u8]) -> bool {
+    is_extension(ipv6::Packet::new_unchecked(l3).next_header())
+        && chain_unchecked(l3).map_while(Result::ok).any(|header| header.is_fragment())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,6 +54,24 @@ impl From<FlowV6> for FiveTuple {
     }
 }
 
+impl FlowV4 {
+    /// The same flow, the other way.
+    #[must_use]
+    pub fn reversed(self) -> FlowV4 {
+        let FlowV4 { source, destination, protocol, ports } = self;
+        FlowV4 { source: destination, destination: source, protocol, ports: ports.map(Ports::reversed) }
+    }
+}
+
+impl FlowV6 {
+    /// The same flow, the other way.
+    #[must_use]
+    pub fn reversed(self) -> FlowV6 {
+        let FlowV6 { source, destination, protocol, ports } = self;
+        FlowV6 { source: destination, destination: source, protocol, ports: ports.map(Ports::reversed) }
+    }
+}
+
 /// Source and destination port of a packet. They stay in one word, as they came: taken apart and put together again on the
 /// way to a key they would go through memory, and wait there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +94,12 @@ impl Ports {
     #[inline]
     pub const fn destination(self) -> u16 {
         self.0 as u16
+    }
+
+    /// The other way around.
+    #[must_use]
+    pub const fn reversed(self) -> Ports {
+        Ports(self.0.rotate_left(16))
     }
 
     /// Source port, then destination port.

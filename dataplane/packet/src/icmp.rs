@@ -18,6 +18,14 @@ pub mod v4 {
     pub const ECHO_REQUEST: u8 = 8;
     /// Time exceeded; code 0 is in transit.
     pub const TIME_EXCEEDED: u8 = 11;
+    /// Parameter problem.
+    pub const PARAMETER_PROBLEM: u8 = 12;
+
+    /// Whether messages of this type quote the packet that went wrong. (Redirects and quenches do, too; they are for the
+    /// sender's own link, or for nobody.)
+    pub const fn is_error(message_type: u8) -> bool {
+        matches!(message_type, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
+    }
 }
 
 /// Types of ICMPv6.
@@ -32,6 +40,11 @@ pub mod v6 {
     pub const ECHO_REQUEST: u8 = 128;
     /// Echo reply.
     pub const ECHO_REPLY: u8 = 129;
+
+    /// Whether messages of this type quote the packet that went wrong (RFC 4443, section 2.1).
+    pub const fn is_error(message_type: u8) -> bool {
+        message_type > 0 && message_type < 128
+    }
 }
 
 /// A view of an ICMP or ICMPv6 message.

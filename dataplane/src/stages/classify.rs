@@ -6,9 +6,10 @@
 use super::Context;
 use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
-use acl::{Action, KeyV4, KeyV6, Verdict};
+use acl::{Action, Depth, KeyV4, KeyV6, Verdict};
 use arrayvec::ArrayVec;
 use packet::flow::{self, FiveTuple, FlowV4, FlowV6, Ports};
+use packet::{extensions, ipv4, protocol};
 use shm::{DropReason, WorkerCounters};
 use std::net::IpAddr;
 
@@ -19,6 +20,8 @@ pub(crate) struct Classified {
     pub(crate) clear: Mask,
     /// Goes through the SA of `meta.entry`.
     pub(crate) protect: Mask,
+    /// Fragments that say too little.
+    pub(crate) undecided: Mask,
 }
 
 /// Classifies packets in transit by the maps of the ports that they will leave by.
@@ -32,9 +35,11 @@ pub(crate) fn classify(burst: &mut Burst, mask: Mask, ctx: &Context<'_>) -> Clas
         match ctx.snapshot.port(egress) {
             Some(port) => match &port.policy {
                 Some(policy) => {
-                    let by_this = by_policy(burst, same, policy, ctx);
+                    let undecided = undecided(burst, same, 0, policy);
+                    let by_this = by_policy(burst, same & !undecided, policy, ctx);
                     classified.clear |= by_this.clear;
                     classified.protect |= by_this.protect;
+                    classified.undecided |= undecided;
                 }
                 None => classified.clear |= same,
             },
@@ -42,6 +47,29 @@ pub(crate) fn classify(burst: &mut Burst, mask: Mask, ctx: &Context<'_>) -> Clas
         }
     }
     classified
+}
+
+/// The fragments of `mask` that alone say less than some rule of the policy asks for (RFC 4301, section 7): ports are in the
+/// first of a datagram only, and of IPv6 even the protocol (RFC 8200, section 4.5). Of `ours`, also what may be part of IKE.
+#[inline]
+pub(crate) fn undecided(burst: &Burst, mask: Mask, ours: Mask, policy: &Policy) -> Mask {
+    let (ports, protocol) = (policy.depth_v4() == Depth::Ports, policy.depth_v6() > Depth::Addresses);
+    let asked = if ports || protocol { mask } else { mask & ours };
+    let mut undecided = 0;
+    for (index, mbuf) in burst.packets.masked(asked) {
+        let is_ours = ours >> index & 1 != 0;
+        let says_too_little = match burst.meta[index].family {
+            Family::V4 => {
+                let header = ipv4::Packet::new_unchecked(mbuf.data());
+                header.is_fragment()
+                    && (ports && protocol::has_ports(header.protocol())
+                        || is_ours && header.protocol() == protocol::UDP)
+            }
+            Family::V6 => (protocol || is_ours) && extensions::is_fragment(mbuf.data()),
+        };
+        undecided |= Mask::from(says_too_little) << index;
+    }
+    undecided
 }
 
 /// Classifies packets that leave by one policy.
@@ -68,8 +96,17 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     classified
 }
 
+/// Whether a packet that `meta.entry` protects must be sealed before it is cut: whoever sees its fragments alone would not
+/// find that they belong there, and neither would the peer.
+#[cold]
+pub(crate) fn only_whole(packet: &[u8], meta: &Meta, ctx: &Context<'_>) -> bool {
+    let policy = ctx.snapshot.port(meta.egress).and_then(|port| port.policy.as_ref());
+    let (Some(policy), Ok(flow)) = (policy, flow::five_tuple(packet)) else { return false };
+    one(&FiveTuple { ports: None, ..flow }, policy).action() != Some(Action::Protect(meta.entry))
+}
+
 /// What a policy says of one flow that leaves. Nothing is counted as a hit.
-pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Option<Action> {
+pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Verdict {
     let mut verdict = [Verdict::NONE];
     let (protocol, ports) = (flow.protocol, flow.ports.map(|(from, to)| Ports::new(from, to)));
     match (flow.source, flow.destination) {
@@ -86,7 +123,7 @@ pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Option<Action> {
         // No packet is of two families.
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
     }
-    verdict[0].action()
+    verdict[0]
 }
 
 /// Drops what came in clear through a port whose map says that it should have been protected; returns the rest.

@@ -51,7 +51,7 @@ pub(crate) fn encrypt(
         }
     }
     let (long, too_long) = match groups.find(ctx) {
-        true => groups.look(packets, mask & !without, &mut drops, ctx),
+        true => groups.look(packets, mask & !without, meta, &mut drops, ctx),
         false => (0, 0),
     };
     groups.allocate(alarms, ctx.now);

@@ -4,7 +4,7 @@
 //! in the caches: each step here asks the memory for what the next one reads, for all SAs of the burst at a time.
 
 use super::encrypt::limit;
-use super::{Context, account};
+use super::{Context, account, classify};
 use crate::burst::{BURST, Drops, Mask, Meta};
 use crate::snapshot::OutboundSa;
 use crate::worker::alarms::{Alarm, Alarms};
@@ -158,6 +158,7 @@ impl<'a> Groups<'a> {
         &mut self,
         packets: &mut Packets,
         mask: Mask,
+        meta: &[Meta; BURST],
         drops: &mut Drops<'_>,
         ctx: &Context<'_>,
     ) -> (Mask, Mask) {
@@ -172,6 +173,10 @@ impl<'a> Groups<'a> {
             match group.sa.template.fit(group.sa.size, mbuf.data(), group.limit) {
                 None => {}
                 Some(Fit::Whole) => long |= 1 << index,
+                Some(_) if meta[index].whole => long |= 1 << index,
+                Some(Fit::Fragments(_)) if classify::only_whole(mbuf.data(), &meta[index], ctx) => {
+                    long |= 1 << index;
+                }
                 Some(Fit::Fragments(_) | Fit::Answer(_)) => {
                     too_long |= 1 << index;
                     group.wanted -= 1;

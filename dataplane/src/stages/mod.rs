@@ -21,6 +21,7 @@ pub(crate) mod hear;
 pub(crate) mod inbound_policy;
 pub(crate) mod mss;
 pub(crate) mod parse;
+pub(crate) mod quoted;
 pub(crate) mod route;
 mod suites;
 pub(crate) mod tag;

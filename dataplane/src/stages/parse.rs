@@ -2,6 +2,7 @@
 
 use crate::burst::{Burst, Drops, Family, Mask};
 use crate::snapshot::PortView;
+use dpdk::{Mbuf, Mempool};
 use packet::ethernet::{self, Address, EtherType};
 use packet::{Error, ipv4, ipv6};
 use shm::{DropReason, WorkerCounters};
@@ -21,14 +22,22 @@ enum Frame {
     Linux,
 }
 
-/// Looks at each frame of `mask`, which came in by `port`.
-pub(crate) fn parse(burst: &mut Burst, mask: Mask, port: &PortView, counters: &WorkerCounters) -> Parsed {
+/// Looks at each frame of `mask`, which came in by `port`. Those in several segments move to buffers of `large`, if need be.
+pub(crate) fn parse(
+    burst: &mut Burst,
+    mask: Mask,
+    port: &PortView,
+    large: &Mempool,
+    counters: &WorkerCounters,
+) -> Parsed {
     let mut parsed = Parsed::default();
     let mut drops = Drops::new(counters);
     let Burst { packets, meta } = burst;
     for (index, mbuf) in packets.masked_mut(mask) {
-        if mbuf.segments() > 1 && mbuf.linearize().is_err() {
-            drops.add(index, DropReason::Segmented);
+        if mbuf.segments() > 1
+            && let Err(reason) = in_one(mbuf, large)
+        {
+            drops.add(index, reason);
             continue;
         }
         match frame(mbuf.data(), port) {
@@ -40,6 +49,7 @@ pub(crate) fn parse(burst: &mut Burst, mask: Mask, port: &PortView, counters: &W
                     continue;
                 }
                 meta[index].family = family;
+                meta[index].whole = false;
                 meta[index].waiting_since = 0;
                 parsed.ip |= 1 << index;
             }
@@ -50,6 +60,20 @@ pub(crate) fn parse(burst: &mut Burst, mask: Mask, port: &PortView, counters: &W
     let dropped = drops.mask;
     packets.free(dropped);
     parsed
+}
+
+/// Brings a frame into one segment, slowly: a jumbo frame on a gateway whose buffers are for shorter ones.
+#[cold]
+fn in_one(mbuf: &mut Mbuf, large: &Mempool) -> Result<(), DropReason> {
+    if mbuf.linearize().is_ok() {
+        return Ok(());
+    }
+    let mut whole = large.alloc().ok_or(DropReason::NoMbuf)?;
+    for segment in mbuf.segment_slices() {
+        whole.append(segment.len()).map_err(|_| DropReason::Segmented)?.copy_from_slice(segment);
+    }
+    *mbuf = whole;
+    Ok(())
 }
 
 #[inline]
@@ -135,11 +159,11 @@ pub(crate) fn fault(error: Error) -> DropReason {
 
 /// Takes the Ethernet headers off those frames of `mask` (Linux's own, so trusted to be whole) that are IP packets to
 /// one host, and returns which they are. [`reframe`] undoes it.
-pub(crate) fn unframe(burst: &mut Burst, mask: Mask) -> Mask {
+pub(crate) fn unframe(burst: &mut Burst, mask: Mask, large: &Mempool) -> Mask {
     let Burst { packets, meta } = burst;
     let mut ip = 0;
     for (index, mbuf) in packets.masked_mut(mask) {
-        if mbuf.segments() > 1 && mbuf.linearize().is_err() {
+        if mbuf.segments() > 1 && in_one(mbuf, large).is_err() {
             continue;
         }
         let Ok(frame) = ethernet::Packet::new_checked(mbuf.data()) else { continue };
@@ -157,6 +181,7 @@ pub(crate) fn unframe(burst: &mut Burst, mask: Mask) -> Mask {
         let padding = mbuf.len() - ethernet::HEADER_LEN - length;
         if mbuf.trim_back(padding).is_ok() && mbuf.trim_front(ethernet::HEADER_LEN).is_ok() {
             meta[index].family = family;
+            meta[index].whole = false;
             meta[index].waiting_since = 0;
             ip |= 1 << index;
         }

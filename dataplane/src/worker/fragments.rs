@@ -4,24 +4,20 @@
 use super::stopwatch::Stopwatch;
 use super::way::{self, Doors};
 use crate::burst::{BURST, Burst, Mask, bits};
-use crate::reassembly::{Complete, Fragment};
+use crate::reassembly::{Complete, Fragment, Reassembly};
 use crate::snapshot::PortView;
 use crate::stages::Context;
 use crate::stages::decrypt::{self, Selected};
-use arrayvec::ArrayVec;
 use dpdk::Mbuf;
 use packet::fragment::{MOST, Part};
 use shm::DropReason;
 
 const _: () = assert!(MOST <= BURST);
 
-/// The packets whose last fragment was in a burst.
-pub(super) type Gathered = ArrayVec<Complete, BURST>;
-
-/// Takes the fragments of `mask` out of the burst.
+/// Takes the fragments of `mask` out of the burst and puts them aside. Returns the packets of which one was the last.
 #[cold]
-pub(super) fn gather(burst: &mut Burst, mask: Mask, doors: &Doors, ctx: &Context<'_>) -> Gathered {
-    let mut gathered = Gathered::new();
+pub(super) fn gather(burst: &mut Burst, mask: Mask, aside: &Reassembly, ctx: &Context<'_>) -> Vec<Complete> {
+    let mut gathered = Vec::new();
     for index in bits(mask) {
         let Some(mbuf) = burst.packets.take(index) else { continue };
         let Some(part) = Part::of(mbuf.data()) else {
@@ -29,7 +25,7 @@ pub(super) fn gather(burst: &mut Burst, mask: Mask, doors: &Doors, ctx: &Context
             continue;
         };
         let fragment = Fragment { part, mbuf, meta: burst.meta[index] };
-        gathered.extend(doors.reassembly.add(fragment, ctx.now, ctx.counters));
+        gathered.extend(aside.add(fragment, ctx.now, ctx.counters));
     }
     gathered
 }
@@ -38,7 +34,7 @@ pub(super) fn gather(burst: &mut Burst, mask: Mask, doors: &Doors, ctx: &Context
 #[cold]
 pub(super) fn resume(
     burst: &mut Burst,
-    gathered: Gathered,
+    gathered: Vec<Complete>,
     port: (u16, &PortView),
     doors: &mut Doors,
     ctx: &Context<'_>,
@@ -65,26 +61,38 @@ pub(super) fn resume(
         // Not ours: Linux gets the fragments as they came.
         drop(burst.packets.take(index));
         selected = Selected::default();
-        for Fragment { mbuf, meta, .. } in complete.fragments {
-            if let Ok(index) = burst.packets.push(mbuf) {
-                burst.meta[index] = meta;
-                selected.other |= 1 << index;
-            }
-        }
+        selected.other = restore(burst, complete).mask;
         way::inwards(burst, 0, selected, port, doors, ctx, watch);
     }
 }
 
+/// The fragments of a packet as they came, in a burst.
+pub(super) struct Restored {
+    pub(super) mask: Mask,
+    /// The place of the first one, which alone says what the packet is.
+    pub(super) first: usize,
+}
+
+/// Puts them into an empty burst.
+pub(super) fn restore(burst: &mut Burst, complete: Complete) -> Restored {
+    let mut restored = Restored { mask: 0, first: 0 };
+    for Fragment { part, mbuf, meta } in complete.fragments {
+        // There are no more than a burst has room for.
+        let Ok(index) = burst.packets.push(mbuf) else { continue };
+        burst.meta[index] = meta;
+        restored.mask |= 1 << index;
+        if part.offset == 0 {
+            restored.first = index;
+        }
+    }
+    restored
+}
+
 /// The whole packet, in a buffer as large as it takes.
-fn join(Complete { fragments, end, ecn }: &Complete, doors: &Doors) -> Option<Mbuf> {
+pub(super) fn join(Complete { fragments, end, ecn }: &Complete, doors: &Doors) -> Option<Mbuf> {
     let first = fragments.iter().find(|fragment| fragment.part.offset == 0)?;
     let len = first.part.whole_len(*end)?;
-    let pool = if len + TRAILING <= usize::from(doors.pool.data_room() - dpdk::HEADROOM) {
-        &doors.pool
-    } else {
-        &doors.large
-    };
-    let mut whole = pool.alloc()?;
+    let mut whole = doors.buffer(len)?;
     let bytes = whole.append(len).ok()?;
     first.part.begin(first.mbuf.data(), *end, *ecn, bytes);
     for fragment in fragments {
@@ -92,6 +100,3 @@ fn join(Complete { fragments, end, ecn }: &Complete, doors: &Doors) -> Option<Mb
     }
     Some(whole)
 }
-
-/// Room that a packet's next seal may want behind it.
-const TRAILING: usize = 64;

@@ -5,6 +5,7 @@
 
 pub(crate) mod alarms;
 mod allowance;
+mod datagrams;
 mod fragments;
 pub(crate) mod held;
 mod idle;
@@ -15,7 +16,7 @@ mod way;
 
 use crate::args::Idle;
 use crate::burst::Burst;
-use crate::reassembly::Reassembly;
+use crate::reassembly::Aside;
 use crate::snapshot::Snapshot;
 use crate::stages::Context;
 use alarms::{Alarm, Alarms};
@@ -50,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Arc<epoch::Published<Snapshot>>,
     pub(crate) sas: Arc<SaTable>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) reassembly: Arc<Reassembly>,
+    pub(crate) aside: Arc<Aside>,
 }
 
 /// What makes one worker.
@@ -81,7 +82,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
             return;
         }
     };
-    let Shared { snapshots, sas, counters, reassembly } = shared;
+    let Shared { snapshots, sas, counters, aside } = shared;
     let Some(counters) = counters.worker(number) else {
         let _ = started.send(Err(format!("worker {number} has no room in the counters")));
         return;
@@ -97,7 +98,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         alarms: Alarms::new(alarms, tsc_hz),
         pool,
         large,
-        reassembly,
+        aside,
         answers: Allowance::new(tsc_hz),
         heard: Allowance::new(tsc_hz),
         crypto: None,
@@ -161,7 +162,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         }
         if now.wrapping_sub(sweep_at) as i64 > 0 {
             sweep_at = now.wrapping_add(tsc_hz / SWEEPS_PER_SECOND);
-            doors.reassembly.sweep(now, counters);
+            doors.aside.sweep(now, counters);
         }
         drop(snapshot);
         if packets > 0 {

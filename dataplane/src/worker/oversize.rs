@@ -156,7 +156,7 @@ fn cut(
         if !std::mem::take(&mut first) {
             ctx.counters.made.add(1);
         }
-        let Some(mut fragment) = doors.pool.alloc() else {
+        let Some(mut fragment) = doors.buffer(len) else {
             return ctx.counters.drop(DropReason::NoMbuf, 1);
         };
         let Ok(room) = fragment.append(len) else {
@@ -231,7 +231,7 @@ fn flush(
         }
         // It quotes what the packet said, and so it goes as safely as answers of that flow go (RFC 4301, section 6.2).
         let policy = ctx.snapshot.port(burst.meta[index].egress).and_then(|port| port.policy.as_ref());
-        match policy.and_then(|policy| classify::one(flows[index].as_ref()?, policy)) {
+        match policy.and_then(|policy| classify::one(flows[index].as_ref()?, policy).action()) {
             Some(Action::Protect(entry)) => {
                 burst.meta[index].entry = entry;
                 protect |= 1 << index;

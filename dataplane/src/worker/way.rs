@@ -1,27 +1,32 @@
 //! The way of a burst through the stages, from where it came to every door.
 
 use super::allowance::Allowance;
-use super::fragments;
 use super::held::Held;
 use super::oversize::{self, TooLong};
 use super::queues::Queues;
 use super::stopwatch::Stopwatch;
+use super::{datagrams, fragments};
 use crate::burst::{BURST, Burst, Mask};
-use crate::reassembly::Reassembly;
+use crate::reassembly::Aside;
 use crate::snapshot::PortView;
 use crate::stages::decrypt::Selected;
 use crate::stages::exempt::{self, Ours};
 use crate::stages::forward::Forwarded;
+use crate::stages::route::Routed;
 use crate::stages::{
     Context, classify, decrypt, encrypt, exception, forward, hear, inbound_policy, mss, parse, route, tag,
     transmit,
 };
 use crate::worker::alarms::Alarms;
+use dpdk::Mbuf;
 use shm::{DropReason, Stage};
 use std::sync::Arc;
 
 /// Layers of ESP that are taken off a packet: its own, and that of a tunnel inside.
 const LAYERS: usize = 2;
+
+/// Room that a packet's next seal may want behind it.
+const TRAILING: usize = 64;
 
 /// What the stages change beside the burst.
 pub(super) struct Doors {
@@ -35,7 +40,7 @@ pub(super) struct Doors {
     pub(super) pool: dpdk::Mempool,
     /// Of such as others do not have room for.
     pub(super) large: dpdk::Mempool,
-    pub(super) reassembly: Arc<Reassembly>,
+    pub(super) aside: Arc<Aside>,
     /// How many answers we may still give.
     pub(super) answers: Allowance,
     /// How much of what others say of our packets we may still hear.
@@ -45,6 +50,12 @@ pub(super) struct Doors {
 }
 
 impl Doors {
+    /// A buffer for a packet of so many bytes, and for what a seal puts around it.
+    pub(super) fn buffer(&self, len: usize) -> Option<Mbuf> {
+        let fits = len + TRAILING <= usize::from(self.pool.data_room() - dpdk::HEADROOM);
+        if fits { self.pool.alloc() } else { self.large.alloc() }
+    }
+
     /// Packets that are still in the gateway.
     pub(super) fn waiting(&self) -> usize {
         self.for_neighbours.len() + self.for_sas.len()
@@ -67,7 +78,7 @@ pub(super) fn from_wire(
         Some(vlan) => tag::untag(burst, mask, vlan, ctx.counters),
         None => mask,
     };
-    let parsed = parse::parse(burst, mask, port, ctx.counters);
+    let parsed = parse::parse(burst, mask, port, &doors.large, ctx.counters);
     watch.lap(Stage::Parse, mask);
     exception::to_linux(burst, parsed.linux, ingress, &mut doors.queues, ctx);
     let routed = route::route(burst, parsed.ip, ctx);
@@ -78,7 +89,7 @@ pub(super) fn from_wire(
     if fragments == 0 {
         return inwards(burst, routed.transit, selected, (ingress, port), doors, ctx, watch);
     }
-    let complete = fragments::gather(burst, fragments, doors, ctx);
+    let complete = fragments::gather(burst, fragments, &doors.aside.to_us, ctx);
     inwards(burst, routed.transit, selected, (ingress, port), doors, ctx, watch);
     fragments::resume(burst, complete, (ingress, port), doors, ctx, watch);
 }
@@ -102,7 +113,13 @@ pub(super) fn inwards(
     }
     // What is not ESP to us came in clear, and must have been allowed to.
     let (mut transit, mut local) = (transit, selected.other);
+    let mut datagrams = Vec::new();
     if let Some(policy) = &port.policy {
+        let undecided = classify::undecided(burst, transit | local, local, policy);
+        if undecided != 0 {
+            datagrams = fragments::gather(burst, undecided, &doors.aside.transit, ctx);
+            (transit, local) = (transit & !undecided, local & !undecided);
+        }
         let exempt = exempt::exempt(burst, local, Ours::Destination);
         let clear = classify::check_clear(burst, (transit | local) & !exempt, policy, ctx.counters);
         watch.lap(Stage::Classify, transit | local);
@@ -131,7 +148,23 @@ pub(super) fn inwards(
         esp = inside.esp;
     }
     burst.discard(esp, DropReason::EspNested, ctx.counters);
+    onwards(burst, Routed { local, transit }, (ingress, port), doors, ctx, watch);
+    if !datagrams.is_empty()
+        && let Some(policy) = &port.policy
+    {
+        datagrams::inwards(burst, datagrams, (ingress, port), policy, doors, ctx, watch);
+    }
+}
 
+/// What was allowed in by a port: to Linux, or out again.
+pub(super) fn onwards(
+    burst: &mut Burst,
+    Routed { local, transit }: Routed,
+    (ingress, port): (u16, &PortView),
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
     if local != 0 {
         let frames = exception::reframe(burst, local, port.mac, ctx);
         exception::to_linux(burst, frames, ingress, &mut doors.queues, ctx);
@@ -158,19 +191,27 @@ pub(super) fn from_linux(
         return burst.discard(mask, DropReason::PortDown, ctx.counters);
     };
     let mut frames = mask;
+    let mut datagrams = Vec::new();
     for index in crate::burst::bits(mask) {
         burst.meta[index].egress = egress;
     }
     if let Some(policy) = &port.policy {
-        let ip = parse::unframe(burst, mask);
-        let exempt = exempt::exempt(burst, ip, Ours::Source);
-        let classified = classify::by_policy(burst, ip & !exempt, policy, ctx);
+        let ip = parse::unframe(burst, mask, &doors.large);
+        let undecided = classify::undecided(burst, ip, ip, policy);
+        if undecided != 0 {
+            datagrams = fragments::gather(burst, undecided, &doors.aside.ours, ctx);
+        }
+        let exempt = exempt::exempt(burst, ip & !undecided, Ours::Source);
+        let classified = classify::by_policy(burst, ip & !undecided & !exempt, policy, ctx);
         let clear = parse::reframe(burst, classified.clear | exempt, ctx.counters);
         protect(burst, classified.protect, 0, doors, ctx, watch);
         frames = mask & !ip | clear;
     }
     transmit::transmit(burst, frames, &mut doors.queues, ctx);
     watch.lap(Stage::Exception, mask);
+    if !datagrams.is_empty() {
+        datagrams::from_linux(burst, datagrams, doors, ctx, watch);
+    }
 }
 
 /// All packets that wait try again, or have waited too long.
@@ -209,11 +250,16 @@ fn outwards(
 ) {
     let classified = classify::classify(burst, transit, ctx);
     watch.lap(Stage::Classify, transit);
+    if classified.undecided == 0 {
+        return protect(burst, classified.protect, classified.clear, doors, ctx, watch);
+    }
+    let datagrams = fragments::gather(burst, classified.undecided, &doors.aside.transit, ctx);
     protect(burst, classified.protect, classified.clear, doors, ctx, watch);
+    datagrams::outwards(burst, datagrams, doors, ctx, watch);
 }
 
 /// Seals the packets of `mask` and sends them, and those that leave as they are, on their way.
-fn protect(
+pub(super) fn protect(
     burst: &mut Burst,
     mask: Mask,
     clear: Mask,

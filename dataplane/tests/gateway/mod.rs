@@ -35,6 +35,9 @@ pub(crate) struct Site {
     pub(crate) vlans: [Option<u16>; 2],
     /// Addresses and MTUs of the two ports.
     pub(crate) ip: [PortIp; 2],
+    /// What both links take, and what a buffer holds if it is not the usual.
+    pub(crate) mtu: u16,
+    pub(crate) max_frame: Option<u16>,
     /// Station addresses of the host behind it and of the other gateway.
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
@@ -44,6 +47,10 @@ pub(crate) struct Site {
     /// What is behind it, and what is behind the other gateway, in each family.
     pub(crate) inside: [&'static str; 2],
     pub(crate) beyond: [&'static str; 2],
+    /// The policy of its WAN, if it is not that all between these is protected.
+    pub(crate) rules: Option<Vec<Rule>>,
+    /// What may come out of its SA, if that is not all.
+    pub(crate) selectors: Option<Vec<Selector>>,
     pub(crate) suite: Suite,
     /// What becomes of packets that are too long.
     pub(crate) size: SizeRules,
@@ -62,12 +69,16 @@ impl Site {
             macs: [[2, 0, 0, 0, 0, 0xA0], [2, 0, 0, 0, 0, 0xA1]],
             vlans: [None; 2],
             ip: [PortIp::default(); 2],
+            mtu: 1600,
+            max_frame: None,
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
             udp_port: None,
             inside: ["10.1.0.0/16", "2001:db8:1::/48"],
             beyond: ["10.2.0.0/16", "2001:db8:2::/48"],
+            rules: None,
+            selectors: None,
             suite: Suite::AES_GCM_128,
             size: SizeRules::default(),
             outbound: (0x1001, [7; 20]),
@@ -77,8 +88,12 @@ impl Site {
         }
     }
 
-    /// The other end of the tunnel.
+    /// The other end of the tunnel. It takes what this end protects, and nothing else.
     pub(crate) fn peer(&self) -> Site {
+        let protected = |rules: &Vec<Rule>| {
+            let protected = rules.iter().filter(|rule| rule.action == Action::Protect(ENTRY));
+            protected.map(|rule| rule.selector).collect()
+        };
         Site {
             name: "b",
             macs: [[2, 0, 0, 0, 0, 0xB0], self.neighbours[1]],
@@ -87,6 +102,8 @@ impl Site {
             remote: self.local,
             inside: self.beyond,
             beyond: self.inside,
+            rules: None,
+            selectors: self.rules.as_ref().map(protected),
             outbound: self.inbound,
             inbound: self.outbound,
             ..self.clone()
@@ -141,7 +158,7 @@ impl Site {
                 .unwrap(),
                 name: shm::PortName::EMPTY,
                 mac: Some(self.macs[port.index()]),
-                mtu: 1600,
+                mtu: self.mtu,
                 vlan: self.vlans[port.index()],
                 shutdown: false,
                 ip: self.ip[port.index()],
@@ -155,8 +172,8 @@ impl Site {
             self.sa(OUTBOUND, Direction::Outbound),
             self.sa(INBOUND, Direction::Inbound),
         ];
-        for (inside, beyond) in self.prefixes() {
-            let selector = Selector::between(beyond, inside).unwrap();
+        let all = self.prefixes().map(|(inside, beyond)| Selector::between(beyond, inside).unwrap());
+        for &selector in self.selectors.as_deref().unwrap_or(&all) {
             commands.push(Command::AddSelector { index: INBOUND, selector });
         }
         commands.extend([
@@ -176,12 +193,14 @@ impl Site {
     }
 
     pub(crate) fn policy(&self) -> PolicySegment {
-        let rules = self.prefixes().map(|(inside, beyond)| Rule {
+        let all = self.prefixes().map(|(inside, beyond)| Rule {
             selector: Selector::between(inside, beyond).unwrap(),
             action: Action::Protect(ENTRY),
         });
-        let image = acl::compile(&rules, acl::Limits::default()).unwrap();
-        let labels = ["100:10", "100:20"].map(|label| Label::new(label).unwrap());
+        let rules = self.rules.as_deref().unwrap_or(&all);
+        let image = acl::compile(rules, acl::Limits::default()).unwrap();
+        let label = |number: usize| Label::new(&format!("100:{}", 10 * (number + 1))).unwrap();
+        let labels: Vec<Label> = (0..rules.len()).map(label).collect();
         PolicySegment::build(image.as_bytes(), &labels, None).unwrap()
     }
 }
@@ -256,7 +275,9 @@ pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     pcap::write(&folder.path().join("lan.in"), lan).unwrap();
     pcap::write(&folder.path().join("wan.in"), wan).unwrap();
-    let mut dataplane = Dataplane::start(folder.path());
+    let max_frame = site.max_frame.map(|bytes| bytes.to_string());
+    let options: Vec<&str> = max_frame.iter().flat_map(|bytes| ["--max-frame", bytes]).collect();
+    let mut dataplane = Dataplane::start_with(folder.path(), &options);
     let mut control = dataplane.connect();
     let segment = control.offer(&site.policy()).unwrap();
     let commit = control.submit(&site.commands(folder.path(), segment), true).unwrap();

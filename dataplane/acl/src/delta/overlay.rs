@@ -5,7 +5,7 @@ use crate::key::Words;
 use crate::layout::{Entry, NONE, V4, V6};
 use crate::lookup::{BURST, Burst, Removed, action_of, slots};
 use crate::sieve::{FIELD_BITS, FIELDS, Field};
-use crate::{BackEnd, Classifier, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
+use crate::{BackEnd, Classifier, Depth, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
 
 /// The image inside of a delta.
@@ -142,6 +142,16 @@ impl<D: AsRef<[u8]>> Overlay<D> {
     /// The trees of the added rules.
     pub fn trees(&self) -> Vec<TreeShape> {
         self.added.trees()
+    }
+
+    /// How far into IPv4 packets the added rules look.
+    pub const fn depth_v4(&self) -> Depth {
+        self.added.depth_v4()
+    }
+
+    /// How far into IPv6 packets the added rules look.
+    pub const fn depth_v6(&self) -> Depth {
+        self.added.depth_v6()
     }
 
     /// What holds the bytes.

@@ -88,6 +88,8 @@ fn agree(rules: &[Rule], image: &Image, keys: &[KeyV4]) {
     for back_end in BackEnd::all() {
         let classifier = Classifier::verify(image.as_bytes()).unwrap().with(back_end);
         assert_eq!(classifier.rules() as usize, rules.len());
+        assert_eq!(classifier.depth_v4(), linear.depth(true));
+        assert_eq!(classifier.depth_v6(), linear.depth(false));
         let mut fast = [none.clone(), none.clone()];
         classifier.lookup_v4(keys, &mut fast[0]);
         classifier.lookup_v6(&wide, &mut fast[1]);
