@@ -1,7 +1,9 @@
-"""Configurations whose tunnel IKE brings up: the demonstration's interfaces, routes and access lists, and another crypto map."""
+"""Configurations whose tunnel IKE brings up: interfaces, routes and access lists of those with manual keys, and another
+crypto map."""
 
-from lab.lab import DEMO_CONFIGS
 from lab.names import SITE_A, SITE_B
+
+from .case import MANUAL_CONFIGS
 
 KEY = "5ec2e7-that-both-know"
 
@@ -37,7 +39,7 @@ crypto map SITES 10 ipsec-isakmp
 def config(site, **changes):
     """A site's configuration. `changes`: fields of the template; `families` says which access lists the entry matches."""
     other = SITE_B if site is SITE_A else SITE_A
-    base = (DEMO_CONFIGS / f"{site.gateway}.conf").read_text().split("crypto ipsec transform-set")[0]
+    base = (MANUAL_CONFIGS / f"{site.gateway}.conf").read_text().split("crypto ipsec transform-set")[0]
     fields = {
         "us": site.gateway,
         "them": other.gateway,
@@ -77,7 +79,7 @@ crypto map SITES 65000 ipsec-isakmp dynamic SPOKES
 
 def hub(**changes):
     """Site A as a hub that knows no spoke's address, and lets each say what is behind it."""
-    base = (DEMO_CONFIGS / "gw-a.conf").read_text().split("crypto ipsec transform-set")[0]
+    base = (MANUAL_CONFIGS / "gw-a.conf").read_text().split("crypto ipsec transform-set")[0]
     return base + _HUB.format(**({"key": KEY} | changes)) + "end\n"
 
 
