@@ -9,14 +9,14 @@ KEY = "5ec2e7-that-both-know"
 
 _IKE = """\
 crypto ikev2 proposal TEST
- encryption aes-gcm-256
- prf sha256
+ encryption {ike_encryption}
+ prf {ike_prf}
  group {ike_group}
 crypto ikev2 policy TEST
  proposal TEST
 crypto ikev2 keyring PEERS
  peer other
-  address 192.0.2.0 255.255.255.0
+  address {key_address}
   pre-shared-key {key}
 crypto ikev2 profile SITES
  match identity remote fqdn {them}.example.net
@@ -26,12 +26,13 @@ crypto ikev2 profile SITES
  keyring local PEERS
 {profile}\
 crypto ipsec transform-set TEST {transform}
+{mode}\
 {globals}\
 crypto map SITES 10 ipsec-isakmp
 {peers}\
  set transform-set TEST
  set ikev2-profile SITES
- match address TUNNEL
+ match address {list}
 {entry}\
 """
 
@@ -44,12 +45,17 @@ def config(site, **changes):
         "us": site.gateway,
         "them": other.gateway,
         "key": KEY,
+        "ike_encryption": "aes-gcm-256",
+        "ike_prf": "sha256",
         "ike_group": "31",
+        "key_address": "192.0.2.0 255.255.255.0",
         "authentication": "pre-share",
         "profile": "",
         "transform": "esp-gcm 256",
+        "mode": "",
         "globals": "",
         "peers": f" set peer {other.wan_v4}\n",
+        "list": "TUNNEL",
         "entry": " match address TUNNEL6\n",
     }
     unknown = set(changes) - set(fields)
