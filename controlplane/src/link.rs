@@ -119,9 +119,15 @@ impl Link {
         self.transact(&commands, true)
     }
 
-    /// Brings the policy of one port to what it is to be.
-    pub fn change(&mut self, next: &Next) -> Result<(), InstallError> {
-        let commands = self.offer(next)?;
+    /// Has commands done and policies brought to what they are to be, in one transaction.
+    pub fn change(&mut self, commands: &[Command], policies: &[Next]) -> Result<(), InstallError> {
+        if policies.is_empty() {
+            return self.transact(commands, false);
+        }
+        let mut commands = commands.to_vec();
+        for next in policies {
+            commands.extend(self.offer(next)?);
+        }
         self.transact(&commands, false)
     }
 

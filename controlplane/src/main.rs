@@ -2,12 +2,14 @@
 
 use clap::Parser;
 use controlplane::daemon::{self, DaemonError, Options};
-use controlplane::operator;
+use controlplane::operator::{self, trail};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The decision process of Espalier: reads the configuration, follows Linux's routes and neighbours, and tells the data
 /// plane what to do. SIGHUP, or `espalier reload`, makes it read the configuration again; when it ends, traffic flows on.
@@ -32,7 +34,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("ESPALIER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color).init();
+    let log =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(color).with_filter(filter);
+    tracing_subscriber::registry().with(log).with(trail::layer()).init();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -4,6 +4,6 @@
     counters.py          reading `espalier stats`: drops by name, and whether every packet is accounted for
     wire.py              putting frames on a cable and taking them off, byte by byte
     esp.py               ESP as the RFCs have it: what each byte of a packet ought to be
-    peer.py, scenarios.py  ourselves as the opposite end, of the demonstration's tunnel and of every kind of tunnel
+    peer.py, scenarios.py  ourselves as the opposite end, of the tunnel with manual keys and of every kind of tunnel
     test_*.py            the tests, in the order in which __main__.py names them
 """

@@ -24,7 +24,9 @@ MODULES = (
     "test_run_script",
     "test_ike",
     "test_negotiation",
+    "test_misconfigured",
     "test_strongswan",
+    "test_interop",
 )
 
 

@@ -1,20 +1,22 @@
-"""Configurations whose tunnel IKE brings up: the demonstration's interfaces, routes and access lists, and another crypto map."""
+"""Configurations whose tunnel IKE brings up: interfaces, routes and access lists of those with manual keys, and another
+crypto map."""
 
-from lab.lab import DEMO_CONFIGS
 from lab.names import SITE_A, SITE_B
+
+from .case import MANUAL_CONFIGS
 
 KEY = "5ec2e7-that-both-know"
 
 _IKE = """\
 crypto ikev2 proposal TEST
- encryption aes-gcm-256
- prf sha256
+ encryption {ike_encryption}
+ prf {ike_prf}
  group {ike_group}
 crypto ikev2 policy TEST
  proposal TEST
 crypto ikev2 keyring PEERS
  peer other
-  address 192.0.2.0 255.255.255.0
+  address {key_address}
   pre-shared-key {key}
 crypto ikev2 profile SITES
  match identity remote fqdn {them}.example.net
@@ -24,12 +26,13 @@ crypto ikev2 profile SITES
  keyring local PEERS
 {profile}\
 crypto ipsec transform-set TEST {transform}
+{mode}\
 {globals}\
 crypto map SITES 10 ipsec-isakmp
 {peers}\
  set transform-set TEST
  set ikev2-profile SITES
- match address TUNNEL
+ match address {list}
 {entry}\
 """
 
@@ -37,17 +40,22 @@ crypto map SITES 10 ipsec-isakmp
 def config(site, **changes):
     """A site's configuration. `changes`: fields of the template; `families` says which access lists the entry matches."""
     other = SITE_B if site is SITE_A else SITE_A
-    base = (DEMO_CONFIGS / f"{site.gateway}.conf").read_text().split("crypto ipsec transform-set")[0]
+    base = (MANUAL_CONFIGS / f"{site.gateway}.conf").read_text().split("crypto ipsec transform-set")[0]
     fields = {
         "us": site.gateway,
         "them": other.gateway,
         "key": KEY,
+        "ike_encryption": "aes-gcm-256",
+        "ike_prf": "sha256",
         "ike_group": "31",
+        "key_address": "192.0.2.0 255.255.255.0",
         "authentication": "pre-share",
         "profile": "",
         "transform": "esp-gcm 256",
+        "mode": "",
         "globals": "",
         "peers": f" set peer {other.wan_v4}\n",
+        "list": "TUNNEL",
         "entry": " match address TUNNEL6\n",
     }
     unknown = set(changes) - set(fields)
@@ -77,7 +85,7 @@ crypto map SITES 65000 ipsec-isakmp dynamic SPOKES
 
 def hub(**changes):
     """Site A as a hub that knows no spoke's address, and lets each say what is behind it."""
-    base = (DEMO_CONFIGS / "gw-a.conf").read_text().split("crypto ipsec transform-set")[0]
+    base = (MANUAL_CONFIGS / "gw-a.conf").read_text().split("crypto ipsec transform-set")[0]
     return base + _HUB.format(**({"key": KEY} | changes)) + "end\n"
 
 

@@ -66,7 +66,7 @@ class PeerCase(LabCase):
     in host-a; everything else is what a test puts on the cables."""
 
     gateways = False
-    # Instead of the demonstration's.
+    # Instead of that of scripts/e2e/manual.
     config_text = None
 
     @classmethod
@@ -92,7 +92,7 @@ class PeerCase(LabCase):
 
     @classmethod
     def configuration(cls):
-        """The gateway's configuration: a path, or None for the demonstration's."""
+        """The gateway's configuration: a path, or None for that of scripts/e2e/manual."""
         if not cls.config_text:
             return None
         config = cls.lab.folder / "test.conf"

@@ -15,6 +15,7 @@ charon {{
     install_virtual_ip = no
     retransmit_timeout = 1
     retransmit_tries = 3
+    keep_alive = {keep_alive}
     fragment_size = 700
     filelog {{
         log {{
@@ -48,7 +49,8 @@ _SPI = re.compile(r"^    (in|out) +([0-9a-f]{8}).*?(\d+) packets")
 class StrongSwan:
     """One charon. It ends with the laboratory."""
 
-    def __init__(self, lab, role):
+    def __init__(self, lab, role, keep_alive=20):
+        """`keep_alive`: after how many silent seconds it says something, behind a translator; 0: never."""
         self.lab, self.role = lab, role
         self.folder = lab.folder / f"strongswan-{role}"
         (self.folder / "run").mkdir(parents=True)
@@ -56,13 +58,22 @@ class StrongSwan:
         self.private = self.folder / "private"
         self.private.mkdir()
         self.uri = f"unix://{self.folder}/vici"
-        settings = self.folder / "strongswan.conf"
-        settings.write_text(SETTINGS.format(folder=self.folder))
+        self.settings = self.folder / "strongswan.conf"
+        self.settings.write_text(SETTINGS.format(folder=self.folder, keep_alive=keep_alive))
+        self.start()
+
+    def start(self):
         # Its process ID file lives in /run, of which each charon needs one of its own.
         script = 'mount --bind "$1" /run && exec env STRONGSWAN_CONF="$2" "$3"'
-        command = ["unshare", "-m", "sh", "-c", script, "charon", self.folder / "run", settings, CHARON]
-        self.process = lab.start(f"charon in {role}", command, f"charon-{role}.out", role)
+        command = ["unshare", "-m", "sh", "-c", script, "charon", self.folder / "run", self.settings, CHARON]
+        self.process = self.lab.start(f"charon in {self.role}", command, f"charon-{self.role}.out", self.role)
         wait_until("charon to listen", lambda: (self.folder / "vici").exists(), 15)
+
+    def come_anew(self):
+        """Dies without a word to anybody, and starts without a memory."""
+        self.process.kill()
+        (self.folder / "vici").unlink(missing_ok=True)
+        self.start()
 
     def swanctl(self, *words, check=True, timeout=30):
         return call(

@@ -5,11 +5,10 @@ import struct
 import threading
 import time
 
-from lab.lab import DEMO_CONFIGS
 from lab.names import HOST_LINK, SITE_A, SITE_B, SITES, WAN_LINK
 from lab.traffic import first_contact
 
-from .case import LabCase
+from .case import MANUAL_CONFIGS, LabCase
 from .counters import Counters, at_rest
 from .test_crashes import esp_seen
 from .wire import Cable, checksum
@@ -31,8 +30,8 @@ def exceptions(count, first=0):
 
 
 def configuration(lines):
-    """The demonstration's, with these lines in front of its access list."""
-    text = (DEMO_CONFIGS / "gw-a.conf").read_text()
+    """Gateway A's, with these lines in front of its access list."""
+    text = (MANUAL_CONFIGS / "gw-a.conf").read_text()
     head = "ip access-list extended TUNNEL\n"
     assert head in text
     return text.replace(head, head + "".join(line + "\n" for line in lines))

@@ -5,10 +5,9 @@ import shutil
 import stat
 import tempfile
 
-from lab.lab import DEMO_CONFIGS
 from lab.names import SITE_A, SITE_B
 
-from .case import LabCase
+from .case import MANUAL_CONFIGS, LabCase
 
 NOBODY = 65534
 
@@ -71,13 +70,13 @@ class Refusals(LabCase):
                 with self.subTest(name):
                     copy = shutil.copy(self.lab.program(name), folder)
                     os.chmod(copy, os.stat(copy).st_mode | stat.S_IROTH | stat.S_IXOTH)
-                    shutil.copy(DEMO_CONFIGS / "gw-a.conf", folder)
+                    shutil.copy(MANUAL_CONFIGS / "gw-a.conf", folder)
                     os.chmod(f"{folder}/gw-a.conf", 0o644)
                     drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
                     self.assert_refused([*drop, copy, *arguments], "root")
 
     def test_no_device(self):
-        text = (DEMO_CONFIGS / "gw-b.conf").read_text().replace("iface=veth-wan", "iface=not-there")
+        text = (MANUAL_CONFIGS / "gw-b.conf").read_text().replace("iface=veth-wan", "iface=not-there")
         self.assertIn("not-there", text)
         config = self.lab.folder / "no-device.conf"
         config.write_text(text)

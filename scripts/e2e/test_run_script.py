@@ -44,6 +44,7 @@ class RunScript(unittest.TestCase):
         with open(facts_file, encoding="utf-8") as file:
             facts = json.load(file)
         self.assertIs(facts["ok"], True)
+        self.assertEqual((facts["ike"]["sas_before"], facts["ike"]["first"]["received"]), (0, 1))
         self.assertGreater(facts["ping"]["sent"], 100)
         self.assertEqual(facts["ping"]["sent"], facts["ping"]["received"])
         self.assertGreater(facts["tcp"]["bits_per_second"], 1_000_000)
@@ -55,6 +56,7 @@ class RunScript(unittest.TestCase):
             for association in gateway["sa"]:
                 self.assertGreater(association["packets"], 100)
         self.assertIn("show crypto ipsec sa", said)
+        self.assertIn("crypto ikev2 keyring PEERS", said)
         self.assertNotIn("\x1b[", said, "colours are for terminals")
 
     def test_twice_in_a_row(self):

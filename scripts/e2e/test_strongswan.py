@@ -73,11 +73,11 @@ class StrongSwanCarries(LabCase):
             print(f"--- charon said last:\n{self.swan.log(60)}", flush=True)
         return outcome
 
-    def fresh(self, transform="esp-gcm 256", esp="aes256gcm16", entry=""):
+    def fresh(self, transform="esp-gcm 256", esp="aes256gcm16", entry="", **more):
         """Both ends anew, of this suite, with nothing between them."""
         self.swan.swanctl("--terminate", "--ike", "peer", "--force", check=False)
         self.swan.load(CONFIG.replace("ESP", esp))
-        self.gateway.config.write_text(negotiated.config(SITE_A, entry=entry, transform=transform))
+        self.gateway.config.write_text(negotiated.config(SITE_A, entry=entry, transform=transform, **more))
         self.gateway.espalier("reload")
         self.gateway.espalier("clear", "crypto", "session")
         self.eventually("nothing to be left", lambda: not self.gateway.associations() and not self.swan.sas())
@@ -169,6 +169,25 @@ class StrongSwanCarries(LabCase):
         log = self.gateway.controlplane.log.read_text(errors="replace")
         self.assertIn("has new keys", log)
         self.assertNotEqual(self.ours()["inbound"]["spi"], before)
+        self.carries()
+
+    def test_a_peer_that_comes_anew_is_believed_and_one_that_is_silent_missed(self):
+        self.fresh(profile=" dpd 10 2 periodic\n")
+        self.raise_by_ping()
+        before = self.ours()["inbound"]["spi"]
+        # It says that it knows of nothing (INITIAL_CONTACT): our old pair goes with what took its place.
+        self.swan.come_anew()
+        self.swan.load(CONFIG.replace("ESP", "aes256gcm16"))
+        self.swan.swanctl("--initiate", "--child", "net")
+        self.carries()
+        after = self.ours()["inbound"]["spi"]
+        self.assertNotEqual(after, before)
+        # It says nothing: we ask after ten seconds of silence, and give it up after half a minute.
+        self.swan.come_anew()
+        self.swan.load(CONFIG.replace("ESP", "aes256gcm16"))
+        self.eventually("the silent peer to be missed", lambda: not self.gateway.associations(), 60)
+        self.assertIn("the peer does not answer", self.gateway.controlplane.log.read_text(errors="replace"))
+        self.raise_by_ping()
         self.carries()
 
     def test_what_differs_is_named(self):

@@ -4,13 +4,13 @@ byte, against scapy and against tshark. One gateway has them all, each for a UDP
 import os
 import subprocess
 
-from lab.lab import DEMO_CONFIGS
 from lab.names import SITE_A, SITE_B
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.utils import wrpcap
 
+from .case import MANUAL_CONFIGS
 from .peer import PeerCase, trailer
 from .suites import Association, all_suites
 from .test_oracles import forwarded, is_esp_from_gateway
@@ -71,8 +71,8 @@ class Suites(PeerCase):
     @classmethod
     def configuration(cls):
         cls.tunnels = [Tunnel(*each) for each in enumerate_suites()]
-        demo = (DEMO_CONFIGS / f"{SITE_A.gateway}.conf").read_text()
-        head = demo.split("ip access-list extended TUNNEL")[0]
+        manual = (MANUAL_CONFIGS / f"{SITE_A.gateway}.conf").read_text()
+        head = manual.split("ip access-list extended TUNNEL")[0]
         lines = [line for tunnel in cls.tunnels for line in tunnel.config()]
         # Written as nobody else may read it.
         path = cls.lab.folder / "suites.conf"

@@ -1,10 +1,10 @@
 """A port whose link is one VLAN: everything on the cable is tagged, and nobody behind the port sees it."""
 
-from lab.lab import DEMO_CONFIGS
 from lab.names import SITE_A, SITE_B
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import ARP, Ether
 
+from .case import MANUAL_CONFIGS
 from .counters import at_rest
 from .peer import PeerCase, esp_by_hand, scapy_association, trailer
 from .test_oracles import forwarded
@@ -20,7 +20,7 @@ def tagged(frame, tag=TAG):
 class Vlan(PeerCase):
     """gw-a, its WAN port in a VLAN; the peer's Linux knows nothing of it, so we answer in its stead."""
 
-    config_text = (DEMO_CONFIGS / "gw-a.conf").read_text().replace(
+    config_text = (MANUAL_CONFIGS / "gw-a.conf").read_text().replace(
         " crypto map SITES\n!", f" encapsulation dot1Q {VLAN}\n crypto map SITES\n!"
     )
 

@@ -12,4 +12,5 @@ scripts/setup installs, and of Python nothing but its standard library.
     traffic.py   ping and iperf3
     summary.py   what a person reads in the end
     demo.py      scripts/run
+    crowd.py     scripts/bench ike
 """

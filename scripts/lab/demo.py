@@ -1,4 +1,4 @@
-"""scripts/run: two gateways carry real traffic between two hosts, and the wire is watched."""
+"""scripts/run: two gateways raise a tunnel by IKEv2, carry real traffic between two hosts, and the wire is watched."""
 
 import argparse
 import contextlib
@@ -11,14 +11,14 @@ from .lab import Lab, standing_runs, take_down_run
 from .names import SITE_A, SITE_B, SITES
 from .process import Failed, shield
 from .summary import Terminal, bar, print_summary, rate
-from .traffic import PING_MARK, Iperf, first_contact, ping_all_sizes
+from .traffic import PING_MARK, Iperf, first_contact, ping, ping_all_sizes
 
 UDP_RATE = 50_000_000
 INTERRUPTED = 130
 
 EPILOG = """\
 It needs root (or sudo) for network namespaces, and two cores are enough. Nothing of it touches your own network.
-Exit status: 0 if no ping was lost, TCP flowed, both SAs of both gateways counted the packets, and the wire carried
+Exit status: 0 if the first ping raised the tunnel, no ping was lost, TCP flowed, both SAs of both gateways counted the packets, and the wire carried
 ESP and not one packet in clear; 1 if not; 130 if interrupted.
 """
 
@@ -93,18 +93,19 @@ def _run(options, terminal):
         with Lab(keep=options.keep) as lab:
             facts["run"] = lab.run
             terminal.stage(f"namespaces host-a, gw-a, gw-b, host-b {terminal.dim(f'(run {lab.run})')}")
-            lab.start_gateways()
-            terminal.stage("both gateways are up, their SAs installed")
+            lab.start_gateways(sas=0)
+            terminal.stage("both gateways are up, without a key and without an SA")
             capture = Capture(lab, marks=(PING_MARK[:12],))
             terminal.stage("the wire between them is watched")
-            facts["ping"] = _ping(lab, terminal)
+            facts["ike"] = _raise(lab, terminal)
+            facts["ping"] = _ping(lab, terminal, facts["ike"]["first"])
             facts["tcp"], facts["udp"] = _iperf(lab, terminal, options.seconds)
             facts["wire"] = capture.stop()
             facts["gateways"] = [_gateway_facts(gateway) for gateway in lab.gateways]
             shows = {gateway.role: gateway.espalier("show", "crypto", "ipsec", "sa").stdout for gateway in lab.gateways}
             facts["checks"] = list(_checks(facts))
             facts["ok"] = all(check["holds"] for check in facts["checks"])
-            print_summary(terminal, facts, shows)
+            print_summary(terminal, facts, _tunnel_lines(lab.gateways[0]), shows)
             if options.keep:
                 _say_how_to_look(lab, terminal)
     return 0 if facts["ok"] else 1
@@ -133,11 +134,31 @@ def _facts_file(path, facts):
             out.write("\n")
 
 
-def _ping(lab, terminal):
+def _raise(lab, terminal):
+    """The first packet that anybody sends: no SA carries it yet."""
+    before = sum(len(gateway.associations()) for gateway in lab.gateways)
+    row = ping(lab, *SITES, 4, count=1, patience=5)
+    sa = next(iter(lab.gateways[0].json("show", "crypto", "ikev2", "sa", "--json")["sa"]), None)
+    if row["received"]:
+        how = f"by {sa['suite']['encryption']}, {sa['suite']['group']}" if sa else ""
+        terminal.stage(f"IKEv2 raised the tunnel {how}; the ping that asked for it took {row['rtt_ms']['max']:.1f} ms")
+    else:
+        terminal.stage("IKEv2   the first ping did not come back")
+    return {"sas_before": before, "first": row, "sa": sa}
+
+
+def _tunnel_lines(gateway):
+    """What of a gateway's configuration the tunnel is made of."""
+    text = gateway.config.read_text()
+    start, end = text.index("ip access-list extended"), text.rindex("!\nend")
+    return text[start:end].splitlines()
+
+
+def _ping(lab, terminal, first):
     def progress(done, of):
         terminal.moving_line(f"ping    {bar(done / of)}  {done} of {of} sizes")
 
-    rows = first_contact(lab, SITES)
+    rows = [first, *first_contact(lab, SITES)]
     rows += ping_all_sizes(lab, SITES, progress=progress)
     sent, received = sum(row["sent"] for row in rows), sum(row["received"] for row in rows)
     times = [row["rtt_ms"] for row in rows if row["rtt_ms"]]
@@ -199,15 +220,17 @@ def _packets(facts, gateway, direction):
 
 
 def _checks(facts):
-    ping, wire = facts["ping"], facts["wire"]
-    yield _check("No ping was lost", ping["sent"] > 0 and ping["sent"] == ping["received"], f"{ping['sent']} sent")
+    pings, wire, ike = facts["ping"], facts["wire"], facts["ike"]
+    raised = ike["sas_before"] == 0 and ike["sa"] and wire["ike_packets"] > 0 and ike["first"]["received"] == 1
+    yield _check("The first ping raised the tunnel by IKEv2, and came back", raised, f"{wire['ike_packets']} IKE packets")
+    yield _check("No ping was lost", pings["sent"] > 0 and pings["sent"] == pings["received"], f"{pings['sent']} sent")
     yield _check("TCP flowed", facts["tcp"]["ok"], rate(facts["tcp"]["bits_per_second"]))
     yield _check("UDP flowed", facts["udp"]["ok"], rate(facts["udp"]["bits_per_second"]))
     for (sender, receiver), direction in zip(((SITE_A, SITE_B), (SITE_B, SITE_A)), wire["directions"]):
         out = _packets(facts, sender.gateway, "outbound")
         into = _packets(facts, receiver.gateway, "inbound")
         # Requests of the one host's pings and replies to the other's: as many each way as were sent in all.
-        counted = out is not None and into is not None and min(out, into) >= ping["sent"]
+        counted = out is not None and into is not None and min(out, into) >= pings["sent"]
         seen = f"{out if out is not None else 'no SA'} out, {direction['esp_packets']} on the wire, "
         seen += f"{into if into is not None else 'no SA'} in"
         yield _check(f"The SAs from {sender.gateway} to {receiver.gateway} counted the packets", counted, seen)
@@ -230,6 +253,8 @@ def _say_how_to_look(lab, terminal):
     say()
     say(bold(f"  It stands, as {lab.run}. Look around:"))
     say(f"    {settings} {espalier} show interfaces")
+    say(f"    {settings} {espalier} show crypto ikev2 sa detail")
+    say(f"    {settings} {espalier} clear crypto session     (the next ping raises it again)")
     say(f"    {settings} {espalier} stats --watch 1")
     say(f"    {lab.command_in('host-a', 'ping', SITE_B.host_v4)}")
     say(f"    {lab.command_in('gw-b', 'tcpdump', '-ni', 'veth-wan', '-Q', 'in')}")

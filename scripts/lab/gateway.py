@@ -29,10 +29,10 @@ class Gateway:
         self.start_dataplane()
         self.start_controlplane()
 
-    def dataplane_command(self, socket=None, core=None, idle="sleep", eal=()):
+    def dataplane_command(self, socket=None, core=None, idle="sleep", options=(), eal=()):
         command = [
             self.lab.program("espalier-dataplane"), "--socket", socket or self.dataplane_socket,
-            "--cores", self.core if core is None else core, "--idle", idle,
+            "--cores", self.core if core is None else core, "--idle", idle, *options,
         ]  # fmt: skip
         return [*command, "--", *eal] if eal else command
 

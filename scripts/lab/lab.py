@@ -29,10 +29,11 @@ def programs_folder():
 class Lab:
     """Used as `with Lab() as lab:`; whatever happens inside, nothing is left behind, unless `keep` is set."""
 
-    def __init__(self, keep=False):
+    def __init__(self, keep=False, configs=DEMO_CONFIGS):
+        """`configs`: the folder of the gateways' configurations, where none is named."""
         if os.geteuid() != 0:
             raise Failed("this needs root, for namespaces and packet sockets; run it as root or by sudo")
-        self.keep = keep
+        self.keep, self.configs = keep, configs
         self.programs = programs_folder()
         self.processes = []
         self.lock = threading.Lock()
@@ -102,18 +103,18 @@ class Lab:
         return status, said
 
     def add_gateway(self, site, config=None):
-        """A gateway that does not run yet. `config`: a path; default: the demonstration's."""
+        """A gateway that does not run yet. `config`: a path; default: the one of the laboratory's folder."""
         core = two_cores()[SITES.index(site)]
-        gateway = Gateway(self, site, config or DEMO_CONFIGS / f"{site.gateway}.conf", core)
+        gateway = Gateway(self, site, config or self.configs / f"{site.gateway}.conf", core)
         self.gateways.append(gateway)
         return gateway
 
-    def start_gateways(self, configs=None):
-        """Starts both gateways and waits until their tunnel is up. `configs`: {"gw-a": path, ...}."""
+    def start_gateways(self, sas=2):
+        """Starts both gateways and waits until they are ready, with so many SAs: none, where IKE is to bring them."""
         for site in SITES:
-            self.add_gateway(site, (configs or {}).get(site.gateway)).start()
+            self.add_gateway(site).start()
         for gateway in self.gateways:
-            gateway.wait_ready()
+            gateway.wait_ready(sas=sas)
         self.network.wait_for_hosts()
         return self.gateways
 

@@ -1,4 +1,4 @@
-"""The facts that the laboratory, the configurations in scripts/demo and the tests agree on.
+"""The facts that the laboratory, the configurations in scripts/demo and scripts/e2e/manual, and the tests agree on.
 
     host-a --- lan [gw-a] wan ======= ESP ======= wan [gw-b] lan --- host-b
 """

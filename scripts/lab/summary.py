@@ -71,13 +71,18 @@ def plural(count, one, many=None):
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def print_summary(terminal, facts, shows):
-    """`facts` as `--json` writes them; `shows` is what `show crypto ipsec sa` printed, by gateway."""
+def print_summary(terminal, facts, tunnel, shows):
+    """`facts` as `--json` writes them; `tunnel` is what of gw-a's configuration the tunnel is made of; `shows` is what
+    `show crypto ipsec sa` printed, by gateway."""
     say, dim, bold = terminal.line, terminal.dim, terminal.bold
     say()
     say(bold("  host-a ─── gw-a ═══════ ESP, AES-256-GCM ═══════ gw-b ─── host-b"))
     say()
     _traffic(say, dim, facts)
+    say()
+    say(bold("  What makes the tunnel, at gw-a") + dim("   (the whole: scripts/demo/gw-a.conf, and gw-b.conf)"))
+    for line in tunnel:
+        say(f"    {line}")
     for gateway in facts.get("gateways", []):
         name = gateway["name"]
         say()

@@ -69,7 +69,7 @@ impl Daemon {
     pub(super) fn folded(&mut self, folded: Folded) {
         let port = folded.port;
         match (self.policies.folded(folded), self.link.as_mut()) {
-            (Ok(Some(next)), Some(link)) => match link.change(&next) {
+            (Ok(Some(next)), Some(link)) => match link.change(&[], std::slice::from_ref(&next)) {
                 Ok(()) => {
                     let base = next.published().base();
                     tracing::info!(

@@ -8,6 +8,7 @@ use crate::negotiate::failures::Failures;
 use crate::negotiate::pool::Pool;
 use crate::negotiate::raise::{Raising, Try};
 use crate::negotiate::sockets::{Datagram, PORTS, Sockets};
+use crate::operator::trail::{IKEV2, IPSEC};
 use crate::plan::PlannedSa;
 use config::Config;
 use ike::Settings;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use zeroize::Zeroizing;
 
-/// Datagrams that are taken at once before anything else has its turn.
+/// Datagrams, or pieces of arithmetic, that are taken at once before anything else has its turn.
 const BURST: usize = 64;
 /// Bytes of the largest file of certificates.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -147,9 +148,17 @@ impl Daemon {
         self.negotiate();
     }
 
-    /// Some arithmetic is done.
+    /// Some arithmetic is done, and perhaps more.
     pub(super) fn computed(&mut self, done: Done) {
-        self.ike.endpoint.handle_done(Instant::now(), done);
+        let mut next = Some(done);
+        for _ in 0..BURST {
+            let Some(done) = next else { break };
+            self.ike.endpoint.handle_done(Instant::now(), done);
+            next = self.ike.done.try_recv().ok();
+        }
+        if let Some(done) = next {
+            self.ike.endpoint.handle_done(Instant::now(), done);
+        }
         self.negotiate();
     }
 
@@ -182,7 +191,7 @@ impl Daemon {
         if self.ike.children.carrier(number).is_none()
             && let Some(attempt) = self.ike.raising.wanted(&policy, Instant::now())
         {
-            tracing::info!("crypto map {policy}: a packet wants the tunnel");
+            tracing::info!(target: IPSEC, "crypto map {policy}: a packet wants the tunnel");
             self.attempt(&attempt);
             self.negotiate();
         }
@@ -197,7 +206,7 @@ impl Daemon {
         let asked =
             if is_over { endpoint.delete_child(now, inbound) } else { endpoint.rekey_child(now, inbound) };
         if let Err(error) = asked {
-            tracing::debug!("SA {inbound}: {error}");
+            tracing::debug!(target: IPSEC, "SA {inbound}: {error}");
         }
         self.negotiate();
         true
@@ -240,13 +249,13 @@ impl Daemon {
         };
         match asked {
             Ok(ike) => {
-                tracing::info!("crypto map {}: asking {}", attempt.policy, way.remote);
+                tracing::info!(target: IKEV2, peer = %way.remote, "crypto map {}: asking {}", attempt.policy, way.remote);
                 standing.insert(way.connection.clone(), ike);
                 raising.begun(attempt, ike, now);
             }
             Err(error) => {
                 raising.impossible(attempt, now);
-                tracing::warn!("crypto map {}: cannot ask {}: {error}", attempt.policy, way.remote);
+                tracing::warn!(target: IKEV2, peer = %way.remote, "crypto map {}: cannot ask {}: {error}", attempt.policy, way.remote);
             }
         }
     }
@@ -255,7 +264,7 @@ impl Daemon {
     fn give_up(&mut self, late: IkeSpi, now: Instant) {
         let begun = self.ike.endpoint.ike_sa(now, late);
         if begun.is_some_and(|sa| sa.state == State::Initiating) {
-            tracing::warn!("the peer does not answer; trying the next one");
+            tracing::warn!(target: IKEV2, "the peer does not answer; trying the next one");
             let _ = self.ike.endpoint.delete(now, late);
             self.ike.standing.retain(|_, ike| *ike != late);
             self.came_to_nothing(late, None, now);

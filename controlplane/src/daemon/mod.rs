@@ -9,6 +9,7 @@ pub mod load;
 mod outputs;
 mod privileges;
 mod sessions;
+mod turn;
 
 use crate::forwarding::{Action, Forwarding, Hop, Sent};
 use crate::kernel::facts::Facts;
@@ -20,6 +21,7 @@ use crate::negotiate::connections::ConnectionError;
 use crate::negotiate::sockets::Datagram;
 use crate::operator::facts::ConfigFacts;
 use crate::operator::server::{Asked, BindError, Server};
+use crate::operator::trail::IPSEC;
 use crate::operator::{Answer, Question};
 use crate::plan::{Plan, PlanError};
 use crate::policy::{Folded, Policies, PolicyError};
@@ -303,6 +305,8 @@ impl Daemon {
                         Question::Sessions => Answer::Sessions(Box::new(self.sessions())),
                         Question::Clear { peer } => Answer::Cleared { ike_sas: self.clear_sessions(peer) },
                         Question::Reload => self.reload().await?,
+                        // The server's own.
+                        Question::Debug { .. } => continue,
                     };
                     // Whoever asked may have left.
                     let _ = reply.send(answer);
@@ -363,6 +367,7 @@ impl Daemon {
                 let entry =
                     self.plan.entry(entry).map_or_else(|| format!("entry {entry}"), ToString::to_string);
                 tracing::warn!(
+                    target: IPSEC,
                     "no SA serves crypto map {entry}: a packet from {} to {} was dropped",
                     flow.source,
                     flow.destination
@@ -370,12 +375,13 @@ impl Daemon {
             }
             Event::SaSoftExpired { index, spi } => {
                 if !self.renew(index, false) {
-                    tracing::warn!("SA {spi} of {} nears its limit; give it a new key", self.serves(index));
+                    tracing::warn!(target: IPSEC, "SA {spi} of {} nears its limit; give it a new key", self.serves(index));
                 }
             }
             Event::SaHardExpired { index, spi } => {
                 if !self.renew(index, true) {
                     tracing::error!(
+                        target: IPSEC,
                         "SA {spi} of {} is past its limit and carries nothing more; give it a new key",
                         self.serves(index)
                     );
@@ -384,13 +390,14 @@ impl Daemon {
             Event::SequenceExhausted { index, spi } => {
                 if !self.renew(index, false) {
                     tracing::error!(
+                        target: IPSEC,
                         "SA {spi} of {} has no sequence number left and carries nothing more; give it a new key and SPI, and use ESN",
                         self.serves(index)
                     );
                 }
             }
             Event::PeerMoved { index, spi, peer } => {
-                tracing::info!("the peer of SA {spi} of {} moved to {peer}", self.serves(index));
+                tracing::info!(target: IPSEC, peer = %peer.ip(), "the peer of SA {spi} of {} moved to {peer}", self.serves(index));
             }
             Event::PortLink { port, up } => {
                 let name = self.plan.ports.get(&port).map(|attach| attach.name).unwrap_or_default();

@@ -1,14 +1,16 @@
-//! What IKE's endpoint says is done, in its order: datagrams go, SAs come and go in the data plane, and people hear of it.
+//! What IKE's endpoint says, one output after the other: SAs come and go, and people hear of it. What the data plane and
+//! peers are told of it waits for the end of the [turn](Turn).
 
 use super::Daemon;
 use super::change::nanoseconds;
 use super::ike::Ike;
-use crate::link::InstallError;
+use super::turn::Turn;
 use crate::negotiate::children::{Child, limits};
 use crate::negotiate::connections::{self, Tunnel};
 use crate::negotiate::suites;
+use crate::operator::trail::{IKEV2, IPSEC};
 use crate::plan::PlannedSa;
-use config::{Config, Name};
+use config::Config;
 use ike::RequestError;
 use ike::endpoint::{ChildUp, Down, Failed, IkeUp, Output};
 use ike::message::IkeSpi;
@@ -19,37 +21,38 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl Daemon {
-    /// Does what the endpoint says, in its order, until it says nothing more.
-    pub(super) fn negotiate(&mut self) {
-        while let Some(output) = self.ike.endpoint.poll() {
-            match output {
-                Output::Transmit { from, to, bytes } => self.ike.sockets.send(from, to, &bytes),
-                Output::Compute(job) => self.ike.pool.start(job),
-                Output::IkeUp(up) => self.ike_up(&up),
-                Output::IkeRekeyed { old, new } => {
-                    tracing::info!("IKE SA {old} was rekeyed; it is {new} now");
-                    self.ike.raising.rekeyed(old, new);
-                    self.ike.standing.values_mut().filter(|ike| **ike == old).for_each(|ike| *ike = new);
-                }
-                Output::IkeDown { ike, connection, reason } => {
-                    self.ike_down(ike, connection.as_ref(), reason)
-                }
-                Output::ChildUp(up) => self.child_up(*up),
-                Output::ChildSend { inbound } => {
-                    let commands = self.ike.children.send(inbound);
-                    self.tell(&commands);
-                    self.follow_peers(inbound);
-                }
-                Output::ChildDown { inbound, reason, .. } => self.child_down(inbound, reason),
-                Output::PeerMoved { remote, children, .. } => self.peer_moved(remote, &children),
-                Output::Failed(failed) => self.failed(&failed),
+    /// Does what one output says.
+    pub(super) fn carry_out(&mut self, output: Output, turn: &mut Turn) {
+        match output {
+            Output::Transmit { from, to, bytes } => turn.send(from, to, bytes),
+            Output::Compute(job) => self.ike.pool.start(job),
+            Output::IkeUp(up) => self.ike_up(&up),
+            Output::IkeRekeyed { old, new } => {
+                tracing::info!(target: IKEV2, "IKE SA {old} was rekeyed; it is {new} now");
+                self.ike.raising.rekeyed(old, new);
+                self.ike.standing.values_mut().filter(|ike| **ike == old).for_each(|ike| *ike = new);
             }
+            Output::IkeDown { ike, connection, reason } => self.ike_down(ike, connection.as_ref(), reason),
+            Output::ChildUp(up) => self.child_up(up, turn),
+            Output::ChildSend { inbound } => {
+                turn.tell(self.ike.children.send(inbound), None);
+                self.follow_peers(inbound, turn);
+            }
+            Output::ChildDown { inbound, reason, .. } => self.child_down(inbound, reason, turn),
+            Output::PeerMoved { remote, children, .. } => {
+                // What it begins with is read from the data plane, so that all before must be there.
+                self.finish(std::mem::take(turn));
+                self.peer_moved(remote, &children);
+            }
+            Output::Failed(failed) => self.failed(&failed),
         }
     }
 
     fn ike_up(&mut self, up: &IkeUp) {
         let suite = up.suite;
         tracing::info!(
+            target: IKEV2,
+            peer = %up.remote.ip(),
             "IKE SA {} with {} ({}) stands: {} {} {}",
             up.ike,
             up.remote,
@@ -60,14 +63,14 @@ impl Daemon {
         );
         let weak = suites::weaknesses(suite.encryption, suite.integrity, Some(suite.prf), Some(suite.group));
         if !weak.is_empty() {
-            tracing::warn!("IKE SA {} with {} is weak: {}", up.ike, up.remote, weak.join(", "));
+            tracing::warn!(target: IKEV2, peer = %up.remote.ip(), "IKE SA {} with {} is weak: {}", up.ike, up.remote, weak.join(", "));
         }
         self.ike.standing.insert(up.connection.clone(), up.ike);
     }
 
     fn ike_down(&mut self, ike: IkeSpi, connection: Option<&Arc<str>>, reason: Down) {
         let whose = connection.map_or("an unknown peer", |name| name);
-        tracing::info!("IKE SA {ike} of {whose} is no more: {}", why(reason));
+        tracing::info!(target: IKEV2, "IKE SA {ike} of {whose} is no more: {}", why(reason));
         self.ike.standing.retain(|_, known| *known != ike);
         if reason == Down::Timeout {
             let Ike { connections, raising, .. } = &mut self.ike;
@@ -84,25 +87,25 @@ impl Daemon {
         if self.ike.failures.add(failed, now) {
             let whose = failed.policy.as_ref().or(failed.connection.as_ref());
             let whose = whose.map(|name| format!(" ({name})")).unwrap_or_default();
-            tracing::warn!("IKE with {}{whose} came to nothing: {}", failed.remote, failed.explanation);
+            tracing::warn!(target: IKEV2, peer = %failed.remote.ip(), "IKE with {}{whose} came to nothing: {}", failed.remote, failed.explanation);
         }
         if let Some(ike) = failed.ike {
             self.came_to_nothing(ike, failed.policy.as_ref(), now);
         }
     }
 
-    fn child_up(&mut self, up: ChildUp) {
-        let (spi, policy) = (up.inbound.0, up.policy.clone());
-        let child = match self.child(&up) {
-            Ok(child) => child,
-            Err(why) => return self.refuse_child(spi, &policy, &why),
-        };
-        let is_dynamic = child.dynamic.is_some();
-        let commands = self.ike.children.add(child);
-        if let Err(why) = self.try_tell(&commands) {
-            self.ike.children.forget(spi);
-            return self.refuse_child(spi, &policy, &why);
+    fn child_up(&mut self, up: Box<ChildUp>, turn: &mut Turn) {
+        let spi = up.inbound.0;
+        match self.child(&up) {
+            Ok(child) => turn.tell(self.ike.children.add(child), Some(up)),
+            Err(why) => return self.refuse_child(spi, &up.policy, &why),
         }
+        self.follow_peers(spi, turn);
+    }
+
+    /// The data plane has a pair.
+    pub(super) fn stands(&mut self, up: &ChildUp) {
+        let (spi, policy) = (up.inbound.0, &up.policy);
         if let Some(child) = self.ike.children.get(spi) {
             for sa in [&child.inbound, &child.outbound] {
                 self.memory.installed(sa.name(), &sa.install.key);
@@ -111,18 +114,17 @@ impl Daemon {
         let kind = if up.replaces.is_some() { "has new keys" } else { "stands" };
         let udp = if up.udp { " in UDP" } else { "" };
         tracing::info!(
+            target: IPSEC,
+            peer = %up.remote.ip(),
             "crypto map {policy}: the tunnel to {}{udp} {kind}: SA {spi} in, {} out",
             up.remote,
             up.outbound.0
         );
         let weak = suites::weaknesses(up.suite.encryption, up.suite.integrity, None, up.suite.group);
         if !weak.is_empty() && up.replaces.is_none() {
-            tracing::warn!("crypto map {policy}: the tunnel to {} is weak: {}", up.remote, weak.join(", "));
+            tracing::warn!(target: IPSEC, peer = %up.remote.ip(), "crypto map {policy}: the tunnel to {} is weak: {}", up.remote, weak.join(", "));
         }
-        if is_dynamic {
-            self.follow_peers(spi);
-        }
-        self.ike.raising.stands(&policy);
+        self.ike.raising.stands(policy);
         self.ike.failures.forget(up.remote.ip());
     }
 
@@ -187,35 +189,37 @@ impl Daemon {
         })
     }
 
-    fn refuse_child(&mut self, inbound: Spi, policy: &str, why: &str) {
-        tracing::error!("crypto map {policy}: the tunnel cannot be installed: {why}");
+    /// The data plane cannot have a pair.
+    pub(super) fn refuse_child(&mut self, inbound: Spi, policy: &str, why: &str) {
+        tracing::error!(target: IPSEC, "crypto map {policy}: the tunnel cannot be installed: {why}");
         if let Err(error @ RequestError::Busy(_)) = self.ike.endpoint.delete_child(Instant::now(), inbound) {
             tracing::debug!("{error}");
         }
     }
 
-    fn child_down(&mut self, inbound: Spi, reason: Down) {
+    fn child_down(&mut self, inbound: Spi, reason: Down, turn: &mut Turn) {
         let fades = reason == Down::Replaced;
         let removed = self.ike.children.remove(inbound, Instant::now(), fades);
         let Some((commands, child)) = removed else { return };
         if !fades {
             self.memory.forget(&child.inbound.name());
         }
+        let peer = child.outbound.install.remote;
         if reason == Down::Replaced {
-            tracing::debug!("crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
+            tracing::debug!(target: IPSEC, %peer, "crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
         } else {
-            tracing::info!("crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
+            tracing::info!(target: IPSEC, %peer, "crypto map {}: SA {inbound} is gone: {}", child.policy, why(reason));
         }
         if child.dynamic.is_some() {
-            self.follow_map(&child.entry.map);
+            turn.follow(child.entry.map.clone());
         }
-        self.tell(&commands);
+        turn.tell(commands, None);
         self.memory.forget(&child.outbound.name());
     }
 
     /// The peer's SAs go elsewhere.
     fn peer_moved(&mut self, remote: SocketAddr, moved: &[Spi]) {
-        tracing::info!("a peer moved to {remote}");
+        tracing::info!(target: IPSEC, peer = %remote.ip(), "a peer moved to {remote}");
         if let Some(link) = &self.link {
             link.remember(&mut self.memory, true);
         }
@@ -230,54 +234,10 @@ impl Daemon {
     }
 
     /// A pair of a dynamic entry has come or serves now: the crypto map's rules follow.
-    fn follow_peers(&mut self, inbound: Spi) {
+    fn follow_peers(&self, inbound: Spi, turn: &mut Turn) {
         let child = self.ike.children.get(inbound).filter(|child| child.dynamic.is_some());
-        if let Some(map) = child.map(|child| child.entry.map.clone()) {
-            self.follow_map(&map);
-        }
-    }
-
-    /// Brings the policies of a crypto map to what peers of its dynamic entries have now.
-    fn follow_map(&mut self, map: &Name) {
-        let (Some(link), true) = (self.link.as_mut(), self.installed) else { return };
-        let lists = match self.plan.lists(&self.config, &self.ike.children) {
-            Ok(lists) => lists.into_iter().filter(|(_, list)| list.map == *map).collect::<Vec<_>>(),
-            Err(error) => return self.complain(error.to_string()),
-        };
-        let all = match self.policies.prepare(lists) {
-            Ok(all) => all,
-            Err(error) => return self.complain(error.to_string()),
-        };
-        for next in all {
-            match link.change(&next) {
-                Ok(()) => self.policies.settle_one(next),
-                Err(InstallError::Link(error)) => return self.lose(&error),
-                Err(error) => {
-                    return self.complain(format!("the data plane does not take a peer's rules: {error}"));
-                }
-            }
-        }
-    }
-
-    /// As [`Daemon::try_tell`], where nothing can be done about it.
-    pub(super) fn tell(&mut self, commands: &[Command]) {
-        if let Err(why) = self.try_tell(commands) {
-            self.complain(format!("the data plane does not follow IKE: {why}"));
-        }
-    }
-
-    /// Has the data plane do something. While it is not there, that is for later: it is given the whole when it comes.
-    fn try_tell(&mut self, commands: &[Command]) -> Result<(), String> {
-        let (Some(link), true, false) = (self.link.as_mut(), self.installed, commands.is_empty()) else {
-            return Ok(());
-        };
-        match link.transact(commands, false) {
-            Ok(()) => Ok(()),
-            Err(InstallError::Link(error)) => {
-                self.lose(&error);
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
+        if let Some(child) = child {
+            turn.follow(child.entry.map.clone());
         }
     }
 }

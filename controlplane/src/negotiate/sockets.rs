@@ -3,6 +3,8 @@
 //! A socket for each address says which of our addresses a datagram came to, and answers come from there. ESP in UDP never gets
 //! here, as the data plane keeps it.
 
+use crate::operator::trail::IKEV2;
+use ike::message::Header;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -93,6 +95,7 @@ impl Sockets {
 
     /// Sends a datagram. What cannot be sent now is lost, as on the wire; IKE sends again what matters.
     pub fn send(&self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        trace("to", to, from, bytes);
         let sent = match self.open.get(&from) {
             Some(open) => open.socket.try_send_to(bytes, to).map(drop),
             None => Err(io::ErrorKind::AddrNotAvailable.into()),
@@ -103,12 +106,30 @@ impl Sockets {
     }
 }
 
+/// Says what a datagram is, as far as its header tells.
+fn trace(way: &str, peer: SocketAddr, us: SocketAddr, bytes: &[u8]) {
+    if !tracing::enabled!(target: IKEV2, tracing::Level::DEBUG) {
+        return;
+    }
+    let datagram = if us.port() == PORTS[1] { bytes.strip_prefix(&[0; 4]).unwrap_or(bytes) } else { bytes };
+    let what = Header::parse(datagram).map(|header| {
+        let kind = if header.response { "response" } else { "request" };
+        format!(
+            "{} {kind} {}, IKE SA {} / {}",
+            header.exchange, header.message_id, header.initiator_spi, header.responder_spi
+        )
+    });
+    let what = what.as_deref().unwrap_or(if bytes == [0xFF] { "keepalive" } else { "no IKE message" });
+    tracing::debug!(target: IKEV2, peer = %peer.ip(), "{way} {peer}: {what}, {} bytes", bytes.len());
+}
+
 async fn read(socket: Arc<UdpSocket>, to: SocketAddr, came: mpsc::Sender<Datagram>) {
     let mut buffer = vec![0; LONGEST];
     loop {
         match socket.recv_from(&mut buffer).await {
             Ok((len, from)) => {
                 let bytes = buffer.get(..len).unwrap_or_default().to_vec();
+                trace("from", from, to, &bytes);
                 if came.send(Datagram { from, to, bytes }).await.is_err() {
                     return;
                 }

@@ -1,7 +1,9 @@
 //! Asking the daemon, from the operator's command.
 
+use super::trail::{Said, Topic};
 use super::{Answer, Question};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,19 +32,47 @@ pub enum AskError {
 
 /// Asks one thing.
 pub fn ask(path: &Path, question: &Question) -> Result<Answer, AskError> {
-    let failed = |error: io::Error| match error.kind() {
+    let mut answer = String::new();
+    let stream = put(path, question)?;
+    BufReader::new(stream).take(MAX_ANSWER).read_line(&mut answer).map_err(|error| failed(path, error))?;
+    serde_json::from_str(&answer).map_err(|_| AskError::Nonsense(path.to_owned()))
+}
+
+/// Listens to what the daemon traces, until it ends or `hear` has heard enough.
+pub fn debug(
+    path: &Path,
+    topic: Topic,
+    peer: Option<IpAddr>,
+    mut hear: impl FnMut(Said) -> bool,
+) -> Result<(), AskError> {
+    let stream = put(path, &Question::Debug { topic, peer })?;
+    // Nothing may happen for as long as it likes.
+    stream.set_read_timeout(None).map_err(|error| failed(path, error))?;
+    for line in BufReader::new(stream).lines() {
+        let line = line.map_err(|error| failed(path, error))?;
+        if !hear(serde_json::from_str(&line).map_err(|_| AskError::Nonsense(path.to_owned()))?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn failed(path: &Path, error: io::Error) -> AskError {
+    match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::NotRunning(path.to_owned()),
         io::ErrorKind::PermissionDenied => AskError::NotPermitted(path.to_owned()),
         _ => AskError::Io(path.to_owned(), error),
-    };
-    let nonsense = || AskError::Nonsense(path.to_owned());
+    }
+}
+
+/// Puts a question; the answer comes out of the stream.
+fn put(path: &Path, question: &Question) -> Result<UnixStream, AskError> {
+    let failed = |error| failed(path, error);
     let mut stream = UnixStream::connect(path).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let mut line = serde_json::to_vec(question).map_err(|_| nonsense())?;
+    let mut line = serde_json::to_vec(question).map_err(|_| AskError::Nonsense(path.to_owned()))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(failed)?;
-    let mut answer = String::new();
-    BufReader::new(stream).take(MAX_ANSWER).read_line(&mut answer).map_err(failed)?;
-    serde_json::from_str(&answer).map_err(|_| nonsense())
+    Ok(stream)
 }

@@ -1,16 +1,20 @@
 //! The daemon's control socket: one JSON document a line, a question and its answer.
 //!
+//! To one question there is no end of answers: [`Question::Debug`].
+//!
 //! What shared memory shows, an operator's command reads there; the daemon is asked for what is not there, and to reload.
 
 pub mod client;
 pub mod facts;
 pub mod server;
 pub mod sessions;
+pub mod trail;
 
 use facts::ConfigFacts;
 use serde::{Deserialize, Serialize};
 use sessions::SessionFacts;
 use std::net::IpAddr;
+use trail::Topic;
 
 /// Where the daemon listens unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/espalier/control.sock";
@@ -28,6 +32,13 @@ pub enum Question {
     /// To take tunnels down that IKE brought up.
     Clear {
         /// Those with this peer; `None`: all.
+        peer: Option<IpAddr>,
+    },
+    /// What it traces from now on: a [`trail::Said`] a line, until whoever asks leaves.
+    Debug {
+        /// About this.
+        topic: Topic,
+        /// Only with this peer.
         peer: Option<IpAddr>,
     },
     /// To read the configuration again.

@@ -1,14 +1,18 @@
 //! Answering operators.
 
+use super::trail::{self, Said, Topic};
 use super::{Answer, MAX_QUESTION, Question};
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Operators that are served at the same time.
@@ -127,6 +131,9 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
         }
         let refused = |reason: &str| Answer::Refused { reason: reason.to_owned(), diagnostics: Vec::new() };
         let answer = match serde_json::from_str(&line) {
+            Ok(Question::Debug { topic, peer }) => {
+                return tell(reader, writer, topic, peer).await;
+            }
             Ok(question) => {
                 let (reply, answer) = oneshot::channel();
                 let going = asked.send(Asked { question, reply }).await.is_ok();
@@ -139,6 +146,39 @@ async fn serve(stream: UnixStream, asked: mpsc::Sender<Asked>) -> io::Result<()>
         line.push(b'\n');
         tokio::time::timeout(PATIENCE, writer.write_all(&line)).await??;
     }
+}
+
+/// Passes on what the daemon traces, until the operator leaves.
+async fn tell(
+    mut reader: impl tokio::io::AsyncRead + Unpin,
+    mut writer: OwnedWriteHalf,
+    topic: Topic,
+    peer: Option<IpAddr>,
+) -> io::Result<()> {
+    let mut ear = trail::listen();
+    loop {
+        // Nothing more is asked on this connection: what can be read is its end.
+        let mut nothing = [0; 64];
+        let heard = tokio::select! {
+            _ = reader.read(&mut nothing) => return Ok(()),
+            heard = ear.recv() => heard,
+        };
+        let said = match heard {
+            Ok(said) if said.topic == topic && peer.is_none_or(|peer| said.peer == Some(peer)) => said,
+            Ok(_) => continue,
+            Err(RecvError::Lagged(count)) => Arc::new(missed(topic, count)),
+            Err(RecvError::Closed) => return Ok(()),
+        };
+        let mut line = serde_json::to_vec(&*said)?;
+        line.push(b'\n');
+        tokio::time::timeout(PATIENCE, writer.write_all(&line)).await??;
+    }
+}
+
+fn missed(topic: Topic, count: u64) -> Said {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
+    let text = format!("{count} events were not read in time, and are missing here");
+    Said { at, topic, level: "warn".to_owned(), peer: None, text }
 }
 
 #[cfg(test)]

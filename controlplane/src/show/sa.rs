@@ -66,6 +66,19 @@ pub struct Association {
     pub counters: SaCounts,
 }
 
+/// Which of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// Every one.
+    All,
+    /// Those with a peer, where it was or where it is.
+    Peer(IpAddr),
+    /// Those of a crypto map.
+    Map(String),
+    /// Those of the crypto maps on an interface.
+    Interface(String),
+}
+
 impl Associations {
     /// Out of a view.
     pub fn new(view: &View) -> Associations {
@@ -73,6 +86,18 @@ impl Associations {
             hostname: view.hostname(),
             sa: view.sas.iter().map(|sa| association(view, sa)).collect(),
         }
+    }
+
+    /// Some of them.
+    #[must_use]
+    pub fn only(mut self, which: &Only) -> Associations {
+        self.sa.retain(|sa| match which {
+            Only::All => true,
+            Only::Peer(peer) => sa.remote == *peer || sa.peer().0 == *peer,
+            Only::Map(map) => sa.crypto_map.as_ref() == Some(map),
+            Only::Interface(name) => sa.interfaces.contains(name),
+        });
+        self
     }
 }
 

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Those of the repository, with all their keys.
-pub(crate) const GOOD: [&str; 4] = [
+pub(crate) const GOOD: [&str; 6] = [
     include_str!("../../testdata/gateway.conf"),
     include_str!("../../testdata/ikev2.conf"),
     include_str!("../../../../scripts/demo/gw-a.conf"),
     include_str!("../../../../scripts/demo/gw-b.conf"),
+    include_str!("../../../../scripts/e2e/manual/gw-a.conf"),
+    include_str!("../../../../scripts/e2e/manual/gw-b.conf"),
 ];
 
 const MAPS: usize = 3;

@@ -49,8 +49,36 @@ enum Command {
     /// Take down what IKE brought up; the next packet brings it up again
     #[command(subcommand)]
     Clear(Clear),
+    /// Follow what the control plane does, as it happens; ends with Ctrl-C
+    #[command(subcommand)]
+    Debug(Debugging),
     /// Have the control plane read its configuration again
     Reload,
+}
+
+#[derive(Debug, Subcommand)]
+enum Debugging {
+    /// Crypto sessions
+    #[command(subcommand)]
+    Crypto(DebugCrypto),
+}
+
+#[derive(Debug, Subcommand)]
+enum DebugCrypto {
+    /// IKE: every message, what was agreed on, and what came to nothing and why
+    Ikev2(Following),
+    /// Child SAs: their coming and going, and the packets that want them
+    Ipsec(Following),
+}
+
+#[derive(Debug, Args)]
+struct Following {
+    /// Only what is about one peer: `peer ADDRESS`
+    #[arg(num_args = 2, value_names = ["peer", "ADDRESS"])]
+    peer: Vec<String>,
+    /// Print JSON, a document a line
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,7 +163,16 @@ struct IkeSas {
 #[derive(Debug, Subcommand)]
 enum Ipsec {
     /// Security associations, with their counters
-    Sa(Output),
+    Sa(Sas),
+}
+
+#[derive(Debug, Args)]
+struct Sas {
+    /// Only some of them: `peer ADDRESS`, `map NAME` or `interface NAME`
+    #[arg(num_args = 2, value_names = ["peer|map|interface", "WHICH"])]
+    only: Vec<String>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -177,6 +214,7 @@ fn main() -> ExitCode {
         Command::Clear(Clear::Crypto(ClearCrypto::Session { peer, json })) => {
             run::clear(&sockets, peer, json)
         }
+        Command::Debug(Debugging::Crypto(what)) => run::debug(&sockets, &what),
         Command::Reload => run::reload(&sockets),
     };
     outcome.unwrap_or_else(|error| {

@@ -1,11 +1,12 @@
 //! What each command does.
 
-use crate::{Crypto, Dataplane, Ikev2, Ipsec, Show};
+use crate::{Crypto, Dataplane, DebugCrypto, Ikev2, Ipsec, Show};
 use config::{Diagnostic, Severity};
 use controlplane::daemon::load::{LoadError, load};
-use controlplane::operator::client::{AskError, ask};
+use controlplane::operator::client::{self, AskError, ask};
 use controlplane::operator::facts::ConfigFacts;
 use controlplane::operator::sessions::SessionFacts;
+use controlplane::operator::trail::{Said, Topic};
 use controlplane::operator::{Answer, Question};
 use controlplane::show::access_lists::AccessLists;
 use controlplane::show::compiled::Detailed;
@@ -13,7 +14,7 @@ use controlplane::show::crypto_map::CryptoMaps;
 use controlplane::show::drops::Drops;
 use controlplane::show::ikev2::IkeSas;
 use controlplane::show::interfaces::Interfaces;
-use controlplane::show::sa::Associations;
+use controlplane::show::sa::{Associations, Only};
 use controlplane::show::session::Sessions;
 use controlplane::show::stages::Stages;
 use controlplane::show::stats::Stats;
@@ -47,6 +48,9 @@ pub(crate) enum RunError {
     /// The control plane says no.
     #[error("the control plane refused: {0}")]
     Refused(String),
+    /// A word of the command line is none that it takes.
+    #[error("{0}")]
+    Usage(String),
     /// Standard output.
     #[error("cannot print: {0}")]
     Print(io::Error),
@@ -165,7 +169,9 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
     };
     let view = View::take(&observer, facts)?;
     match show {
-        Show::Crypto(Crypto::Ipsec(Ipsec::Sa(output))) => page(&Associations::new(&view), output.json),
+        Show::Crypto(Crypto::Ipsec(Ipsec::Sa(sas))) => {
+            page(&Associations::new(&view).only(&only(&sas.only)?), sas.output.json)
+        }
         Show::Crypto(Crypto::Map(output)) => page(&CryptoMaps::new(&view), output.json),
         Show::Crypto(Crypto::Ikev2(_) | Crypto::Session(_)) => Ok(ExitCode::SUCCESS),
         Show::AccessLists(lists) if lists.detail.is_some() => {
@@ -176,6 +182,53 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
         Show::Drops(output) => page(&Drops::new(&view), output.json),
         Show::Dataplane(Dataplane::Stages(output)) => page(&Stages::new(&view), output.json),
     }
+}
+
+/// Which SAs are meant by `peer ADDRESS`, `map NAME` or `interface NAME`.
+fn only(words: &[String]) -> Result<Only, RunError> {
+    match words {
+        [] => Ok(Only::All),
+        [what, which] => match what.as_str() {
+            "peer" => Ok(Only::Peer(address(which)?)),
+            "map" => Ok(Only::Map(which.clone())),
+            "interface" => Ok(Only::Interface(which.clone())),
+            _ => Err(RunError::Usage(format!("`{what}` is not `peer`, `map` or `interface`"))),
+        },
+        _ => Err(RunError::Usage("say `peer ADDRESS`, `map NAME` or `interface NAME`".to_owned())),
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, RunError> {
+    text.parse().map_err(|_| RunError::Usage(format!("`{text}` is no IP address")))
+}
+
+pub(crate) fn debug(sockets: &Sockets, what: &DebugCrypto) -> Result<ExitCode, RunError> {
+    let (topic, following) = match what {
+        DebugCrypto::Ikev2(following) => (Topic::Ikev2, following),
+        DebugCrypto::Ipsec(following) => (Topic::Ipsec, following),
+    };
+    let peer = match following.peer.as_slice() {
+        [] => None,
+        [word, which] if word == "peer" => Some(address(which)?),
+        [word, ..] => return Err(RunError::Usage(format!("`{word}` is not `peer`"))),
+    };
+    let mut printed = Ok(true);
+    client::debug(&sockets.control, topic, peer, |said| {
+        printed = if following.json {
+            serde_json::to_string(&said).map_err(RunError::from).and_then(|line| print(&(line + "\n")))
+        } else {
+            print(&line(&said))
+        };
+        matches!(printed, Ok(true))
+    })?;
+    printed.map(|_| ExitCode::SUCCESS)
+}
+
+/// The time of day (UTC), and what happened.
+fn line(said: &Said) -> String {
+    let (milliseconds, of_day) = (said.at / 1_000_000 % 1000, said.at / 1_000_000_000 % 86_400);
+    let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{hours:02}:{minutes:02}:{seconds:02}.{milliseconds:03} {:5} {}\n", said.level, said.text)
 }
 
 fn page(page: &impl Page, json: bool) -> Result<ExitCode, RunError> {
