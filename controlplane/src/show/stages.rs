@@ -5,7 +5,7 @@ use super::{Page, View};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
-use shm::{Stage, StageSnapshot};
+use shm::Stage;
 
 /// Where the workers' clocks go, since the data plane started. Of every sixteenth burst each stage's clocks are taken.
 #[derive(Clone, Debug, Serialize)]
@@ -104,6 +104,7 @@ impl Page for Stages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shm::StageSnapshot;
 
     fn some(packets: u64, clocks: u64) -> StageTimes {
         times(&StageSnapshot { calls: 1, packets, clocks, ..StageSnapshot::default() })
