@@ -17,18 +17,19 @@ OUT = Sa(0x1700, bytes(range(16)), b"port", False, "tunnel", SITE_A.wan_v4, PEER
 IN = Sa(0x2700, b"\x23" * 16, b"\x23" * 4, False, "tunnel", PEER, SITE_A.wan_v4)
 PROTECTED, CLEAR = 4433, 4434
 
-CONFIG = f"""{HEAD}
+ENTRY = f"""
 ipv6 access-list PORTS
  permit udp 2001:db8:a::/64 2001:db8:b::/48 eq {PROTECTED}
-crypto ipsec transform-set GCM esp-gcm 128
-crypto map ALL 10 ipsec-manual
+crypto ipsec transform-set PORTS esp-gcm 128
+crypto map ALL 950 ipsec-manual
  set peer {PEER}
- set transform-set GCM
+ set transform-set PORTS
  match address PORTS
  set session-key inbound esp {IN.spi} cipher {(IN.key + IN.salt).hex()}
  set session-key outbound esp {OUT.spi} cipher {(OUT.key + OUT.salt).hex()}
 end
 """
+CONFIG = HEAD + ENTRY
 
 
 class PortFragments(ScenarioCase):
