@@ -17,6 +17,7 @@ MODULES = (
     "test_suite_scenarios",
     "test_size",
     "test_conservation",
+    "test_datagrams",
     "test_vlan",
     "test_crashes",
     "test_access_lists",

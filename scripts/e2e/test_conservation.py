@@ -5,9 +5,9 @@ It throws a few thousand frames; `ESPALIER_HOSTILE=N` in the environment throws 
 import os
 import random
 
-from . import esp
+from . import esp, test_datagrams
 from .counters import at_rest
-from .scenarios import CONFIG, SCENARIOS
+from .scenarios import CONFIG, NEST, SCENARIOS
 from .test_scenarios import ScenarioCase, reply
 from .wire import linux_reassembles, random_frames
 
@@ -17,8 +17,13 @@ BURST = 200
 SLACK = 64
 
 
+# With rules that ask for ports, fragments in transit wait for each other, too.
+WITH_PORTS = CONFIG.removesuffix("end\n") + test_datagrams.ENTRY
+
+
 class Conservation(ScenarioCase):
-    config_text = CONFIG.replace(" ip mtu 1600\n", " mtu 1600\n ip mtu 1400\n ipv6 mtu 1400\n ip tcp adjust-mss 1000\n")
+    others = (NEST, test_datagrams.IN)
+    config_text = WITH_PORTS.replace(" ip mtu 1600\n", " mtu 1600\n ip mtu 1400\n ipv6 mtu 1400\n ip tcp adjust-mss 1000\n")
     seconds = 120 + FRAMES // 200
 
     def honest(self, choice):
@@ -58,7 +63,7 @@ class Conservation(ScenarioCase):
             elif what == 2:
                 frame = frame[: choice.randrange(14, len(frame) + 1)]
             elif what in (3, 4):
-                cable, frame = self.wire, self.fragment_of(choice, wire)
+                frame = self.fragment_of(choice, frame)
             if not linux_reassembles(frame):
                 yield cable, bytes(frame)
 

@@ -114,8 +114,11 @@ class Hostile(PeerCase):
         ]
         dropped, before, after = self.throw([self.ethernet(packet) for packet in packets])
         self.assertLessEqual(set(dropped), {"ip_multicast"})
-        self.assertEqual(sum(dropped.values()) + after.to_linux - before.to_linux, len(packets))
-        self.assertEqual(after.sent, before.sent)
+        # Linux at both ends talks to many, too, whenever it likes.
+        received = after.received - before.received
+        self.assertGreaterEqual(received, len(packets))
+        self.assertEqual(sum(dropped.values()) + after.to_linux - before.to_linux, received)
+        self.assertEqual(after.sent - before.sent, after.from_linux - before.from_linux)
 
     def test_frames_for_another_station(self):
         frames = [bytes.fromhex("02ffffffff01") + self.from_peer + b"\x08\x00" + self.good() for _ in range(TIMES)]

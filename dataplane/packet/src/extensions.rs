@@ -159,11 +159,15 @@ pub fn upper_layer(l3: &[u8]) -> Result<Header<'_>, Error> {
     chain(l3)?.end()
 }
 
-/// Whether a packet whose fixed header was checked before is a true fragment.
+/// What the fragment header of a true fragment names as the next one; `None` of any other packet. The fixed header was checked
+/// before.
 #[inline]
-pub fn is_fragment(l3: &[u8]) -> bool {
-    is_extension(ipv6::Packet::new_unchecked(l3).next_header())
-        && chain_unchecked(l3).map_while(Result::ok).any(|header| header.is_fragment())
+pub fn fragmented(l3: &[u8]) -> Option<u8> {
+    if !is_extension(ipv6::Packet::new_unchecked(l3).next_header()) {
+        return None;
+    }
+    let fragment = chain_unchecked(l3).map_while(Result::ok).find(Header::is_fragment)?;
+    fragment.bytes.first().copied()
 }
 
 #[cfg(test)]

@@ -65,7 +65,9 @@ pub(crate) fn undecided(burst: &Burst, mask: Mask, ours: Mask, policy: &Policy) 
                     && (ports && protocol::has_ports(header.protocol())
                         || is_ours && header.protocol() == protocol::UDP)
             }
-            Family::V6 => (protocol || is_ours) && extensions::is_fragment(mbuf.data()),
+            Family::V6 => extensions::fragmented(mbuf.data()).is_some_and(|next| {
+                protocol || is_ours && (next == protocol::UDP || extensions::is_extension(next))
+            }),
         };
         undecided |= Mask::from(says_too_little) << index;
     }

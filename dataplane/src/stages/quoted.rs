@@ -34,7 +34,7 @@ pub(crate) fn is_about_v4(selectors: &Selectors, packet: &[u8]) -> bool {
 pub(crate) fn is_about_v6(selectors: &Selectors, packet: &[u8]) -> bool {
     let outer = ipv6::Packet::new_unchecked(packet);
     let Ok(upper) = extensions::upper_layer(packet) else { return false };
-    if upper.number != protocol::ICMPV6 || extensions::is_fragment(packet) {
+    if upper.number != protocol::ICMPV6 || extensions::fragmented(packet).is_some() {
         return false;
     }
     let Ok(message) = icmp::Packet::new_checked(upper.bytes) else { return false };
