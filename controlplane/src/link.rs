@@ -163,6 +163,7 @@ fn describe(command: &Command) -> String {
         Command::InstallSa(sa) => format!("the SA {} between {} and {}", sa.spi, sa.local, sa.remote),
         Command::AddSelector { index, .. } => format!("a selector of SA {index}"),
         Command::RemoveSa { index } => format!("removing SA {index}"),
+        Command::KeepSa { index } => format!("keeping SA {index}"),
         Command::BindEntry { entry, .. } => format!("the SA of policy entry {entry}"),
         Command::SetPolicy { port, .. }
         | Command::KeepPolicy { port }

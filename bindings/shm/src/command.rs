@@ -148,6 +148,12 @@ pub enum Command {
         /// Which.
         index: u32,
     },
+    /// Leave an SA that is there as it is, with its key: what a transaction that lists the whole state says of one whose key the
+    /// control plane does not know.
+    KeepSa {
+        /// Its index.
+        index: u32,
+    },
     /// Which outbound SA serves a policy entry.
     BindEntry {
         /// The entry: the number in a rule's Protect.
@@ -235,6 +241,7 @@ mod kind {
     pub(super) const REMOVE_ROUTE: u16 = 12;
     pub(super) const KEEP_POLICY: u16 = 13;
     pub(super) const CHANGE_POLICY: u16 = 14;
+    pub(super) const KEEP_SA: u16 = 15;
 }
 
 impl Command {
@@ -259,7 +266,7 @@ impl Command {
                 w.u32(*index)?;
                 write_selector(&mut w, selector)?;
             }
-            Command::RemoveSa { index } => w.u32(*index)?,
+            Command::RemoveSa { index } | Command::KeepSa { index } => w.u32(*index)?,
             Command::BindEntry { entry, sa } => {
                 w.u32(*entry)?;
                 w.u32(sa.unwrap_or(NONE))?;
@@ -305,6 +312,7 @@ impl Command {
                 Command::AddSelector { index: read_index(&mut r)?, selector: read_selector(&mut r)? }
             }
             kind::REMOVE_SA => Command::RemoveSa { index: read_index(&mut r)? },
+            kind::KEEP_SA => Command::KeepSa { index: read_index(&mut r)? },
             kind::BIND_ENTRY => {
                 let entry = below(r.u32()?, MAX_ENTRIES, Field::Entry)?;
                 let sa = match r.u32()? {
@@ -348,6 +356,7 @@ impl Command {
             Command::InstallSa(_) => kind::INSTALL_SA,
             Command::AddSelector { .. } => kind::ADD_SELECTOR,
             Command::RemoveSa { .. } => kind::REMOVE_SA,
+            Command::KeepSa { .. } => kind::KEEP_SA,
             Command::BindEntry { .. } => kind::BIND_ENTRY,
             Command::SetPolicy { .. } => kind::SET_POLICY,
             Command::ClearPolicy { .. } => kind::CLEAR_POLICY,

@@ -4,23 +4,29 @@ use super::{AGAIN, ChangeError, Daemon, attached, ike, linux, load};
 use crate::forwarding::{self, Forwarding, Sent, Step};
 use crate::kernel::{KernelError, monitor};
 use crate::link::InstallError;
+use crate::negotiate::connections::Connections;
+use crate::negotiate::inherited::Inherited;
 use crate::operator::Answer;
 use crate::plan::Plan;
 use crate::policy::Folded;
 use config::Config;
 use shm::{Command, Control, LinkError, NextHop, PortId};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 impl Daemon {
     /// Gives the data plane the whole of a configuration, with the routes that Linux knows now.
-    pub(super) fn install(&mut self, config: &Config) -> Result<(), ChangeError> {
+    pub(super) fn install(&mut self, config: &Config, connections: &Connections) -> Result<(), ChangeError> {
         let link = self.link.as_mut().ok_or(ChangeError::NoDataPlane)?;
         link.remember(&mut self.memory, true);
         let present = link.present();
         let now = nanoseconds();
         let children = &mut self.ike.children;
         let plan = Plan::new(config, &present, &self.memory, now, &self.plan.entries, children)?;
+        let ours: BTreeSet<u32> =
+            plan.sas.iter().map(|sa| sa.install.index).chain(children.indexes()).collect();
+        let inherited = Inherited::find(&present, &plan.entries, connections, |index| ours.contains(&index));
         let in_the_way = plan.in_the_way(&present);
         if !in_the_way.is_empty() {
             in_the_way.iter().for_each(|&port| self.policies.forget_port(port));
@@ -34,6 +40,7 @@ impl Daemon {
         let mut sent = Sent::default();
         let mut further = commands(&sent.difference(&picture));
         further.extend(children.commands(&self.memory, now));
+        further.extend(inherited.commands());
         link.install(&plan, &policies, further)?;
         let took = compiling.elapsed();
         policies.iter().filter(|next| next.base.is_some() || next.change.is_some()).for_each(|next| {
@@ -45,8 +52,9 @@ impl Daemon {
         for sa in &plan.sas {
             self.memory.installed(sa.name(), &sa.install.key);
         }
-        let indexes = plan.sas.iter().map(|sa| sa.install.index).collect();
+        let indexes = plan.sas.iter().map(|sa| sa.install.index).chain(inherited.indexes()).collect();
         children.reserve(indexes, plan.entries.values().copied().collect());
+        self.ike.inherited = inherited;
         (self.plan, self.picture, self.sent) = (plan, picture, sent);
         self.installed = true;
         self.due.install = None;
@@ -115,7 +123,7 @@ impl Daemon {
             Err(error) => return refused(error.to_string(), Vec::new()),
         };
         let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        match self.install(&config) {
+        match self.install(&config, &connections) {
             Ok(()) => {}
             Err(ChangeError::NoDataPlane) => {
                 warnings
@@ -153,7 +161,11 @@ impl Daemon {
     pub(super) fn reinstall(&mut self) {
         let config = self.config.clone();
         self.policies.forget();
-        match self.install(&config) {
+        // They stay where they are.
+        let connections = std::mem::take(&mut self.ike.connections);
+        let outcome = self.install(&config, &connections);
+        self.ike.connections = connections;
+        match outcome {
             Ok(()) => {
                 self.said.clear();
                 self.due.settle_soon();
@@ -174,6 +186,8 @@ impl Daemon {
             tracing::error!("{error}; waiting for it to come back");
             // Its memory outlives it: what it used last is where the next one goes on.
             link.remember(&mut self.memory, false);
+            // The keys of these were its alone.
+            self.ike.inherited.clear();
         }
         self.policies.forget();
         self.installed = false;

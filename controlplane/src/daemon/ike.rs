@@ -5,6 +5,7 @@ use super::Daemon;
 use crate::negotiate::children::{Child, Children};
 use crate::negotiate::connections::{ConnectionError, Connections};
 use crate::negotiate::failures::Failures;
+use crate::negotiate::inherited::Inherited;
 use crate::negotiate::pool::Pool;
 use crate::negotiate::raise::{Raising, Try};
 use crate::negotiate::sockets::{Datagram, PORTS, Sockets};
@@ -25,6 +26,8 @@ use zeroize::Zeroizing;
 
 /// Datagrams, or pieces of arithmetic, that are taken at once before anything else has its turn.
 const BURST: usize = 64;
+/// Tunnels of an earlier control plane that are raised anew in a tick.
+const RAISED_AT_ONCE: usize = 64;
 /// Bytes of the largest file of certificates.
 const LARGEST_FILE: u64 = 1 << 20;
 
@@ -32,6 +35,8 @@ const LARGEST_FILE: u64 = 1 << 20;
 pub(super) struct Ike {
     pub(super) endpoint: Endpoint,
     pub(super) children: Children,
+    /// What an earlier control plane left.
+    pub(super) inherited: Inherited,
     pub(super) connections: Connections,
     pub(super) failures: Failures,
     pub(super) raising: Raising,
@@ -58,6 +63,7 @@ impl Ike {
         Ok(Ike {
             endpoint,
             children: Children::default(),
+            inherited: Inherited::default(),
             connections: Connections::default(),
             failures: Failures::default(),
             raising: Raising::default(),
@@ -71,7 +77,8 @@ impl Ike {
 
     /// When time alone brings something.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.endpoint.next_timeout(), self.children.deadline()].into_iter().flatten().min()
+        let fading = [self.children.deadline(), self.inherited.deadline()];
+        fading.into_iter().chain([self.endpoint.next_timeout()]).flatten().min()
     }
 }
 
@@ -167,16 +174,22 @@ impl Daemon {
         let now = Instant::now();
         let faded = self.ike.children.faded(now);
         let remove = |sa: &PlannedSa| Command::RemoveSa { index: sa.install.index };
-        self.tell(&faded.iter().map(remove).collect::<Vec<_>>());
+        let removed = faded.iter().map(remove).chain(self.ike.inherited.faded(now));
+        self.tell(&removed.collect::<Vec<_>>());
         faded.iter().for_each(|sa| self.memory.forget(&sa.name()));
         self.ike.endpoint.handle_timeout(now);
         self.negotiate();
     }
 
-    /// Goes on to the next peer where one takes too long.
+    /// Goes on to the next peer where one takes too long, and raises what an earlier control plane left.
     pub(super) fn hasten(&mut self) {
-        let Ike { raising, connections, .. } = &mut self.ike;
-        let late = raising.late(|policy| connections.peers(policy), Instant::now());
+        let now = Instant::now();
+        let Ike { raising, connections, inherited, .. } = &mut self.ike;
+        let mut late = raising.late(|policy| connections.peers(policy), now);
+        if self.installed {
+            let wanted = inherited.policies().filter_map(|policy| raising.wanted(policy, now));
+            late.extend(wanted.take(RAISED_AT_ONCE));
+        }
         late.into_iter().for_each(|attempt| self.attempt(&attempt));
         self.negotiate();
     }
@@ -200,6 +213,10 @@ impl Daemon {
 
     /// An SA nears its end or is past it. False if it is not IKE's.
     pub(super) fn renew(&mut self, index: u32, is_over: bool) -> bool {
+        if self.ike.inherited.indexes().any(|known| known == index) {
+            // Another is being negotiated all the while.
+            return true;
+        }
         let Some(inbound) = self.ike.children.at(index).map(Child::spi) else { return false };
         let endpoint = &mut self.ike.endpoint;
         let now = Instant::now();

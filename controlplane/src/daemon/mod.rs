@@ -207,7 +207,7 @@ pub async fn run(options: Options) -> Result<(), DaemonError> {
         asked: BTreeMap::new(),
     };
     let connections = ike::connections(&config).map_err(ChangeError::from)?;
-    daemon.install(&config)?;
+    daemon.install(&config, &connections)?;
     daemon.arrange().await?;
     daemon.settle().await?;
     daemon.adopt(&config, connections);

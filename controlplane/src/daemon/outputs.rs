@@ -35,7 +35,11 @@ impl Daemon {
             Output::IkeDown { ike, connection, reason } => self.ike_down(ike, connection.as_ref(), reason),
             Output::ChildUp(up) => self.child_up(up, turn),
             Output::ChildSend { inbound } => {
-                turn.tell(self.ike.children.send(inbound), None);
+                let mut commands = self.ike.children.send(inbound);
+                if let Some(child) = self.ike.children.get(inbound) {
+                    commands.extend(self.ike.inherited.succeed(child.number, Instant::now()));
+                }
+                turn.tell(commands, None);
                 self.follow_peers(inbound, turn);
             }
             Output::ChildDown { inbound, reason, .. } => self.child_down(inbound, reason, turn),
@@ -97,7 +101,14 @@ impl Daemon {
     fn child_up(&mut self, up: Box<ChildUp>, turn: &mut Turn) {
         let spi = up.inbound.0;
         match self.child(&up) {
-            Ok(child) => turn.tell(self.ike.children.add(child), Some(up)),
+            Ok(child) => {
+                let number = child.number;
+                let mut commands = self.ike.children.add(child);
+                if up.send {
+                    commands.extend(self.ike.inherited.succeed(number, Instant::now()));
+                }
+                turn.tell(commands, Some(up));
+            }
             Err(why) => return self.refuse_child(spi, &up.policy, &why),
         }
         self.follow_peers(spi, turn);
@@ -198,7 +209,8 @@ impl Daemon {
     }
 
     fn child_down(&mut self, inbound: Spi, reason: Down, turn: &mut Turn) {
-        let fades = reason == Down::Replaced;
+        // A peer that came anew has another pair now, and what it sent by the old one may be on its way.
+        let fades = matches!(reason, Down::Replaced | Down::PeerRestarted);
         let removed = self.ike.children.remove(inbound, Instant::now(), fades);
         let Some((commands, child)) = removed else { return };
         if !fades {

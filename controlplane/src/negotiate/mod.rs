@@ -8,6 +8,7 @@
 pub mod children;
 pub mod connections;
 pub mod failures;
+pub mod inherited;
 pub mod pool;
 pub mod raise;
 pub mod sockets;

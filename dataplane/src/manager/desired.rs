@@ -182,6 +182,14 @@ impl Draft<'_> {
                 }
                 self.sas.remove(number, index);
             }
+            Command::KeepSa { index } => {
+                let none = refuse(number, Reason::NoSuchSa, u64::from(index));
+                let spec = self.sas.known(&index).cloned().ok_or(none)?;
+                if spec.install.direction == Direction::Inbound {
+                    self.spis.set(number, spec.install.spi, index);
+                }
+                self.sas.set(number, index, spec);
+            }
             Command::BindEntry { entry, sa } => {
                 if entry >= capacity.entries {
                     return Err(refuse(number, Reason::TooManyEntries, u64::from(entry)));

@@ -202,6 +202,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         install_sa().prop_map(|sa| Command::InstallSa(Box::new(sa))),
         (index.clone(), selector()).prop_map(|(index, selector)| Command::AddSelector { index, selector }),
         index.clone().prop_map(|index| Command::RemoveSa { index }),
+        index.clone().prop_map(|index| Command::KeepSa { index }),
         (0..MAX_ENTRIES, prop::option::of(index)).prop_map(|(entry, sa)| Command::BindEntry { entry, sa }),
         (port(), any::<u32>()).prop_map(|(port, segment)| Command::SetPolicy { port, segment }),
         port().prop_map(|port| Command::ClearPolicy { port }),
