@@ -11,6 +11,7 @@ use bench::whole::{self, ReportArgs};
 use bench::{Error, acl, gcm, ports, report};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,6 +103,10 @@ struct GcmArgs {
     /// Only cases whose name has this in it, as in `encrypt-64-1key-aes128`; may be given several times.
     #[arg(long, value_name = "SUBSTR")]
     only: Vec<String>,
+    /// Instead of the cases: every payload from 0 to 9000 bytes that this divides, shortly each, encrypted with AES-128 and 1
+    /// key; and at which of them others are faster. By 60 it takes half a minute.
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["quick", "only"])]
+    sweep: Option<NonZeroUsize>,
     /// Bring keys in ahead where there are at least so many.
     #[arg(long, value_name = "KEYS", default_value_t = gcm::case::MANY)]
     prefetch: usize,
@@ -246,7 +251,10 @@ fn gateway(args: &GatewayArgs) -> Result<(), Error> {
 
 /// Measures AES-GCM by itself.
 fn contest(args: &GcmArgs) -> Result<(), Error> {
-    let cases = only(gcm::case::Case::all(args.quick), &args.only)?;
+    let (cases, effort) = match args.sweep {
+        Some(step) => (gcm::case::Case::sweep(step), gcm::contest::Effort::brief()),
+        None => (only(gcm::case::Case::all(args.quick), &args.only)?, gcm::contest::Effort::new(args.quick)),
+    };
     if args.list {
         cases.iter().for_each(|case| println!("{case}"));
         return Ok(());
@@ -261,14 +269,15 @@ fn contest(args: &GcmArgs) -> Result<(), Error> {
         let keys = gcm::contender::RawKeys::new(first.key, first.keys);
         let field = gcm::contest::Field::new(&keys, first.keys >= args.prefetch)?;
         for case in group {
-            let measured = field.measure(*case, gcm::contest::Effort::new(args.quick), &mut guard)?;
+            let measured = field.measure(*case, effort, &mut guard)?;
             let clocks = measured.iter().map(|row| format!("{} {:.0}", row.implementation, row.clocks));
             progress.done(case, &clocks.collect::<Vec<_>>().join(", "));
             rows.extend(measured);
         }
     }
     publish(args.json.as_deref(), &rows, || {
-        println!("{}", gcm::report::table(&rows));
+        let text = if args.sweep.is_some() { gcm::report::lost(&rows) } else { gcm::report::table(&rows) };
+        println!("{text}");
         println!("\n{}", gcm::report::conditions(&rows, &guard));
     })
 }

@@ -4,6 +4,7 @@ use crate::case::Size;
 use model::KeyLen;
 use serde::Serialize;
 use std::fmt;
+use std::num::NonZeroUsize;
 
 /// What is done to each packet, in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -68,7 +69,16 @@ impl Case {
         }
         cases
     }
+
+    /// Encrypting with one key of 128 bits, every payload that `step` divides, from nothing to jumbo frames.
+    pub fn sweep(step: NonZeroUsize) -> Vec<Case> {
+        let payloads = (0..=LONGEST).step_by(step.get()).map(Size::Bytes);
+        payloads.map(|payload| Case { key: KeyLen::Aes128, keys: 1, op: Op::Encrypt, payload }).collect()
+    }
 }
+
+/// Bytes of the longest payload of a sweep.
+const LONGEST: usize = 9000;
 
 impl fmt::Display for Case {
     /// The name: `encrypt-64-1000keys-aes128`.

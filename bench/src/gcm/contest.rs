@@ -40,6 +40,11 @@ impl Effort {
             Effort { time: Duration::from_millis(4000), least: 9, most: 101 }
         }
     }
+
+    /// For one of very many cases.
+    pub fn brief() -> Effort {
+        Effort { time: Duration::from_millis(100), least: 5, most: 15 }
+    }
 }
 
 /// Those that are measured, and what seals for them what they are to open.

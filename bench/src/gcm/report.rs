@@ -57,6 +57,20 @@ pub fn table(rows: &[Row]) -> String {
     text.trim_end().to_owned()
 }
 
+/// The payloads at which others than our back ends are faster than the chosen one, with how many times ours their clocks are.
+pub fn lost(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for row in rows.iter().filter(|row| row.ratio < 1.0 && !row.ratios.contains_key(&row.implementation)) {
+        let _ = writeln!(text, "{} bytes: {} {:.2}", row.payload, row.implementation, row.ratio);
+    }
+    let payloads = rows.chunk_by(|a, b| a.payload == b.payload).count();
+    if text.is_empty() {
+        format!("of {payloads} payloads, nobody is faster at any")
+    } else {
+        text.trim_end().to_owned()
+    }
+}
+
 /// What to know of a run beside its rows.
 pub fn conditions(rows: &[Row], guard: &Guard) -> String {
     let mut peers = String::new();

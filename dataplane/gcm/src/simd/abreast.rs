@@ -26,7 +26,6 @@ use crate::TAG_LEN;
 use crate::batch::{BURST, Job};
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
-use zeroize::Zeroize;
 
 /// Blocks of a text at most.
 pub(super) const MOST: usize = 9;
@@ -121,11 +120,14 @@ pub(super) unsafe fn all<const N: usize, const S: usize, const P: usize, const S
     }
 }
 
+/// Vectors that have room for a text of [`MOST`] blocks and its tag.
+const OWN: usize = (16 * MOST + TAG_LEN).div_ceil(64);
+
 /// What stands in for a packet.
 struct StandIn<'a> {
     /// Text and job are written.
     made: bool,
-    text: MaybeUninit<[u8; 16 * MOST + TAG_LEN]>,
+    text: MaybeUninit<[V512; OWN]>,
     job: MaybeUninit<Job<'a>>,
 }
 
@@ -155,16 +157,16 @@ impl<'a> StandIn<'a> {
     /// A job like that one, with a text and a packet of its own.
     ///
     /// # Safety
-    /// The job is there, and its text has no more than [`MOST`] blocks.
-    #[inline(never)]
+    /// The job is there, and its text has no more than [`MOST`] blocks. The processor has V512's instructions.
+    #[inline(always)]
     unsafe fn of(&mut self, job: *mut Job<'a>) -> *mut Job<'a> {
         // SAFETY: the text's place is ours, and stays where it is as long as the job does; nothing of it is uninitialised.
         unsafe {
             let Job { key, nonce, aad, ref text, icv, .. } = *job;
             let len = text.end - text.start;
             self.made = true;
-            let own = self.text.write([0; 16 * MOST + TAG_LEN]);
-            let packet = std::slice::from_raw_parts_mut(own.as_mut_ptr(), own.len());
+            let own = self.text.write([V512::zero(); OWN]);
+            let packet = std::slice::from_raw_parts_mut(own.as_mut_ptr().cast(), size_of_val(own));
             self.job.write(Job { key, packet, text: 0..len, nonce, aad, icv })
         }
     }
@@ -172,11 +174,13 @@ impl<'a> StandIn<'a> {
     /// Wipes the text, which is a key stream that a packet has, too.
     ///
     /// # Safety
-    /// It is written, and the job is not used any more.
-    #[inline(never)]
+    /// It is written, and the job is not used any more. The processor has V512's instructions.
+    #[inline(always)]
     unsafe fn wipe(&mut self) {
-        // SAFETY: as the caller says.
-        unsafe { self.text.assume_init_mut() }.zeroize();
+        for part in 0..OWN {
+            // SAFETY: the place is ours, and the caller has V512's instructions. Volatile, as nobody reads it any more.
+            unsafe { self.text.as_mut_ptr().cast::<V512>().add(part).write_volatile(V512::zero()) };
+        }
     }
 }
 

@@ -11,7 +11,7 @@ const POLYNOMIAL: i64 = 0xC2 << 56;
 /// A sum of products of 256 bits in each lane, not yet reduced.
 pub(super) struct Sum<V> {
     low: V,
-    /// Half of it belongs to each of the others; by Karatsuba, less both.
+    /// Half of it belongs to each of the others.
     middle: V,
     high: V,
 }
@@ -30,9 +30,27 @@ impl<V: Vector> Sum<V> {
         // SAFETY: the caller has V's instructions.
         unsafe {
             self.low = self.low.xor(a.multiply::<0x00>(b));
-            self.middle = middle(self.middle, a, b);
+            self.middle = self.middle.xor3(a.multiply::<0x01>(b), a.multiply::<0x10>(b));
             self.high = self.high.xor(a.multiply::<0x11>(b));
         }
+    }
+
+    /// Adds products of which the parts are there: low halves by low halves, two that are between, high by high.
+    #[inline(always)]
+    pub(super) unsafe fn add_parts<const N: usize>(&mut self, low: [V; N], between: [V; 2], high: [V; N]) {
+        // SAFETY: the caller has V's instructions.
+        unsafe {
+            self.low = if N == 2 { self.low.xor3(low[0], low[1]) } else { self.low.xor(low[0]) };
+            self.middle = self.middle.xor3(between[0], between[1]);
+            self.high = if N == 2 { self.high.xor3(high[0], high[1]) } else { self.high.xor(high[0]) };
+        }
+    }
+
+    /// What it is if all between was multiplied as sums of halves, so that it has low and high in it, too.
+    #[inline(always)]
+    pub(super) unsafe fn by_karatsuba(self) -> Sum<V> {
+        // SAFETY: the caller has V's instructions.
+        unsafe { Sum { middle: self.middle.xor3(self.low, self.high), ..self } }
     }
 
     /// Adds two products, which where three are summed up at once is less work than one after the other.
@@ -41,7 +59,8 @@ impl<V: Vector> Sum<V> {
         // SAFETY: the caller has V's instructions.
         unsafe {
             self.low = self.low.xor3(a[0].multiply::<0x00>(b[0]), a[1].multiply::<0x00>(b[1]));
-            self.middle = middle(middle(self.middle, a[0], b[0]), a[1], b[1]);
+            let middle = self.middle.xor3(a[0].multiply::<0x01>(b[0]), a[0].multiply::<0x10>(b[0]));
+            self.middle = middle.xor3(a[1].multiply::<0x01>(b[1]), a[1].multiply::<0x10>(b[1]));
             self.high = self.high.xor3(a[0].multiply::<0x11>(b[0]), a[1].multiply::<0x11>(b[1]));
         }
     }
@@ -57,58 +76,31 @@ impl<V: Vector> Sum<V> {
         }
     }
 
-    /// Low and high half, with what was between them.
-    #[inline(always)]
-    unsafe fn halves(self) -> (V, V) {
-        // SAFETY: the caller has V's instructions.
-        unsafe {
-            let middle = if V::KARATSUBA { self.middle.xor3(self.low, self.high) } else { self.middle };
-            (self.low.xor(middle.low_to_high()), self.high.xor(middle.high_to_low()))
-        }
-    }
-
-    /// Each lane by itself, reduced.
+    /// Each lane by itself, reduced: Montgomery's reduction by 2^128. What is low goes into the middle, and that into what is
+    /// high, 64 bits further each time.
     #[inline(always)]
     pub(super) unsafe fn reduce(self) -> V {
         // SAFETY: the caller has V's instructions.
         unsafe {
-            let (low, high) = self.halves();
-            reduce(low, high)
+            let Sum { low, middle, high } = self;
+            let polynomial = V::broadcast(_mm_set_epi64x(0, POLYNOMIAL));
+            let middle = middle.xor3(low.swap(), low.multiply::<0x00>(polynomial));
+            high.xor3(middle.swap(), middle.multiply::<0x00>(polynomial))
         }
     }
 
-    /// All lanes' sum, reduced.
+    /// All lanes' sum, reduced: added up first, as narrow instructions leave more room for others than wide ones.
     #[inline(always)]
     pub(super) unsafe fn total(self) -> __m128i {
         // SAFETY: the caller has V's instructions, which are no fewer than those of 128 bits.
         unsafe {
-            let (low, high) = self.halves();
-            reduce(V128::broadcast(low.fold()), V128::broadcast(high.fold())).first()
+            let [low, middle, high] = [
+                V128::broadcast(self.low.fold()),
+                V128::broadcast(self.middle.fold()),
+                V128::broadcast(self.high.fold()),
+            ];
+            Sum { low, middle, high }.reduce().first()
         }
-    }
-}
-
-/// Adds what is between low and high half of a product.
-#[inline(always)]
-unsafe fn middle<V: Vector>(sum: V, a: V, b: V) -> V {
-    // SAFETY: the caller has V's instructions.
-    unsafe {
-        if V::KARATSUBA {
-            sum.xor(a.xor(a.swap()).multiply::<0x00>(b.xor(b.swap())))
-        } else {
-            sum.xor3(a.multiply::<0x01>(b), a.multiply::<0x10>(b))
-        }
-    }
-}
-
-/// Montgomery's reduction by 2^128, half of it at a time.
-#[inline(always)]
-unsafe fn reduce<V: Vector>(low: V, high: V) -> V {
-    // SAFETY: the caller has V's instructions.
-    unsafe {
-        let polynomial = V::broadcast(_mm_set_epi64x(0, POLYNOMIAL));
-        let half = low.swap().xor(low.multiply::<0x00>(polynomial));
-        high.xor3(half.swap(), half.multiply::<0x00>(polynomial))
     }
 }
 

@@ -1,8 +1,18 @@
 //! Espalier's own AES-GCM for x86-64: one kernel at three widths.
 //!
-//! [`burst`] cuts a burst into classes; [`short`] and [`kernel`] do short packets and long ones. They are written once, over
-//! a [`Vector`](vector::Vector) of blocks. With 512 bits the shortest go four [`abreast`]. What is compiled for instructions that a processor may lack is reached only
-//! through [`Width`], which is made only where they are.
+//! [`burst`] cuts a burst into classes; [`short`] and [`kernel`] (in units: [`unit`]) do short packets and long ones. They
+//! are written once, over a [`Vector`](vector::Vector) of blocks. With 512 bits the shortest go four [`abreast`]. What is
+//! compiled for instructions that a processor may lack is reached only through [`Width`], which is made only where they are.
+//!
+//! # Secrets, branches and addresses
+//!
+//! What is decided depends on lengths, on which key is whose and on whether a tag is right; never on keys, texts or what a
+//! tag should be. It was looked at in two ways, which whoever changes a kernel should repeat. Valgrind's memcheck watched
+//! `aes-ni` with keys and packets that it was told nothing was ever written to, lengths from 0 to 3000, 128 and 256 bits:
+//! expanding keys and sealing have no jump and no address that depends on such bytes; opening has the one of the
+//! outcome, in `settle`. Valgrind does not know the wider instructions, but the wider kernels are the same source; their
+//! object code was searched for what brings vectors to flags or general registers, which is: comparisons of classes and of
+//! tags, masks made of lengths, and bytes of texts and tags that are compared or written in pieces.
 
 mod abreast;
 mod burst;
@@ -11,6 +21,7 @@ mod gmac;
 mod kernel;
 mod schedule;
 mod short;
+mod unit;
 mod v128;
 mod v256;
 mod v512;

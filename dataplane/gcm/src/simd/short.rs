@@ -6,8 +6,9 @@
 #![expect(clippy::needless_range_loop, reason = "several arrays go by the same place")]
 
 use super::ghash::Sum;
-use super::kernel::{Packet, round};
+use super::kernel::Packet;
 use super::schedule::POWERS;
+use super::unit::round;
 use super::v128::V128;
 use super::vector::{COUNTERS, Vector};
 use std::arch::x86_64::*;

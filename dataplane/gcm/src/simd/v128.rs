@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) struct V128(__m128i);
 
 vector! {
-    V128, 1, 6, false, "aes,pclmulqdq,ssse3,sse4.1",
+    V128, 1, 6, "aes,pclmulqdq,ssse3,sse4.1",
     fn zero() -> V128 { V128(_mm_setzero_si128()) }
     fn broadcast(block: __m128i) -> V128 { V128(block) }
     fn load(from: *const u8) -> V128 {
@@ -49,8 +49,8 @@ vector! {
     fn multiply<const HALVES: i32>(self, other: V128) -> V128 {
         V128(_mm_clmulepi64_si128::<HALVES>(self.0, other.0))
     }
-    fn low_to_high(self) -> V128 { V128(_mm_slli_si128::<8>(self.0)) }
-    fn high_to_low(self) -> V128 { V128(_mm_srli_si128::<8>(self.0)) }
+    fn lows(self, other: V128) -> V128 { V128(_mm_unpacklo_epi64(self.0, other.0)) }
+    fn highs(self, other: V128) -> V128 { V128(_mm_unpackhi_epi64(self.0, other.0)) }
     fn swap(self) -> V128 { V128(_mm_shuffle_epi32::<0x4E>(self.0)) }
     fn pin(mut self) -> V128 {
         // SAFETY: there are no instructions in it.

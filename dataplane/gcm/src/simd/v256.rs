@@ -9,7 +9,7 @@ use std::arch::x86_64::*;
 pub(super) struct V256(pub(super) __m256i);
 
 vector! {
-    V256, 2, 6, false, "avx2,vaes,vpclmulqdq",
+    V256, 2, 6, "avx2,vaes,vpclmulqdq",
     fn zero() -> V256 { V256(_mm256_setzero_si256()) }
     fn broadcast(block: __m128i) -> V256 { V256(_mm256_broadcastsi128_si256(block)) }
     fn load(from: *const u8) -> V256 {
@@ -71,8 +71,8 @@ vector! {
     fn multiply<const HALVES: i32>(self, other: V256) -> V256 {
         V256(_mm256_clmulepi64_epi128::<HALVES>(self.0, other.0))
     }
-    fn low_to_high(self) -> V256 { V256(_mm256_bslli_epi128::<8>(self.0)) }
-    fn high_to_low(self) -> V256 { V256(_mm256_bsrli_epi128::<8>(self.0)) }
+    fn lows(self, other: V256) -> V256 { V256(_mm256_unpacklo_epi64(self.0, other.0)) }
+    fn highs(self, other: V256) -> V256 { V256(_mm256_unpackhi_epi64(self.0, other.0)) }
     fn swap(self) -> V256 { V256(_mm256_shuffle_epi32::<0x4E>(self.0)) }
     fn pin(mut self) -> V256 {
         // SAFETY: there are no instructions in it.

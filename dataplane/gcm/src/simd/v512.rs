@@ -17,7 +17,7 @@ fn mask(start: usize, end: usize) -> __mmask64 {
 }
 
 vector! {
-    V512, 4, 8, false, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
+    V512, 4, 8, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
     fn zero() -> V512 { V512(_mm512_setzero_si512()) }
     fn broadcast(block: __m128i) -> V512 { V512(_mm512_broadcast_i32x4(block)) }
     fn load(from: *const u8) -> V512 {
@@ -60,8 +60,8 @@ vector! {
     fn multiply<const HALVES: i32>(self, other: V512) -> V512 {
         V512(_mm512_clmulepi64_epi128::<HALVES>(self.0, other.0))
     }
-    fn low_to_high(self) -> V512 { V512(_mm512_bslli_epi128::<8>(self.0)) }
-    fn high_to_low(self) -> V512 { V512(_mm512_bsrli_epi128::<8>(self.0)) }
+    fn lows(self, other: V512) -> V512 { V512(_mm512_unpacklo_epi64(self.0, other.0)) }
+    fn highs(self, other: V512) -> V512 { V512(_mm512_unpackhi_epi64(self.0, other.0)) }
     fn swap(self) -> V512 { V512(_mm512_shuffle_epi32::<0x4E>(self.0)) }
     fn pin(mut self) -> V512 {
         // SAFETY: there are no instructions in it.

@@ -11,8 +11,6 @@ pub(super) trait Vector: Copy {
     const LANES: usize;
     /// Vectors that are encrypted side by side: 6 or 8.
     const UNIT: usize;
-    /// Three multiplications and some other work are less than four multiplications.
-    const KARATSUBA: bool;
 
     /// All zero.
     unsafe fn zero() -> Self;
@@ -67,10 +65,10 @@ pub(super) trait Vector: Copy {
     /// Carry-less product of halves of each lane: `HALVES` is `0x00` for low by low, `0x11` for high by high, `0x01` for
     /// high by low, `0x10` for low by high.
     unsafe fn multiply<const HALVES: i32>(self, other: Self) -> Self;
-    /// Each lane's low half in its high half, and zero in the low one.
-    unsafe fn low_to_high(self) -> Self;
-    /// Each lane's high half in its low half, and zero in the high one.
-    unsafe fn high_to_low(self) -> Self;
+    /// The low halves of the lanes, each with the other's.
+    unsafe fn lows(self, other: Self) -> Self;
+    /// The high halves of the lanes, each with the other's.
+    unsafe fn highs(self, other: Self) -> Self;
     /// Each lane's halves swapped.
     unsafe fn swap(self) -> Self;
     /// The same. The compiler leaves what makes it before what uses it, and all those in order.
@@ -173,12 +171,11 @@ pub(super) unsafe fn store_bytes(block: __m128i, mut to: *mut u8, len: usize) {
 
 /// Implements [`Vector`] with functions that are compiled for those instructions.
 macro_rules! vector {
-    ($type:ident, $lanes:literal, $unit:literal, $karatsuba:literal, $features:literal,
+    ($type:ident, $lanes:literal, $unit:literal, $features:literal,
      $(fn $name:ident $(<const $halves:ident: i32>)? ($($arguments:tt)*) $(-> $result:ty)? $body:block)*) => {
         impl Vector for $type {
             const LANES: usize = $lanes;
             const UNIT: usize = $unit;
-            const KARATSUBA: bool = $karatsuba;
             $(
                 #[inline]
                 #[target_feature(enable = $features)]
