@@ -49,7 +49,8 @@ struct Policy {
 impl Policy {
     fn new(rules: Vec<Rule>, labels: Vec<Label>) -> Policy {
         let base = rules.len();
-        Policy { delta: Delta::new(rules.as_slice().into()), rules, labels, base }
+        let image = acl::compile(&rules, Limits::default()).unwrap();
+        Policy { delta: Delta::new(rules.as_slice().into(), image.into()), rules, labels, base }
     }
 
     fn set(&self, origins: Option<&[Option<u32>]>) -> PolicySegment {

@@ -4,7 +4,7 @@
 //! values      of each word of the addresses: a row of eight words
 //! firsts      the first ports of both ranges, as in a key: a row
 //! extents     how many ports follow the first ones: a row
-//! numbers     of the rules, ascending, and NONE where there is no rule: a row
+//! ranks       of the rules, ascending, and NONE where there is no rule: a row
 //! shifts      of each word of the addresses: eight bytes, how many bits at its end the rule leaves open
 //! protocols   eight bytes
 //! masks       eight bytes: of the protocol, all bits or none
@@ -68,7 +68,7 @@ impl<'a, const N: usize> Block<'a, N> {
     }
 
     #[inline(always)]
-    pub(crate) fn numbers(self) -> &'a Row {
+    pub(crate) fn ranks(self) -> &'a Row {
         self.part(N * ROW)
     }
 
@@ -87,16 +87,28 @@ impl<'a, const N: usize> Block<'a, N> {
         self.shifts(N - 1)
     }
 
-    /// The last number: [`NONE`] where a long leaf ends.
+    /// The last rank: [`NONE`] where a long leaf ends.
     #[inline(always)]
     pub(crate) fn last(self) -> u32 {
-        word(self.numbers(), LANES - 1)
+        word(self.ranks(), LANES - 1)
     }
 
     /// The lines of memory that it takes.
     #[inline(always)]
     pub(crate) fn lines(self) -> &'a [[u8; LINE]] {
         self.0.as_chunks().0
+    }
+}
+
+/// Puts a rule of one block into another.
+pub(crate) fn copy<const N: usize>(from: Block<'_, N>, lane: usize, to: &mut [u8], place: usize) {
+    for row in 0..=N {
+        let at = row * ROW;
+        to[at + 4 * place..][..4].copy_from_slice(&from.0[at + 4 * lane..][..4]);
+    }
+    for row in 0..N {
+        let at = (N + 1) * ROW + row * LANES;
+        to[at + place] = from.0[at + lane];
     }
 }
 
@@ -113,7 +125,7 @@ pub(crate) struct Lane<const N: usize> {
     pub(crate) words: [(u32, u8); N],
     pub(crate) first: u32,
     pub(crate) extent: u32,
-    pub(crate) number: u32,
+    pub(crate) rank: u32,
     pub(crate) protocol: u8,
     pub(crate) mask: u8,
 }
@@ -121,7 +133,7 @@ pub(crate) struct Lane<const N: usize> {
 impl<const N: usize> Lane<N> {
     /// No rule.
     pub(crate) const EMPTY: Lane<N> =
-        Lane { words: [(0, 0); N], first: 0, extent: 0, number: NONE, protocol: 0, mask: u8::MAX };
+        Lane { words: [(0, 0); N], first: 0, extent: 0, rank: NONE, protocol: 0, mask: u8::MAX };
 
     /// Puts it into a block.
     pub(crate) fn write(self, block: &mut [u8], lane: usize) {
@@ -133,7 +145,7 @@ impl<const N: usize> Lane<N> {
         }
         put(N - 2, self.first);
         put(N - 1, self.extent);
-        put(N, self.number);
+        put(N, self.rank);
         let mut put = |row: usize, byte: u8| block[(N + 1) * ROW + row * LANES + lane] = byte;
         for (word, (_, shift)) in self.words[..N - 2].iter().enumerate() {
             put(word, *shift);

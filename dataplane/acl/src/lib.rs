@@ -16,7 +16,6 @@ mod layout;
 mod linear;
 mod lookup;
 mod shape;
-mod sieve;
 
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,9 @@ fn damage(kind: u8, data: &[u8]) {
     let (rules, damage) = data.split_at((8 * (base + added)).min(data.len()));
     let rules: Vec<Rule> = rules.as_chunks().0.iter().map(|bytes| rule(*bytes)).collect();
     let (first, more) = rules.split_at(base.min(rules.len()));
-    let mut delta = Delta::new(first.into());
+    let limits = Limits::default();
+    let image = compile(first, limits).expect("few rules");
+    let mut delta = Delta::new(first.into(), image.clone().into());
     for (place, rule) in more.iter().enumerate() {
         let place = place as u32;
         // The one before may be gone already, and then it comes at the end.
@@ -42,8 +44,7 @@ fn damage(kind: u8, data: &[u8]) {
             let _ = delta.remove(place);
         }
     }
-    let limits = Limits::default();
-    let mut image = compile(first, limits).expect("few rules").as_bytes().to_vec();
+    let mut image = image.as_bytes().to_vec();
     let mut change = delta.compile(limits).expect("few rules").as_bytes().to_vec();
     for &[which, low, high, value] in damage.as_chunks().0 {
         let bytes = if which % 2 == 0 { &mut image } else { &mut change };
@@ -131,7 +132,7 @@ fn try_out(image: Vec<u8>, change: Vec<u8>) {
         if overlay.base() < 1 << 16 {
             assert!(overlay.order().len() as u64 >= u64::from(overlay.added()));
         }
-        let _ = (overlay.numbers(), overlay.trees());
+        let _ = (overlay.numbers(), overlay.trees(), overlay.leaves());
     }
     let Ok(base) = Classifier::verify(image) else { return };
     base.lookup_v4(&keys, &mut verdicts);

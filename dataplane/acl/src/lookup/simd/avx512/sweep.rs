@@ -20,7 +20,7 @@ pub(super) fn sweep<const N: usize>(
     for place in leaf.place().. {
         let Some(block) = Block::<N>::at(tables.blocks, place) else { break };
         for lane in 0..LANES {
-            let number = word(block.numbers(), lane);
+            let number = word(block.ranks(), lane);
             if number == NONE {
                 continue;
             }
