@@ -29,7 +29,7 @@ fn host(number: u32) -> Ipv4Addr {
 /// A rule about one destination.
 fn rule(to: Ipv4Addr, action: Action) -> Rule {
     let all = "0.0.0.0/0".parse().unwrap();
-    Rule { selector: Selector::between(all, Prefix::from(IpAddr::from(to))).unwrap(), action }
+    Rule::new(Selector::between(all, Prefix::from(IpAddr::from(to))).unwrap(), action)
 }
 
 /// A rule that no packet meets.

@@ -93,7 +93,7 @@ fn widen(rule: &Rule) -> Option<Rule> {
     let (source, destination) = (prefix(selector.source())?, prefix(selector.destination())?);
     let (from, to) = (selector.source_port(), selector.destination_port());
     let selector = Selector::new(source, destination, selector.protocol(), from, to).ok()?;
-    Some(Rule { selector, action: rule.action })
+    Some(Rule::new(selector, rule.action))
 }
 
 /// In a network for documentation (RFC 3849), with an interface identifier that is any, but always the same.
@@ -104,7 +104,25 @@ fn address(bits: u32) -> u128 {
 
 /// A key for the rules that [`Wide::new`] makes.
 pub fn wide_key(key: &KeyV4) -> KeyV6 {
-    let KeyV4 { source, destination, source_port, destination_port, protocol, has_ports } = *key;
+    let KeyV4 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports,
+        tcp_flags,
+        traffic_class,
+    } = *key;
     let (source, destination) = (address(source), address(destination));
-    KeyV6 { source, destination, source_port, destination_port, protocol, has_ports }
+    KeyV6 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports,
+        tcp_flags,
+        traffic_class,
+    }
 }

@@ -8,6 +8,8 @@
 //! shifts      of each word of the addresses: eight bytes, how many bits at its end the rule leaves open
 //! protocols   eight bytes
 //! masks       eight bytes: of the protocol, all bits or none
+//! marks       a row of what the word of the protocol must be, and a row of which of its bits are asked for: TCP flags and the
+//!             traffic class. These are there only where a rule of the family asks for some
 //! ```
 //!
 //! A leaf of more than one block ends with one that has no rule in its last place.
@@ -25,8 +27,45 @@ pub(crate) type Row = [u8; ROW];
 pub(crate) type Bytes = [u8; LANES];
 
 /// Bytes of a block over keys of `n` words.
-pub(crate) const fn bytes(n: usize) -> usize {
+pub(crate) const fn bytes(n: usize, marked: bool) -> usize {
+    plain(n) + if marked { MARKS } else { 0 }
+}
+
+/// Bytes of a block without marks.
+const fn plain(n: usize) -> usize {
     ((n + 1) * ROW + n * LANES).next_multiple_of(LINE)
+}
+
+/// Bytes of the marks.
+const MARKS: usize = 2 * ROW;
+
+/// Blocks one behind the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks<'a> {
+    bytes: &'a [u8],
+    marked: bool,
+}
+
+impl<'a> Blocks<'a> {
+    #[inline(always)]
+    pub(crate) const fn new(bytes: &'a [u8], marked: bool) -> Blocks<'a> {
+        Blocks { bytes, marked }
+    }
+
+    /// Bytes of them all.
+    #[inline(always)]
+    pub(crate) const fn len(self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) const fn are_marked(self) -> bool {
+        self.marked
+    }
+
+    /// How many they are, over keys of `N` words.
+    pub(crate) const fn count<const N: usize>(self) -> usize {
+        self.bytes.len() / bytes(N, self.marked)
+    }
 }
 
 /// Blocks of a leaf of so many rules, one at least.
@@ -41,9 +80,10 @@ pub(crate) struct Block<'a, const N: usize>(&'a [u8]);
 impl<'a, const N: usize> Block<'a, N> {
     /// One of them all.
     #[inline(always)]
-    pub(crate) fn at(all: &'a [u8], place: usize) -> Option<Block<'a, N>> {
-        let at = place * bytes(N);
-        all.get(at..at + bytes(N)).map(Block)
+    pub(crate) fn at(all: Blocks<'a>, place: usize) -> Option<Block<'a, N>> {
+        let len = bytes(N, all.marked);
+        let at = place * len;
+        all.bytes.get(at..at + len).map(Block)
     }
 
     #[inline(always)]
@@ -87,6 +127,13 @@ impl<'a, const N: usize> Block<'a, N> {
         self.shifts(N - 1)
     }
 
+    /// What the word of the protocol must be, and which of its bits are asked for; if any rule asks.
+    #[inline(always)]
+    pub(crate) fn marks(self) -> Option<(&'a Row, &'a Row)> {
+        let (values, masks) = self.0.get(plain(N)..)?.first_chunk::<MARKS>()?.split_first_chunk()?;
+        Some((values, masks.first_chunk()?))
+    }
+
     /// The last rank: [`NONE`] where a long leaf ends.
     #[inline(always)]
     pub(crate) fn last(self) -> u32 {
@@ -110,6 +157,11 @@ pub(crate) fn copy<const N: usize>(from: Block<'_, N>, lane: usize, to: &mut [u8
         let at = (N + 1) * ROW + row * LANES;
         to[at + place] = from.0[at + lane];
     }
+    if let Some((values, masks)) = from.marks() {
+        let marks = &mut to[plain(N)..];
+        marks[4 * place..][..4].copy_from_slice(&word(values, lane).to_le_bytes());
+        marks[ROW + 4 * place..][..4].copy_from_slice(&word(masks, lane).to_le_bytes());
+    }
 }
 
 /// A rule's word of a row.
@@ -128,12 +180,21 @@ pub(crate) struct Lane<const N: usize> {
     pub(crate) rank: u32,
     pub(crate) protocol: u8,
     pub(crate) mask: u8,
+    /// Of the word of the protocol, what it must be and which bits are asked for.
+    pub(crate) marks: (u32, u32),
 }
 
 impl<const N: usize> Lane<N> {
     /// No rule.
-    pub(crate) const EMPTY: Lane<N> =
-        Lane { words: [(0, 0); N], first: 0, extent: 0, rank: NONE, protocol: 0, mask: u8::MAX };
+    pub(crate) const EMPTY: Lane<N> = Lane {
+        words: [(0, 0); N],
+        first: 0,
+        extent: 0,
+        rank: NONE,
+        protocol: 0,
+        mask: u8::MAX,
+        marks: (0, 0),
+    };
 
     /// Puts it into a block.
     pub(crate) fn write(self, block: &mut [u8], lane: usize) {
@@ -152,5 +213,9 @@ impl<const N: usize> Lane<N> {
         }
         put(N - 2, self.protocol);
         put(N - 1, self.mask);
+        if let Some(marks) = block.get_mut(plain(N)..).filter(|marks| !marks.is_empty()) {
+            marks[4 * lane..][..4].copy_from_slice(&self.marks.0.to_le_bytes());
+            marks[ROW + 4 * lane..][..4].copy_from_slice(&self.marks.1.to_le_bytes());
+        }
     }
 }

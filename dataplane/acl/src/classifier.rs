@@ -1,6 +1,6 @@
 //! A verified image, ready for look-ups.
 
-use crate::block::{self, Block, LANES};
+use crate::block::{self, Block, Blocks, LANES};
 use crate::key::Words;
 use crate::layout::{
     ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LEVELS, Layout, MAGIC,
@@ -100,6 +100,11 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         self.layout.ranks
     }
 
+    /// Whether a rule asks for TCP flags or a traffic class: if none does, keys need not have them.
+    pub const fn asks_marks(&self) -> bool {
+        self.layout.families[0].marked || self.layout.families[1].marked
+    }
+
     /// What holds the bytes.
     pub const fn image(&self) -> &B {
         &self.bytes
@@ -185,13 +190,13 @@ impl<B: AsRef<[u8]>> Classifier<B> {
 /// The tables of a family in an image.
 #[inline(always)]
 pub(crate) fn tables<'a>(layout: &'a Layout, image: &'a [u8], family: usize) -> Tables<'a> {
-    let Family { entries, blocks, ref ends, entries_at, blocks_at } = layout.families[family];
+    let Family { entries, blocks, marked, ref ends, entries_at, blocks_at } = layout.families[family];
     let part = |at: usize, len: usize| image.get(at..at + len).unwrap_or_default();
     Tables {
         roots: ends[0] as usize,
         ends,
         entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
-        blocks: part(blocks_at, blocks * block::bytes([V4, V6][family])),
+        blocks: Blocks::new(part(blocks_at, blocks * block::bytes([V4, V6][family], marked)), marked),
     }
 }
 
@@ -207,8 +212,8 @@ pub(crate) fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
     }
     let (families, _) = header[4..].as_chunks::<FAMILY_WORDS>();
     let counts = from_fn(|family| {
-        let [entries, blocks, ends @ ..] = families[family];
-        (entries as usize, blocks as usize, ends)
+        let [entries, blocks, marked, ends @ ..] = families[family];
+        (entries as usize, blocks as usize, marked != 0, ends)
     });
     let ranks = Ranks::of_shift(header[3]).ok_or(VerifyError::Header)?;
     let layout = Layout::new(header[2] as usize, ranks, counts);
@@ -225,7 +230,7 @@ pub(crate) fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
 
 /// Every way ends at a block that is there, and every block's rules are there.
 fn verify_family<const N: usize>(tables: Tables<'_>, sound: impl Fn(u32) -> bool) -> Result<(), VerifyError> {
-    let count = tables.blocks.len() / block::bytes(N);
+    let count = tables.blocks.count::<N>();
     for place in 0..count {
         let all_sound = |block: Block<'_, N>| (0..LANES).all(|lane| sound(block::word(block.ranks(), lane)));
         if !Block::at(tables.blocks, place).is_some_and(all_sound) {

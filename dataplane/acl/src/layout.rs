@@ -1,14 +1,15 @@
 //! How an image lies in memory: little-endian 32-bit words, places instead of pointers, every part on a cache line.
 //!
 //! ```text
-//! header    magic, version, number of rules, shift of their ranks; then of each family: entries, blocks, where each level ends
+//! header    magic, version, number of rules, shift of their ranks; then of each family: entries, blocks, whether these have
+//!           marks, and where each level ends
 //! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry; then those of no rule
 //! IPv4      entries, then blocks
 //! IPv6      entries, then blocks
 //! ```
 //!
 //! A key is a row of words: source, destination (one word each, or four), both ports, and the protocol with a bit that
-//! says whether ports can be seen. A rule is a ternary pattern over these words, and two ranges of ports.
+//! says whether ports can be seen, TCP flags and the traffic class. A rule is a ternary pattern over these words, and two ranges of ports.
 //!
 //! A rule's [rank](Ranks) says which of two rules is first, and leaves room in front of each for rules that are added later.
 //!
@@ -30,8 +31,8 @@ pub(crate) const VERSION: u32 = 5;
 pub(crate) const LEVELS: usize = 24;
 /// Groups of rules at most.
 pub(crate) const GROUPS: usize = 4;
-/// Words of a family in the header: entries, blocks, ends of levels.
-pub(crate) const FAMILY_WORDS: usize = 2 + LEVELS;
+/// Words of a family in the header: entries, blocks, marks, ends of levels.
+pub(crate) const FAMILY_WORDS: usize = 3 + LEVELS;
 pub(crate) const HEADER_WORDS: usize = 64;
 pub(crate) const ACTION_BYTES: usize = 8;
 pub(crate) const ENTRY_BYTES: usize = 8;
@@ -221,6 +222,8 @@ impl Entry {
 pub(crate) struct Family {
     pub(crate) entries: usize,
     pub(crate) blocks: usize,
+    /// Some rule asks for TCP flags or a traffic class.
+    pub(crate) marked: bool,
     /// Where each level ends, as places of entries.
     pub(crate) ends: [u32; LEVELS],
     pub(crate) entries_at: usize,
@@ -238,14 +241,18 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// From the numbers that the header gives. Numbers of 32 bits do not overflow here.
-    pub(crate) fn new(rules: usize, ranks: Ranks, counts: [(usize, usize, [u32; LEVELS]); 2]) -> Layout {
+    pub(crate) fn new(
+        rules: usize,
+        ranks: Ranks,
+        counts: [(usize, usize, bool, [u32; LEVELS]); 2],
+    ) -> Layout {
         let mut at = HEADER_WORDS * 4 + ((rules + 1) * ACTION_BYTES).next_multiple_of(LINE);
         let families = from_fn(|family| {
-            let (entries, blocks, ends) = counts[family];
+            let (entries, blocks, marked, ends) = counts[family];
             let entries_at = at;
             let blocks_at = entries_at + (entries * ENTRY_BYTES).next_multiple_of(LINE);
-            at = blocks_at + blocks * block::bytes([V4, V6][family]);
-            Family { entries, blocks, ends, entries_at, blocks_at }
+            at = blocks_at + blocks * block::bytes([V4, V6][family], marked);
+            Family { entries, blocks, marked, ends, entries_at, blocks_at }
         });
         Layout { rules, ranks, families, bytes: at }
     }
@@ -257,7 +264,8 @@ impl Layout {
         for (words, family) in families.iter_mut().zip(&self.families) {
             words[0] = family.entries as u32;
             words[1] = family.blocks as u32;
-            words[2..].copy_from_slice(&family.ends);
+            words[2] = u32::from(family.marked);
+            words[3..].copy_from_slice(&family.ends);
         }
         header
     }

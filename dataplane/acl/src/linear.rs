@@ -2,7 +2,7 @@
 
 use crate::layout::action;
 use crate::{KeyV4, KeyV6, Rule, Verdict};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An uncompiled list.
 #[derive(Clone, Debug)]
@@ -14,12 +14,9 @@ impl<'a> Linear<'a> {
         Linear(rules)
     }
 
-    fn find(&self, source: IpAddr, destination: IpAddr, protocol: u8, ports: Option<(u16, u16)>) -> Verdict {
-        self.0
-            .iter()
-            .enumerate()
-            .find(|(_, rule)| rule.selector.contains(source, destination, protocol, ports))
-            .map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, action::write(rule.action)))
+    fn find(&self, matches: impl Fn(&Rule) -> bool) -> Verdict {
+        let found = self.0.iter().enumerate().find(|(_, rule)| matches(rule));
+        found.map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, action::write(rule.action)))
     }
 
     /// A verdict for each IPv4 key, as far as both slices go.
@@ -28,7 +25,10 @@ impl<'a> Linear<'a> {
             let ports = key.has_ports.then_some((key.source_port, key.destination_port));
             let (source, destination) =
                 (Ipv4Addr::from_bits(key.source), Ipv4Addr::from_bits(key.destination));
-            *verdict = self.find(source.into(), destination.into(), key.protocol, ports);
+            *verdict = self.find(|rule| {
+                rule.selector.contains(source.into(), destination.into(), key.protocol, ports)
+                    && rule.marks.contains(key.tcp_flags, key.traffic_class)
+            });
         }
     }
 
@@ -38,7 +38,10 @@ impl<'a> Linear<'a> {
             let ports = key.has_ports.then_some((key.source_port, key.destination_port));
             let (source, destination) =
                 (Ipv6Addr::from_bits(key.source), Ipv6Addr::from_bits(key.destination));
-            *verdict = self.find(source.into(), destination.into(), key.protocol, ports);
+            *verdict = self.find(|rule| {
+                rule.selector.contains(source.into(), destination.into(), key.protocol, ports)
+                    && rule.marks.contains(key.tcp_flags, key.traffic_class)
+            });
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
 use acl::{Action, KeyV4, KeyV6, Verdict};
 use arrayvec::ArrayVec;
-use packet::flow::{self, FiveTuple, FlowV4, FlowV6, Ports};
+use model::TcpFlags;
+use packet::flow::{self, Extras, FiveTuple, FlowV4, FlowV6, Ports};
 use shm::{DropReason, WorkerCounters};
 use std::net::IpAddr;
 
@@ -68,7 +69,8 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     classified
 }
 
-/// What a policy says of one flow that leaves. Nothing is counted as a hit.
+/// What a policy says of one flow that leaves, of which no TCP flags are known, and a traffic class of 0. Nothing is counted as a
+/// hit.
 pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Option<Action> {
     let mut verdict = [Verdict::NONE];
     let (protocol, ports) = (flow.protocol, flow.ports.map(|(from, to)| Ports::new(from, to)));
@@ -118,6 +120,7 @@ fn look_up(
     mut decide: impl FnMut(usize, &mut Meta, Verdict),
 ) -> Mask {
     let Burst { packets, meta } = burst;
+    let asks_marks = policy.asks_marks();
     let mut unread = 0;
     let mut keys4 = ArrayVec::<KeyV4, BURST>::new();
     let mut keys6 = ArrayVec::<KeyV6, BURST>::new();
@@ -127,14 +130,22 @@ fn look_up(
         match meta[index].family {
             Family::V4 => match flow::v4(mbuf.data()) {
                 Ok(flow) => {
-                    keys4.push(key_v4(flow, facing));
+                    let mut key = key_v4(flow, facing);
+                    if asks_marks {
+                        (key.tcp_flags, key.traffic_class) = marks(flow::extras_v4(mbuf.data()));
+                    }
+                    keys4.push(key);
                     ids4.push(index as u8);
                 }
                 Err(_) => unread |= 1 << index,
             },
             Family::V6 => match flow::v6(mbuf.data()) {
                 Ok(flow) => {
-                    keys6.push(key_v6(flow, facing));
+                    let mut key = key_v6(flow, facing);
+                    if asks_marks {
+                        (key.tcp_flags, key.traffic_class) = marks(flow::extras_v6(mbuf.data()));
+                    }
+                    keys6.push(key);
                     ids6.push(index as u8);
                 }
                 Err(_) => unread |= 1 << index,
@@ -159,6 +170,14 @@ fn look_up(
     unread
 }
 
+/// What rules ask for beside the 5-tuple, as a key has it.
+#[cold]
+fn marks(extras: Result<Extras, packet::Error>) -> (TcpFlags, u8) {
+    // A packet whose 5-tuple was read has that, too.
+    let Extras { tcp_flags, traffic_class } = extras.unwrap_or_default();
+    (tcp_flags.map_or(TcpFlags::UNSEEN, TcpFlags::seen), traffic_class)
+}
+
 #[inline(always)]
 fn key_v4(flow: FlowV4, facing: Facing) -> KeyV4 {
     let FlowV4 { source, destination, protocol, ports } = flow;
@@ -167,7 +186,16 @@ fn key_v4(flow: FlowV4, facing: Facing) -> KeyV4 {
         Facing::Outwards => ((source, destination), (seen.source(), seen.destination())),
         Facing::Inwards => ((destination, source), (seen.destination(), seen.source())),
     };
-    KeyV4 { source, destination, source_port, destination_port, protocol, has_ports: ports.is_some() }
+    KeyV4 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports: ports.is_some(),
+        tcp_flags: TcpFlags::UNSEEN,
+        traffic_class: 0,
+    }
 }
 
 #[inline(always)]
@@ -178,5 +206,14 @@ fn key_v6(flow: FlowV6, facing: Facing) -> KeyV6 {
         Facing::Outwards => ((source, destination), (seen.source(), seen.destination())),
         Facing::Inwards => ((destination, source), (seen.destination(), seen.source())),
     };
-    KeyV6 { source, destination, source_port, destination_port, protocol, has_ports: ports.is_some() }
+    KeyV6 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports: ports.is_some(),
+        tcp_flags: TcpFlags::UNSEEN,
+        traffic_class: 0,
+    }
 }

@@ -176,9 +176,8 @@ impl Site {
     }
 
     pub(crate) fn policy(&self) -> PolicySegment {
-        let rules = self.prefixes().map(|(inside, beyond)| Rule {
-            selector: Selector::between(inside, beyond).unwrap(),
-            action: Action::Protect(ENTRY),
+        let rules = self.prefixes().map(|(inside, beyond)| {
+            Rule::new(Selector::between(inside, beyond).unwrap(), Action::Protect(ENTRY))
         });
         let image = acl::compile(&rules, acl::Limits::default()).unwrap();
         let labels = ["100:10", "100:20"].map(|label| Label::new(label).unwrap());

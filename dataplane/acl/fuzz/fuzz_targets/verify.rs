@@ -11,7 +11,7 @@
 
 use acl::{Action, Classifier, Delta, KeyV4, KeyV6, Limits, Overlay, Rule, Verdict, compile};
 use libfuzzer_sys::fuzz_target;
-use model::{PortRange, Prefix, Protocol, Selector};
+use model::{Marks, PortRange, Prefix, Protocol, Selector, TcpFlags};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fuzz_target!(|data: &[u8]| {
@@ -90,7 +90,8 @@ fn rule([from, from_len, to, to_len, protocol, port, more, action]: [u8; 8]) -> 
         1 => Action::Discard,
         _ => Action::Protect(u32::from(action)),
     };
-    Rule { selector, action }
+    let marks = [Marks::ANY, Marks::class(more, 0xFC), Marks::flags(0x12, 0x01).expect("two flags are not one")];
+    Rule { selector, marks: marks[usize::from(to_len) % 3], action }
 }
 
 /// Looks up in whatever passes.
@@ -111,6 +112,8 @@ fn try_out(image: Vec<u8>, change: Vec<u8>) {
             destination_port: destination as u16,
             protocol: if source % 2 == 0 { 6 } else { destination as u8 },
             has_ports: source % 3 > 0,
+            tcp_flags: TcpFlags::seen(source as u8),
+            traffic_class: destination as u8,
         })
         .collect();
     let wide = |bits: u32| u128::from(bits) << 96 | u128::from(bits);
@@ -123,6 +126,8 @@ fn try_out(image: Vec<u8>, change: Vec<u8>) {
             destination_port: key.destination_port,
             protocol: key.protocol,
             has_ports: key.has_ports,
+            tcp_flags: key.tcp_flags,
+            traffic_class: key.traffic_class,
         })
         .collect();
     let mut verdicts = vec![Verdict::NONE; keys.len()];

@@ -77,7 +77,7 @@ impl Trial {
 /// What a tree takes in the image.
 fn bytes<const N: usize>(tree: &Tree) -> usize {
     match tree {
-        Tree::Leaf(ids) => block::count(ids.len()) * block::bytes(N),
+        Tree::Leaf(ids) => block::count(ids.len()) * block::bytes(N, false),
         Tree::Node { table, children, .. } => {
             table.len() * ENTRY_BYTES + children.iter().map(bytes::<N>).sum::<usize>()
         }

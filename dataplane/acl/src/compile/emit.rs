@@ -12,6 +12,9 @@ pub(super) trait Rules<const N: usize> {
     /// A rule's rank.
     fn rank(&self, id: u32) -> u32;
 
+    /// Whether any of them asks for TCP flags or a traffic class.
+    fn are_marked(&self) -> bool;
+
     /// Puts it into a block.
     fn write(&self, id: u32, block: &mut [u8], lane: usize);
 }
@@ -19,6 +22,10 @@ pub(super) trait Rules<const N: usize> {
 impl<const N: usize> Rules<N> for [Pattern<N>] {
     fn rank(&self, id: u32) -> u32 {
         self[id as usize].rank
+    }
+
+    fn are_marked(&self) -> bool {
+        self.iter().any(Pattern::is_marked)
     }
 
     fn write(&self, id: u32, block: &mut [u8], lane: usize) {
@@ -33,6 +40,7 @@ struct Laid {
     /// Rules of each leaf, and its first block.
     leaves: Vec<(Vec<u32>, usize)>,
     blocks: usize,
+    marked: bool,
 }
 
 /// With so many bytes in front, which are zeros and a multiple of a line. `None` if places run out.
@@ -45,8 +53,11 @@ pub(super) fn emit<const A: usize, const B: usize>(
     v6_rules: &(impl Rules<B> + ?Sized),
 ) -> Option<Image> {
     let (v4, v6) = (lay_out(v4, v4_rules)?, lay_out(v6, v6_rules)?);
-    let layout =
-        Layout::new(rules.len(), ranks, [&v4, &v6].map(|laid| (laid.entries.len(), laid.blocks, laid.ends)));
+    let layout = Layout::new(
+        rules.len(),
+        ranks,
+        [&v4, &v6].map(|laid| (laid.entries.len(), laid.blocks, laid.marked, laid.ends)),
+    );
     let mut image = Image::zeroed(front + layout.bytes);
     let bytes = &mut image.as_bytes_mut()[front..];
     write(&mut bytes[..HEADER_WORDS * 4], layout.header());
@@ -71,7 +82,13 @@ fn words(entries: &[Entry]) -> impl Iterator<Item = u32> {
 }
 
 fn lay_out<const N: usize>(roots: &[Tree], rules: &(impl Rules<N> + ?Sized)) -> Option<Laid> {
-    let mut laid = Laid { entries: Vec::new(), ends: [0; LEVELS], leaves: Vec::new(), blocks: 0 };
+    let mut laid = Laid {
+        entries: Vec::new(),
+        ends: [0; LEVELS],
+        leaves: Vec::new(),
+        blocks: 0,
+        marked: rules.are_marked(),
+    };
     let mut empty = 0;
     // The tables of a level: which child each entry is of, and the children.
     let every: Vec<u32> = (0..roots.len() as u32).collect();
@@ -117,9 +134,9 @@ fn lay_out<const N: usize>(roots: &[Tree], rules: &(impl Rules<N> + ?Sized)) -> 
 }
 
 fn write_blocks<const N: usize>(bytes: &mut [u8], laid: &Laid, rules: &(impl Rules<N> + ?Sized)) {
+    let len = block::bytes(N, laid.marked);
     for (ids, at) in &laid.leaves {
-        let blocks =
-            bytes.get_mut(at * block::bytes(N)..).unwrap_or_default().chunks_exact_mut(block::bytes(N));
+        let blocks = bytes.get_mut(at * len..).unwrap_or_default().chunks_exact_mut(len);
         for (place, block) in blocks.take(block::count(ids.len())).enumerate() {
             for lane in 0..LANES {
                 match ids.get(place * LANES + lane) {

@@ -100,6 +100,10 @@ impl<const N: usize> Rules<N> for Both<'_, N> {
         }
     }
 
+    fn are_marked(&self) -> bool {
+        self.base.blocks.are_marked() || self.added.as_slice().are_marked()
+    }
+
     fn write(&self, id: u32, to: &mut [u8], place: usize) {
         match self.added.get(id as usize) {
             Some(pattern) => pattern.lane().write(to, place),
@@ -233,7 +237,7 @@ where
     }
     edits.sort_unstable_by_key(|(leaf, id)| (leaf.place(), *id));
     let count = patterns.len();
-    if count + tables.blocks.len() / block::bytes(N) * LANES > NONE as usize {
+    if count + tables.blocks.count::<N>() * LANES > NONE as usize {
         return Err(CompileError::TooMuchChanged);
     }
     let mut index: Vec<u64> = Vec::new();

@@ -164,7 +164,7 @@ fn spare(
     if rules.len() > most {
         return Err(CompileError::TooManyRules { rules: rules.len(), limit: most });
     }
-    let lane = |n: usize| block::bytes(n) / LANES;
+    let lane = |n: usize| block::bytes(n, false) / LANES;
     let least =
         HEADER_WORDS * 4 + (rules.len() + 1) * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
     limits.bytes.checked_sub(least).ok_or(CompileError::TooLarge { limit: limits.bytes })
@@ -178,6 +178,6 @@ fn within(image: Option<Image>, limits: Limits) -> Result<Image, CompileError> {
 /// The trees over the patterns of one family, in about so many bytes a rule.
 fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize) -> Vec<tree::Tree> {
     // A copy takes a lane, and twice that for lanes left empty and for tables.
-    let copies = (bytes / (3 * block::bytes(N) / LANES)).clamp(1, tree::COPIES);
+    let copies = (bytes / (3 * block::bytes(N, false) / LANES)).clamp(1, tree::COPIES);
     plan::forest(patterns, patterns.len() * copies)
 }

@@ -2,9 +2,14 @@
 
 use crate::Rule;
 use crate::block::Lane;
-use crate::key::{both, wide};
+use crate::key::{both, marks, wide};
 use crate::layout::{PORTS_SEEN, V4, V6, pick};
 use model::{PortRange, Prefix, Protocol};
+
+/// Of the last word of a key: the protocol.
+const PROTOCOL: u32 = 0xFF;
+/// And what [`marks`] makes.
+const MARKS: u32 = marks(u16::MAX);
 
 /// A rule over keys of `N` words.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +39,10 @@ impl<const N: usize> Pattern<N> {
         pattern.mask[N - 2] = both(fixed(source), fixed(destination));
         pattern.value[N - 2] = pattern.first & pattern.mask[N - 2];
         if let Protocol::Number(number) = selector.protocol() {
-            (pattern.value[N - 1], pattern.mask[N - 1]) = (u32::from(number), 0xFF);
+            (pattern.value[N - 1], pattern.mask[N - 1]) = (u32::from(number), PROTOCOL);
         }
+        pattern.value[N - 1] |= marks(rule.marks.value());
+        pattern.mask[N - 1] |= marks(rule.marks.mask());
         if !(source.is_any() && destination.is_any()) {
             pattern.value[N - 1] |= PORTS_SEEN;
             pattern.mask[N - 1] |= PORTS_SEEN;
@@ -64,7 +71,13 @@ impl<const N: usize> Pattern<N> {
             rank: self.rank,
             protocol: self.value[N - 1] as u8,
             mask: self.mask[N - 1] as u8,
+            marks: (self.value[N - 1] & MARKS, self.mask[N - 1] & MARKS),
         }
+    }
+
+    /// Whether it asks for TCP flags or a traffic class.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.mask[N - 1] & MARKS != 0
     }
 
     /// A key that matches; which one is drawn from `state`.
@@ -81,7 +94,7 @@ impl<const N: usize> Pattern<N> {
             (first + random() % (extent + 1)) << shift
         };
         key[N - 2] = port(0) | port(16);
-        key[N - 1] = key[N - 1] & 0xFF | PORTS_SEEN;
+        key[N - 1] = key[N - 1] & (PROTOCOL | MARKS) | PORTS_SEEN;
         key
     }
 

@@ -160,6 +160,11 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         trees_of(self.tables(0), self.tables(1))
     }
 
+    /// Whether a rule asks for TCP flags or a traffic class.
+    pub const fn asks_marks(&self) -> bool {
+        self.added.asks_marks()
+    }
+
     /// Leaves of the base that are written anew.
     pub fn leaves(&self) -> usize {
         (0..2).map(|family| (self.added.tables(family).roots).saturating_sub(self.roots[family])).sum()

@@ -12,7 +12,7 @@ mod scan;
 mod simd;
 mod walk;
 
-use crate::block::Block;
+use crate::block::{Block, Blocks};
 use crate::key::fill;
 use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, NONE, Ranks, V4, action};
 use crate::{KeyV4, Verdict};
@@ -51,7 +51,7 @@ pub(crate) struct Tables<'a> {
     /// Where each level of entries ends.
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
-    pub(crate) blocks: &'a [u8],
+    pub(crate) blocks: Blocks<'a>,
 }
 
 /// The instructions that look-ups use. What all of them find is the same.

@@ -113,6 +113,10 @@ pub(super) fn compare<const N: usize>(block: Block<'_, N>, burst: &Burst<N>, slo
     }
     let (protocols, masks) = (load_bytes(block.protocols()), load_bytes(block.masks()));
     let protocol = _mm256_ternarylogic_epi32::<DIFFERS>(key(N - 1), protocols, masks);
-    let unlike = _mm256_or_si256(unlike, protocol);
+    unlike = _mm256_or_si256(unlike, protocol);
+    if let Some((values, masks)) = block.marks() {
+        let marks = _mm256_ternarylogic_epi32::<DIFFERS>(key(N - 1), load_row(values), load_row(masks));
+        unlike = _mm256_or_si256(unlike, marks);
+    }
     _mm256_testn_epi32_mask(unlike, unlike)
 }
