@@ -18,11 +18,12 @@ use crate::layout::{Entry, Layout, NONE, Ranks, V4};
 use crate::lookup::{GRAFTED, Tables};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Entries that are looked at for one rule that is added; beyond, it is wide. In tests lists are short, and some rules are to be.
 const NARROW: usize = if cfg!(test) { 12 } else { 1 << 12 };
-/// The same for one that is removed.
-const STEPS: usize = 1 << 18;
+/// The same for all that are removed together; beyond, compiling the whole takes no longer.
+const STEPS: usize = 1 << 22;
 /// Leaves that a change may write anew, counted once for each rule that they change for.
 const LEAVES: usize = 1 << 16;
 
@@ -134,7 +135,8 @@ where
         }
         known[kind] = true;
         homes[kind] = roots.iter().map(|root| Entry(u64::from_le_bytes(*root))).find(|root| {
-            let leaves = reach(tables, *root, &pattern, usize::MAX).unwrap_or_default();
+            let mut all = usize::MAX;
+            let leaves = reach(tables, *root, &pattern, &mut all).unwrap_or_default();
             leaves.iter().any(|leaf| rules_of::<N>(tables, *leaf).any(|(_, each)| each == rank))
         });
         if known == [true; KINDS] {
@@ -144,16 +146,15 @@ where
     homes
 }
 
-/// The leaves that keys come to which a rule matches; `None` if more than `most` entries lead there.
+/// The leaves that keys come to which a rule matches; `None` if more than `left` entries lead there. These are taken off.
 fn reach<const N: usize>(
     tables: Tables<'_>,
     root: Entry,
     pattern: &Pattern<N>,
-    most: usize,
+    left: &mut usize,
 ) -> Option<Vec<Entry>> {
     let (mut leaves, mut seen) = (Vec::new(), FxHashSet::default());
     let mut next = vec![root];
-    let mut left = most;
     while let Some(entry) = next.pop() {
         if entry.is_leaf() {
             leaves.push(entry);
@@ -165,7 +166,7 @@ fn reach<const N: usize>(
         let word = entry.word().min(N - 1);
         let mut last = Entry::EMPTY;
         for value in pattern.values(word, entry.low()) {
-            left = left.checked_sub(1)?;
+            *left = left.checked_sub(1)?;
             let Some(child) = tables.entries.get(entry.place() + value as usize) else { continue };
             let child = Entry(u64::from_le_bytes(*child));
             if child != last {
@@ -209,10 +210,22 @@ where
         .removed_ones()
         .filter_map(|rule| Pattern::pattern(stock.ranks.rank(rule), stock.rules.get(rule as usize)?))
         .collect();
-    let leaves = |pattern: &Pattern<N>, most| reach(tables, homes[kind(pattern)]?, pattern, most);
+    let leaves = |pattern: &Pattern<N>, left: &mut usize| reach(tables, homes[kind(pattern)]?, pattern, left);
+    let leaves_of_added = |pattern: &Pattern<N>| {
+        let mut left = NARROW;
+        leaves(pattern, &mut left)
+    };
+    let steps = AtomicUsize::new(0);
+    let leaves_of_gone = |pattern: &Pattern<N>| {
+        let before = STEPS.saturating_sub(steps.load(Ordering::Relaxed));
+        let mut left = before;
+        let leaves = leaves(pattern, &mut left);
+        steps.fetch_add(before - left, Ordering::Relaxed);
+        leaves
+    };
     let (reached, left): (Vec<_>, Vec<_>) = rayon::join(
-        || added.par_iter().with_min_len(16).map(|pattern| leaves(pattern, NARROW)).collect(),
-        || gone.par_iter().with_min_len(16).map(|pattern| leaves(pattern, STEPS)).collect(),
+        || added.par_iter().with_min_len(16).map(leaves_of_added).collect(),
+        || gone.par_iter().with_min_len(16).map(leaves_of_gone).collect(),
     );
     // Wide ones first, as trees are grown over them alone.
     let (narrow, wide): (Vec<_>, Vec<_>) = added.into_iter().zip(reached).partition(|(_, to)| to.is_some());
@@ -232,7 +245,8 @@ where
         patterns.push(pattern);
         edits.extend(leaves.into_iter().flatten().map(|leaf| (leaf, Some(id))));
     }
-    if edits.len() > LEAVES {
+    // What several threads took at once may have come to more, and what is refused must not depend on that.
+    if edits.len() > LEAVES || steps.into_inner() > STEPS {
         return Err(CompileError::TooMuchChanged);
     }
     edits.sort_unstable_by_key(|(leaf, id)| (leaf.place(), *id));
