@@ -109,9 +109,7 @@ pub fn commands(case: &Case, devices: &Devices, segment: u32) -> Result<Vec<Comm
 pub fn policy(case: &Case) -> Result<PolicySegment, Error> {
     let rules = (0..case.tunnels)
         .map(Tunnel)
-        .map(|tunnel| {
-            Ok(Rule { selector: selector(INSIDE, tunnel.beyond())?, action: Action::Protect(tunnel.0) })
-        })
+        .map(|tunnel| Ok(Rule::new(selector(INSIDE, tunnel.beyond())?, Action::Protect(tunnel.0))))
         .collect::<Result<Vec<_>, Error>>()?;
     let image = acl::compile(&rules, acl::Limits::default())
         .map_err(|error| Error::Generator(format!("the policy does not compile: {error}")))?;

@@ -70,6 +70,12 @@ impl Policy {
         }
     }
 
+    /// Whether a rule asks for TCP flags or a traffic class: if none does, keys need not have them.
+    #[inline]
+    pub(crate) fn asks_marks(&self) -> bool {
+        self.base.asks_marks() || self.change.as_ref().is_some_and(Overlay::asks_marks)
+    }
+
     /// A verdict for each key.
     #[inline]
     pub(crate) fn lookup_v4(&self, keys: &[KeyV4], verdicts: &mut [Verdict]) {

@@ -8,7 +8,7 @@ mod gateway;
 use acl::{Action, KeyV4, KeyV6, Linear, Rule, Verdict};
 use gateway::frames::{datagram, frame};
 use gateway::{ENTRY, Outcome, Site, doors, made, received, run};
-use model::{PortRange, Prefix, Protocol, Selector};
+use model::{Marks, PortRange, Prefix, Protocol, Selector, TcpFlags};
 use packet::fragment::{Cutter, Part};
 use packet::{ethernet, ipv4, ipv6, protocol};
 use proptest::prelude::*;
@@ -17,6 +17,9 @@ use shm::DropReason;
 /// Few values, so that rules are met.
 const HOSTS: u8 = 3;
 const PORTS: u16 = 4;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+const EXPEDITED: u8 = 46 << 2;
 
 /// A packet before it is cut.
 #[derive(Clone, Debug)]
@@ -25,6 +28,9 @@ struct Sent {
     hosts: (u8, u8),
     protocol: u8,
     ports: (u16, u16),
+    /// Of TCP.
+    flags: u8,
+    class: u8,
     /// Destination options stand before the protocol, so that later fragments of IPv6 do not say it.
     hidden: bool,
     payload: usize,
@@ -49,7 +55,9 @@ impl Sent {
         let at = if self.v6 { ipv6::HEADER_LEN } else { ipv4::HEADER_LEN };
         packet[at..at + 2].copy_from_slice(&self.ports.0.to_be_bytes());
         packet[at + 2..at + 4].copy_from_slice(&self.ports.1.to_be_bytes());
+        packet[at + 13] = self.flags;
         if self.v6 {
+            packet[..2].copy_from_slice(&(6 << 12 | u16::from(self.class) << 4).to_be_bytes());
             packet[6] = self.protocol;
             if self.hidden {
                 packet[6] = protocol::DESTINATION_OPTIONS;
@@ -58,6 +66,7 @@ impl Sent {
                 packet[4..6].copy_from_slice(&len.to_be_bytes());
             }
         } else {
+            packet[1] = self.class;
             packet[6] = 0;
             packet[9] = self.protocol;
             packet[4..6].copy_from_slice(&(number as u16).to_be_bytes());
@@ -88,16 +97,36 @@ impl Sent {
         let (source, destination) = self.addresses();
         let has_ports = protocol::has_ports(self.protocol);
         let ((source_port, destination_port), protocol) = (self.ports, self.protocol);
+        let tcp_flags = if protocol == protocol::TCP { TcpFlags::seen(self.flags) } else { TcpFlags::UNSEEN };
+        let traffic_class = self.class;
         let mut verdict = [Verdict::NONE];
         if self.v6 {
             let bits = |address: String| address.parse::<std::net::Ipv6Addr>().unwrap().to_bits();
             let (source, destination) = (bits(source), bits(destination));
-            let key = KeyV6 { source, destination, source_port, destination_port, protocol, has_ports };
+            let key = KeyV6 {
+                source,
+                destination,
+                source_port,
+                destination_port,
+                protocol,
+                has_ports,
+                tcp_flags,
+                traffic_class,
+            };
             Linear::new(rules).lookup_v6(&[key], &mut verdict);
         } else {
             let bits = |address: String| address.parse::<std::net::Ipv4Addr>().unwrap().to_bits();
             let (source, destination) = (bits(source), bits(destination));
-            let key = KeyV4 { source, destination, source_port, destination_port, protocol, has_ports };
+            let key = KeyV4 {
+                source,
+                destination,
+                source_port,
+                destination_port,
+                protocol,
+                has_ports,
+                tcp_flags,
+                traffic_class,
+            };
             Linear::new(rules).lookup_v4(&[key], &mut verdict);
         }
         verdict[0].action().unwrap_or(Action::Bypass)
@@ -111,16 +140,19 @@ fn sent() -> impl Strategy<Value = Sent> {
         (1..=HOSTS, 1..=HOSTS),
         prop::sample::select(protocols),
         (0..PORTS, 0..PORTS),
+        (prop::sample::select(vec![SYN, ACK, SYN | ACK]), prop::sample::select(vec![0, EXPEDITED])),
         any::<bool>(),
         300_usize..1400,
         300_usize..900,
         prop::option::weighted(0.2, any::<prop::sample::Index>()),
     )
-        .prop_map(|(v6, hosts, protocol, ports, hidden, payload, mtu, lost)| Sent {
+        .prop_map(|(v6, hosts, protocol, ports, (flags, class), hidden, payload, mtu, lost)| Sent {
             v6,
             hosts,
             protocol,
             ports,
+            flags,
+            class,
             hidden: v6 && hidden,
             payload,
             mtu,
@@ -139,14 +171,18 @@ fn rule() -> impl Strategy<Value = Rule> {
     let protocols = vec![Protocol::Any, Protocol::UDP, Protocol::TCP, Protocol::Number(47)];
     let actions = vec![Action::Protect(ENTRY), Action::Protect(ENTRY), Action::Bypass, Action::Discard];
     let hosts = || prop::option::of(1..=HOSTS);
+    let none = Marks::ANY;
+    let flags = |set, clear| Marks::flags(set, clear).unwrap();
+    let marks = vec![none, none, flags(ACK, 0), flags(SYN, ACK), Marks::class(EXPEDITED, 0xFC)];
     (
         any::<bool>(),
         (hosts(), hosts()),
         prop::sample::select(protocols),
         (ports(), ports()),
+        prop::sample::select(marks),
         prop::sample::select(actions),
     )
-        .prop_map(|(v6, hosts, protocol, (from, to), action)| {
+        .prop_map(|(v6, hosts, protocol, (from, to), marks, action)| {
             let prefix = |side: u8, host: Option<u8>| -> Prefix {
                 let text = match (v6, host) {
                     (false, None) => format!("10.{side}.0.0/16"),
@@ -159,7 +195,7 @@ fn rule() -> impl Strategy<Value = Rule> {
             let (source, destination) = (prefix(1, hosts.0), prefix(2, hosts.1));
             let selector = Selector::new(source, destination, protocol, from, to)
                 .or_else(|_| Selector::new(source, destination, protocol, PortRange::ANY, PortRange::ANY));
-            Rule { selector: selector.unwrap(), action }
+            Rule { selector: selector.unwrap(), marks, action }
         })
 }
 
@@ -249,7 +285,7 @@ fn a_datagrams_fragments_come_in_clear_together() {
         let (source, destination) = prefixes.split_once(' ').unwrap();
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
         let selector = Selector::new(source, destination, Protocol::UDP, PortRange::single(1), any);
-        Rule { selector: selector.unwrap(), action: Action::Protect(ENTRY) }
+        Rule::new(selector.unwrap(), Action::Protect(ENTRY))
     });
     let site = Site { rules: Some(rules.to_vec()), ..Site::a() };
     let sent = |v6, port| Sent {
@@ -257,6 +293,8 @@ fn a_datagrams_fragments_come_in_clear_together() {
         hosts: (1, 2),
         protocol: protocol::UDP,
         ports: (port, 7),
+        flags: 0,
+        class: 0,
         hidden: false,
         payload: 1300,
         mtu: 600,
@@ -265,10 +303,8 @@ fn a_datagrams_fragments_come_in_clear_together() {
     // As if they came from beyond: the site's own view turned around.
     let mirror = Site { inside: site.beyond, beyond: site.inside, ..site.clone() };
     for (v6, port, through) in [(false, 1, false), (false, 2, true), (true, 1, false), (true, 2, true)] {
-        let turned: Vec<Rule> = rules
-            .iter()
-            .map(|rule| Rule { selector: rule.selector.reversed(), action: rule.action })
-            .collect();
+        let turned: Vec<Rule> =
+            rules.iter().map(|rule| Rule { selector: rule.selector.reversed(), ..*rule }).collect();
         let site = Site { rules: Some(turned), ..mirror.clone() };
         let mut fragments = sent(v6, port).fragments(1);
         fragments.reverse();

@@ -30,9 +30,11 @@ fn errors_are_judged_by_what_they_quote() {
     let site = Site::a();
     // What routers beyond the peer say goes into the tunnel there.
     let all = [("0.0.0.0/0", "10.1.0.0/16"), ("::/0", "2001:db8:1::/48")];
-    let rules = all.map(|(from, to)| Rule {
-        selector: Selector::between(from.parse().unwrap(), to.parse().unwrap()).unwrap(),
-        action: Action::Protect(ENTRY),
+    let rules = all.map(|(from, to)| {
+        Rule::new(
+            Selector::between(from.parse().unwrap(), to.parse().unwrap()).unwrap(),
+            Action::Protect(ENTRY),
+        )
     });
     let peer = Site { rules: Some(rules.to_vec()), ..site.peer() };
     let families = [

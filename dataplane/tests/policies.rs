@@ -29,7 +29,7 @@ fn host(number: u32) -> Ipv4Addr {
 /// A rule about one destination.
 fn rule(to: Ipv4Addr, action: Action) -> Rule {
     let all = "0.0.0.0/0".parse().unwrap();
-    Rule { selector: Selector::between(all, Prefix::from(IpAddr::from(to))).unwrap(), action }
+    Rule::new(Selector::between(all, Prefix::from(IpAddr::from(to))).unwrap(), action)
 }
 
 /// A rule that no packet meets.
@@ -49,7 +49,8 @@ struct Policy {
 impl Policy {
     fn new(rules: Vec<Rule>, labels: Vec<Label>) -> Policy {
         let base = rules.len();
-        Policy { delta: Delta::new(rules.as_slice().into()), rules, labels, base }
+        let image = acl::compile(&rules, Limits::default()).unwrap();
+        Policy { delta: Delta::new(rules.as_slice().into(), image.into()), rules, labels, base }
     }
 
     fn set(&self, origins: Option<&[Option<u32>]>) -> PolicySegment {

@@ -37,14 +37,23 @@ def configuration(lines):
     return text.replace(head, head + "".join(line + "\n" for line in lines))
 
 
-def datagram(source_mac, port, number):
+def packet(source_mac, protocol, payload, tos=0):
+    """A packet from host A to host B."""
+    addresses = b"".join(bytes(map(int, site.host_v4.split("."))) for site in SITES)
+    header = struct.pack("!BBHHHBBH", 0x45, tos, 20 + len(payload), 1, 0, 64, protocol, 0) + addresses
+    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
+    return GATEWAY_MAC + source_mac + b"\x08\x00" + header + payload
+
+
+def datagram(source_mac, port, number, tos=0):
     """A UDP packet from host A to host B that says its number."""
     body = MARK + struct.pack("!Q", number)
-    udp = struct.pack("!HHHH", 5000, port, 8 + len(body), 0) + body
-    addresses = b"".join(bytes(map(int, site.host_v4.split("."))) for site in SITES)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0) + addresses
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    return GATEWAY_MAC + source_mac + b"\x08\x00" + header + udp
+    return packet(source_mac, 17, struct.pack("!HHHH", 5000, port, 8 + len(body), 0) + body, tos)
+
+
+def segment(source_mac, flags):
+    """A TCP packet of no connection from host A to host B, with these flags."""
+    return packet(source_mac, 6, struct.pack("!HHIIBBHHH", 5000, STEADY, 1, 1, 5 << 4, flags, 1024, 0, 0))
 
 
 def read(frame):
@@ -154,6 +163,26 @@ class AccessLists(LabCase):
         self.assertEqual(now - protected, len(esp))
         # (The one that came and went begins anew each time.)
         self.assertFalse([rule for rule in rules["TUNNEL"] if f"eq {FICKLE}" in rule["text"]])
+
+    def test_flags_and_classes_decide(self):
+        """Three lines in front of the demonstration's, which take some packets out of the tunnel."""
+        lines = ["deny udp any any dscp ef", "deny tcp any any established", "deny tcp any any match-all +syn -ack"]
+        self.reload([f" {line}" for line in lines])
+        # A code point stays what it is when congestion is said in the two bits behind it.
+        classes, flags, count = (0xB8, 0x00, 0xBB, 0x28), (0x02, 0x12, 0x04, 0x01), 40
+        with Cable(self.lab, SITE_A.host, HOST_LINK) as host, Cable(self.lab, SITE_B.gateway, WAN_LINK) as wire:
+            mac = self.lab.mac(SITE_A.host, HOST_LINK)
+            for number in range(count):
+                host.send(datagram(mac, STEADY, number, classes[number % 4]))
+                host.send(segment(mac, flags[number % 4]))
+            frames = wire.receive(5, lambda frame: frame[12:14] == b"\x08\x00", count=2 * count)
+        clear = [seen[1] for seen in map(read, frames) if seen]
+        self.assertEqual(clear, [number for number in range(count) if number % 4 in (0, 2)])
+        in_clear = [frame[47] for frame in frames if frame[23] == 6]
+        self.assertEqual(in_clear, [flags[number % 4] for number in range(count) if number % 4 != 3])
+        self.assertEqual(len(esp_seen(frames)), count // 2 + count // 4)
+        shown = {rule["text"].split(" ", 1)[1]: rule["hits"] for rule in self.lists()["TUNNEL"]}
+        self.assertEqual([shown[line] for line in lines], [count // 2, count // 2, count // 4], shown)
 
     def test_the_operator_sees_what_was_compiled(self):
         self.reload(exceptions(LINES))

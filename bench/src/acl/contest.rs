@@ -53,6 +53,8 @@ pub struct Contest<'a> {
     pub rate: Rate,
     /// Without `rte_acl`, in seconds instead of minutes.
     pub alone: bool,
+    /// Of its methods only the one of this name.
+    pub method: Option<String>,
 }
 
 impl Contest<'_> {
@@ -71,6 +73,7 @@ impl Contest<'_> {
         field.prove_ours(&expected)?;
         // The widest first: if it cannot be built, none can.
         let mut methods = if self.alone { Vec::new() } else { Method::available() };
+        methods.retain(|method| self.method.as_ref().is_none_or(|only| method.to_string() == *only));
         methods.reverse();
         let mut declined = None;
         // A large set is built too slowly to be proved for each method.

@@ -64,7 +64,7 @@ impl Field {
             traces.entry(case.trace).or_insert_with(|| trace::generate(&rules, case.trace, SEED));
         }
         let failed = |error: acl::CompileError| unproven(set, error.to_string());
-        let changed = Changed::all(&rules, SEED).map_err(failed)?;
+        let changed = Changed::all(&rules, &image, SEED).map_err(failed)?;
         let wide = Wide::new(&rules).map_err(failed)?;
         let build_ms = median(builds);
         let field = Field { set, image, build_ms, changed, wide, traces, folder: folder.to_owned(), rules };

@@ -73,7 +73,7 @@ mod tests {
             PortRange::new(80, 88).unwrap(),
         );
         let any = Selector::between(prefixes.0, prefixes.1);
-        let rules = [web, any].map(|selector| Rule { selector: selector.unwrap(), action: Action::Bypass });
+        let rules = [web, any].map(|selector| Rule::new(selector.unwrap(), Action::Bypass));
         let path = folder.path().join("rules");
         write_rules(&path, &rules).unwrap();
         assert_eq!(
@@ -88,6 +88,7 @@ mod tests {
             destination_port: 2,
             protocol: 6,
             has_ports: true,
+            ..KeyV4::default()
         };
         write_trace(&path, [&key]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "167837697 7 1 2 6\n");

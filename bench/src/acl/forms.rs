@@ -4,6 +4,7 @@ use acl::{CompileError, Delta, Image, KeyV4, KeyV6, Limits, Rule, Verdict, compi
 use fastrand::Rng;
 use model::{Prefix, Selector};
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 /// Lines that are written anew.
 pub const CHANGES: [usize; 3] = [1, 100, 1000];
@@ -28,14 +29,14 @@ impl Changed {
     /// # Errors
     ///
     /// [`CompileError`].
-    pub fn all(rules: &[Rule], seed: u64) -> Result<Vec<Changed>, CompileError> {
+    pub fn all(rules: &[Rule], image: &Image, seed: u64) -> Result<Vec<Changed>, CompileError> {
+        let unchanged = Delta::new(rules.into(), Arc::new(image.clone()));
         let some = CHANGES.into_iter().filter(|lines| rules.len() >= LONG.max(*lines));
-        some.map(|lines| Changed::new(rules, lines, seed)).collect()
+        some.map(|lines| Changed::new(rules, unchanged.clone(), lines, seed)).collect()
     }
 
-    fn new(rules: &[Rule], lines: usize, seed: u64) -> Result<Changed, CompileError> {
+    fn new(rules: &[Rule], mut delta: Delta, lines: usize, seed: u64) -> Result<Changed, CompileError> {
         let mut random = Rng::with_seed(seed);
-        let mut delta = Delta::new(rules.into());
         let mut numbers: Vec<u32> = (0..rules.len() as u32).collect();
         for place in random.choose_multiple(0..rules.len(), lines) {
             let (before, rule) = (place as u32, rules.get(place));
@@ -92,7 +93,7 @@ fn widen(rule: &Rule) -> Option<Rule> {
     let (source, destination) = (prefix(selector.source())?, prefix(selector.destination())?);
     let (from, to) = (selector.source_port(), selector.destination_port());
     let selector = Selector::new(source, destination, selector.protocol(), from, to).ok()?;
-    Some(Rule { selector, action: rule.action })
+    Some(Rule::new(selector, rule.action))
 }
 
 /// In a network for documentation (RFC 3849), with an interface identifier that is any, but always the same.
@@ -103,7 +104,25 @@ fn address(bits: u32) -> u128 {
 
 /// A key for the rules that [`Wide::new`] makes.
 pub fn wide_key(key: &KeyV4) -> KeyV6 {
-    let KeyV4 { source, destination, source_port, destination_port, protocol, has_ports } = *key;
+    let KeyV4 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports,
+        tcp_flags,
+        traffic_class,
+    } = *key;
     let (source, destination) = (address(source), address(destination));
-    KeyV6 { source, destination, source_port, destination_port, protocol, has_ports }
+    KeyV6 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports,
+        tcp_flags,
+        traffic_class,
+    }
 }

@@ -37,7 +37,7 @@ pub fn generate(shape: Shape, count: usize, seed: u64) -> Vec<Rule> {
             7..9 => Action::Bypass,
             _ => Action::Discard,
         };
-        rules.push((width + random.u32(..16), Rule { selector, action }));
+        rules.push((width + random.u32(..16), Rule::new(selector, action)));
     }
     rules.sort_by_key(|&(place, _)| place);
     rules.into_iter().map(|(_, rule)| rule).collect()

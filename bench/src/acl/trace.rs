@@ -86,6 +86,7 @@ fn inside(rule: &Rule, random: &mut Rng) -> KeyV4 {
         destination_port,
         protocol,
         has_ports,
+        ..KeyV4::default()
     }
 }
 

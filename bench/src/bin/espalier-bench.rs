@@ -163,6 +163,9 @@ struct AclArgs {
     /// Measure ours alone.
     #[arg(long)]
     alone: bool,
+    /// Measure only this method of rte_acl, as in `avx512x32`: of large sets each takes minutes.
+    #[arg(long, value_name = "NAME", conflicts_with = "alone")]
+    method: Option<String>,
     /// How long rte_acl may build a set.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     patience: u64,
@@ -310,6 +313,7 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         guard: Guard::default(),
         rate: Rate::begin(),
         alone: args.alone,
+        method: args.method.clone(),
     };
     let mut rows = Vec::new();
     let mut progress = Progress::new(cases.len());

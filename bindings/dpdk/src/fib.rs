@@ -109,8 +109,8 @@ unsafe impl Sync for Fib4 {}
 
 impl Fib4 {
     /// No routes: every look-up gives `default_next_hop`. The name is the process's only one of at most 20 bytes;
-    /// `max_routes` bounds routes, and as many, up to 65,536, may be longer than 24 bits; `socket` is the NUMA socket
-    /// of its memory, see [`Fib4::bytes`].
+    /// there is room for `max_routes` routes at least, and as many, up to 65,536, may be longer than 24 bits; `socket` is
+    /// the NUMA socket of its memory, see [`Fib4::bytes`].
     ///
     /// # Errors
     ///
@@ -240,7 +240,7 @@ unsafe impl Sync for Fib6 {}
 
 impl Fib6 {
     /// No routes: every look-up gives `default_next_hop`. The name is the process's only one of at most 20 bytes;
-    /// `max_routes` bounds routes: DPDK reserves up to 13 tables for one of 128 bits, less what the longest prefix
+    /// there is room for `max_routes` routes, but DPDK reserves up to 13 tables for one of 128 bits, less what the longest prefix
     /// around it has, and there are 4 for each, up to 131,072, so sparse host routes may fill it before. Removed routes
     /// may fill it too, see [`Fib6::remove`]. `socket` is the NUMA socket of its memory, see [`Fib6::bytes`].
     ///

@@ -6,6 +6,7 @@
 
 mod key;
 mod lifetime;
+mod marks;
 mod selector;
 mod size;
 mod spi;
@@ -14,6 +15,7 @@ mod suite;
 pub use ipnet::{IpNet as Prefix, Ipv4Net as Ipv4Prefix, Ipv6Net as Ipv6Prefix};
 pub use key::KeyMaterial;
 pub use lifetime::Lifetime;
+pub use marks::{Marks, TcpFlags};
 pub use selector::{PortRange, Protocol, Selector, SelectorError};
 pub use size::{DontFragment, Fragmentation, SizeRules};
 pub use spi::{Spi, SpiError};

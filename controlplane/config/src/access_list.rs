@@ -1,7 +1,8 @@
 //! Extended access lists: ordered rules that permit or deny packets by address, protocol and port.
 
 use crate::Name;
-use model::{PortRange, Prefix, Protocol, Selector};
+use crate::marks::{ClassMatch, FlagMatch};
+use model::{Marks, PortRange, Prefix, Protocol, Selector};
 use serde::Serialize;
 
 /// An address family.
@@ -57,6 +58,10 @@ pub struct Rule {
     pub destination: Prefix,
     /// Destination ports.
     pub destination_port: PortMatch,
+    /// TCP flags.
+    pub flags: FlagMatch,
+    /// The traffic class.
+    pub class: ClassMatch,
 }
 
 impl Rule {
@@ -80,6 +85,15 @@ impl Rule {
             }
         }
         selectors
+    }
+
+    /// The same with the marks that packets must have beside: so many pairs of a selector and marks, which no packet matches
+    /// two of, but for selectors that overlap.
+    pub fn matches(&self) -> Vec<(Selector, Marks)> {
+        let class = self.class.marks();
+        let marks: Vec<Marks> = self.flags.marks().into_iter().filter_map(|flags| flags.and(class)).collect();
+        let selectors = self.selectors().into_iter();
+        selectors.flat_map(|selector| marks.iter().map(move |marks| (selector, *marks))).collect()
     }
 }
 

@@ -18,6 +18,7 @@ mod crypto;
 mod diagnostic;
 mod ikev2;
 mod interface;
+mod marks;
 mod name;
 mod nearest;
 mod parse;
@@ -39,6 +40,7 @@ pub use ikev2::{
     Proof, SharedKey, Trustpoint,
 };
 pub use interface::{Interface, MacAddress};
+pub use marks::{ClassMatch, FlagMatch};
 pub use name::{Name, NameError};
 pub use parse::parse;
 pub use policy::{MAX_POLICY_RULES, PolicyAction, PolicyError, PolicyRule, policy, policy_with};

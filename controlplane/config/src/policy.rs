@@ -6,7 +6,7 @@
 //! denied, and then a bypass.
 
 use crate::{AccessList, Config, CryptoMap, Verb};
-use model::{PortRange, Prefix, Protocol, Selector};
+use model::{Marks, PortRange, Prefix, Protocol, Selector};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub enum PolicyAction {
 pub struct PolicyRule {
     /// Which packets, as they leave through the interface.
     pub selector: Selector,
+    /// Of these, only those with such TCP flags and traffic class.
+    pub marks: Marks,
     /// What becomes of them.
     pub action: PolicyAction,
     /// The line that decides, as `ACCESS-LIST:SEQUENCE`, such as `100:10`; ASCII, at most 32 bytes (the end of a longer list
@@ -111,19 +113,21 @@ fn add_list(
     rules: &mut Vec<PolicyRule>,
 ) -> Result<(), PolicyError> {
     let is_permit = |(_, rule): &(usize, &crate::Rule)| rule.verb == Verb::Permit;
-    let permits: Vec<(usize, Selector)> = (list.rules.iter().enumerate().filter(is_permit))
-        .flat_map(|(place, rule)| rule.selectors().into_iter().map(move |selector| (place, selector)))
+    let permits: Vec<(usize, (Selector, Marks))> = (list.rules.iter().enumerate().filter(is_permit))
+        .flat_map(|(place, rule)| rule.matches().into_iter().map(move |both| (place, both)))
         .collect();
     for (place, rule) in list.rules.iter().enumerate() {
         let label: Arc<str> = label(list, rule.sequence).into();
-        for selector in rule.selectors() {
+        for (selector, marks) in rule.matches() {
             if rule.verb == Verb::Deny {
                 let later = permits.partition_point(|(permit, _)| *permit < place);
                 let later = permits.get(later..).unwrap_or_default();
                 *work = work.checked_sub(rest.len() + later.len()).ok_or(PolicyError)?;
-                let shields = later.iter().any(|(_, permit)| meet(&selector, permit).is_some());
+                let shields =
+                    later.iter().any(|(_, permit)| meet((&selector, marks), (&permit.0, permit.1)).is_some());
                 let narrowed = rest.iter().rev().filter_map(|rule| {
-                    Some(PolicyRule { selector: meet(&selector, &rule.selector)?, ..rule.clone() })
+                    let (selector, marks) = meet((&selector, marks), (&rule.selector, rule.marks))?;
+                    Some(PolicyRule { selector, marks, ..rule.clone() })
                 });
                 let before = rules.len();
                 rules.extend(narrowed);
@@ -137,7 +141,7 @@ fn add_list(
                 Verb::Permit => PolicyAction::Protect(entry),
                 Verb::Deny => PolicyAction::Bypass,
             };
-            rules.push(PolicyRule { selector, action, label: label.clone() });
+            rules.push(PolicyRule { selector, marks, action, label: label.clone() });
             if rules.len() > MAX_POLICY_RULES {
                 return Err(PolicyError);
             }
@@ -154,19 +158,20 @@ fn label(list: &AccessList, sequence: u32) -> String {
 }
 
 /// The packets that both mean.
-fn meet(a: &Selector, b: &Selector) -> Option<Selector> {
+fn meet((a, a_marks): (&Selector, Marks), (b, b_marks): (&Selector, Marks)) -> Option<(Selector, Marks)> {
+    let marks = a_marks.and(b_marks)?;
     let protocol = match (a.protocol(), b.protocol()) {
         (Protocol::Any, other) | (other, Protocol::Any) => other,
         (one, other) => (one == other).then_some(one)?,
     };
-    Selector::new(
+    let selector = Selector::new(
         narrower(a.source(), b.source())?,
         narrower(a.destination(), b.destination())?,
         protocol,
         meet_ports(a.source_port(), b.source_port())?,
         meet_ports(a.destination_port(), b.destination_port())?,
-    )
-    .ok()
+    );
+    Some((selector.ok()?, marks))
 }
 
 /// Two prefixes are nested or disjoint.

@@ -157,7 +157,7 @@ fn write_rule(text: &mut String, family: Family, rule: &Rule) -> std::fmt::Resul
     }
     write_end(text, rule.source, rule.source_port)?;
     write_end(text, rule.destination, rule.destination_port)?;
-    writeln!(text)
+    writeln!(text, "{}{}", rule.flags, rule.class)
 }
 
 impl Rule {

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)] // In a test, a panic is the report.
 
 use config::{
-    AccessList, Config, CryptoMap, Family, PolicyAction, PortMatch, Rule, Verb, parse, policy, render,
+    AccessList, ClassMatch, Config, CryptoMap, Family, FlagMatch, PolicyAction, PortMatch, Rule, Verb, parse,
+    policy, render,
 };
-use model::Prefix;
+use model::{Prefix, TcpFlags};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -19,6 +20,8 @@ struct Packet {
     destination: IpAddr,
     protocol: u8,
     ports: Option<(u16, u16)>,
+    flags: Option<u8>,
+    class: u8,
 }
 
 fn is_in(address: IpAddr, prefix: Prefix) -> bool {
@@ -49,6 +52,28 @@ fn matches(rule: &Rule, packet: &Packet) -> bool {
         && is_in(packet.destination, rule.destination)
         && is_meant(packet.ports.map(|(source, _)| source), rule.source_port)
         && is_meant(packet.ports.map(|(_, destination)| destination), rule.destination_port)
+        && has_flags(packet.flags, rule.flags)
+        && is_of_class(packet.class, rule.class)
+}
+
+fn has_flags(flags: Option<u8>, asked: FlagMatch) -> bool {
+    match (asked, flags) {
+        (FlagMatch::Any, _) => true,
+        (_, None) => false,
+        // ACK or RST.
+        (FlagMatch::Established, Some(flags)) => flags & 0x14 != 0,
+        (FlagMatch::All { set, clear }, Some(flags)) => flags & set == set && flags & clear == 0,
+        (FlagMatch::AnyOf { set, clear }, Some(flags)) => flags & set != 0 || flags & clear != clear,
+    }
+}
+
+fn is_of_class(class: u8, asked: ClassMatch) -> bool {
+    match asked {
+        ClassMatch::Any => true,
+        ClassMatch::Dscp(value) => class / 4 == value,
+        ClassMatch::Precedence(value) => class / 32 == value,
+        ClassMatch::Tos(value) => class / 2 % 16 == value,
+    }
 }
 
 /// The entry that protects the packet, and the line that says so.
@@ -96,19 +121,26 @@ fn end() -> impl Strategy<Value = (String, String)> {
     })
 }
 
+/// What a rule asks for at its end.
+fn marks() -> impl Strategy<Value = (&'static str, &'static str)> {
+    let flags = ["", "", "", "established", "match-all +syn -ack", "match-any +fin -psh", "ack urg"];
+    (select(flags.to_vec()), select(vec!["", "", "", "dscp ef", "dscp 0", "dscp af31"]))
+}
+
 /// A rule for IPv4 and the like for IPv6.
 fn rule() -> impl Strategy<Value = (String, String)> {
     let verb = select(vec!["permit", "permit", "deny"]);
-    (verb, select(vec!["ip", "tcp", "tcp", "17"]), end(), ports(), end(), ports()).prop_map(
-        |(verb, protocol, from, mut from_port, to, mut to_port)| {
+    (verb, select(vec!["ip", "tcp", "tcp", "17"]), end(), ports(), end(), ports(), marks()).prop_map(
+        |(verb, protocol, from, mut from_port, to, mut to_port, (flags, class))| {
             if protocol == "ip" {
                 from_port.clear();
                 to_port.clear();
             }
+            let flags = if protocol == "tcp" { flags } else { "" };
             let wide = if protocol == "ip" { "ipv6" } else { protocol };
             (
-                format!(" {verb} {protocol} {} {from_port} {} {to_port}\n", from.0, to.0),
-                format!(" {verb} {wide} {} {from_port} {} {to_port}\n", from.1, to.1),
+                format!(" {verb} {protocol} {} {from_port} {} {to_port} {class} {flags}\n", from.0, to.0),
+                format!(" {verb} {wide} {} {from_port} {} {to_port} {flags} {class}\n", from.1, to.1),
             )
         },
     )
@@ -117,11 +149,13 @@ fn rule() -> impl Strategy<Value = (String, String)> {
 fn packet() -> impl Strategy<Value = Packet> {
     let ports =
         prop_oneof![4 => (select(PORTS.to_vec()), select(PORTS.to_vec())).prop_map(Some), 1 => Just(None)];
-    (any::<bool>(), address(), address(), select(vec![1, 6, 6, 17]), ports).prop_map(
-        |(v6, source, destination, protocol, ports)| {
+    let marks = (any::<u8>(), select(vec![0_u8, 1, 26 << 2, 46 << 2]));
+    (any::<bool>(), address(), address(), select(vec![1, 6, 6, 17]), ports, marks).prop_map(
+        |(v6, source, destination, protocol, ports, (flags, class))| {
             let of = |address| if v6 { wide(address).into() } else { Ipv4Addr::from(address).into() };
             let ports = ports.filter(|_| protocol != 1);
-            Packet { source: of(source), destination: of(destination), protocol, ports }
+            let flags = (protocol == 6 && ports.is_some()).then_some(flags & 0x3F);
+            Packet { source: of(source), destination: of(destination), protocol, ports, flags, class }
         },
     )
 }
@@ -173,7 +207,10 @@ proptest! {
             let contains = |selector: &model::Selector| {
                 selector.contains(packet.source, packet.destination, packet.protocol, packet.ports)
             };
-            let first = rules.iter().find(|rule| contains(&rule.selector));
+            let flags = packet.flags.map_or(TcpFlags::UNSEEN, TcpFlags::seen);
+            let first = rules.iter().find(|rule| {
+                contains(&rule.selector) && rule.marks.contains(flags, packet.class)
+            });
             let quick = first.and_then(|rule| match rule.action {
                 PolicyAction::ProtectFor(_) => unreachable!("there are no peers"),
                 PolicyAction::Protect(entry) => Some((entry, rule.label.to_string())),

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // In a test, a panic is the report.
 
 use config::{
-    Config, Family, IkeCipher, IkeIdentity, Negotiated, PortMatch, Proof, ReplayWindow, Rule, Secrets,
-    Severity, StaticRoute, Target, Verb, parse, render,
+    ClassMatch, Config, Family, FlagMatch, IkeCipher, IkeIdentity, Negotiated, PortMatch, Proof,
+    ReplayWindow, Rule, Secrets, Severity, StaticRoute, Target, Verb, parse, render,
 };
 use model::{Hmac, KeyLen, Mode, Protocol, Suite};
 use proptest::prelude::*;
@@ -228,6 +228,43 @@ fn ports_by_number_and_by_name() {
 }
 
 #[test]
+fn flags_and_classes_by_number_and_by_name() {
+    let (fin, syn, ack, urg) = (1, 2, 16, 32);
+    for (text, flags) in [
+        ("", FlagMatch::Any),
+        ("established", FlagMatch::Established),
+        ("match-all +syn -ack", FlagMatch::All { set: syn, clear: ack }),
+        ("match-any +FIN -urg", FlagMatch::AnyOf { set: fin, clear: urg }),
+        ("syn ack", FlagMatch::AnyOf { set: syn | ack, clear: 0 }),
+    ] {
+        assert_eq!(rule(&format!("permit tcp any any {text}")).flags, flags, "{text}");
+        assert_eq!(rule6(&format!("permit tcp any any eq 80 {text}")).flags, flags, "{text}");
+        let both = rule(&format!("permit tcp any any dscp ef {text}"));
+        assert_eq!((both.flags, both.class), (flags, ClassMatch::Dscp(46)), "{text}");
+    }
+    for (text, class) in [
+        ("dscp af11", ClassMatch::Dscp(10)),
+        ("dscp 63", ClassMatch::Dscp(63)),
+        ("precedence critical", ClassMatch::Precedence(5)),
+        ("tos 15", ClassMatch::Tos(15)),
+    ] {
+        assert_eq!(rule(&format!("permit ip any any {text}")).class, class, "{text}");
+    }
+    for text in [
+        "permit udp any any established",
+        "permit tcp any any match-all",
+        "permit tcp any any match-all +syn -syn",
+        "permit tcp any any match-any syn",
+        "permit tcp any any established ack",
+        "permit ip any any dscp 64",
+        "permit ip any any dscp ef tos 2",
+    ] {
+        let said = errors(&format!("ip access-list extended LIST\n {text}\n"));
+        assert_eq!(said.len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn numbers_of_rules_decide_their_order() {
     let config = good(
         "ip access-list extended LIST\n 20 permit tcp any any\n 5 deny udp any any\n permit 47 any any\n\
@@ -362,7 +399,7 @@ fn what_is_not_there_is_refused_by_name() {
         ("crypto ipsec transform-set T esp-aes 256 esp-md5-hmac\n", 1, "`esp-md5-hmac`"),
         ("crypto ipsec transform-set T ah-sha-hmac\n", 1, "`ah-sha-hmac`"),
         ("ip access-list standard S\n permit 10.0.0.0\n", 1, "`ip access-list standard`"),
-        ("access-list 100 permit tcp any any established\n", 1, "`established`"),
+        ("access-list 100 permit tcp any any reflect R\n", 1, "`reflect`"),
         ("ip nat inside source list 1 interface wan overload\n", 1, "`ip nat`"),
         ("router bgp 65000\n neighbor 192.0.2.1 remote-as 65001\n", 1, "`router`"),
         ("interface a\n device a\n ip access-group 100 in\n", 3, "`ip access-group`"),

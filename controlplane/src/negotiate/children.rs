@@ -7,7 +7,7 @@
 use crate::memory::{Memory, SaName};
 use crate::plan::PlannedSa;
 use config::{EntryKey, Name, PolicyAction, PolicyRule};
-use model::{Lifetime, Spi};
+use model::{Lifetime, Marks, Spi};
 use shm::{Command, Limits};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -237,6 +237,7 @@ impl Children {
             let label: Arc<str> = label(dynamic).into();
             let of_child = child.outbound.selectors.iter().map(|&selector| PolicyRule {
                 selector,
+                marks: Marks::ANY,
                 action: PolicyAction::ProtectFor(number),
                 label: Arc::clone(&label),
             });

@@ -44,7 +44,7 @@ impl List {
                     numbers.get(&sequence).map_or(acl::Action::Discard, |&entry| acl::Action::Protect(entry))
                 }
             };
-            Rule { selector: rule.selector, action }
+            Rule { selector: rule.selector, marks: rule.marks, action }
         };
         Ok(List {
             map: map.name.clone(),

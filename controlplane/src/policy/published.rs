@@ -18,12 +18,13 @@ pub const MOST_CHANGES: usize = 4096;
 const FEW: usize = 64;
 
 /// A list compiled as a whole.
-#[derive(Debug)]
 pub struct Base {
     /// What it was compiled of.
     pub list: Arc<List>,
     /// The compiled rules.
-    pub image: Image,
+    pub image: Arc<Image>,
+    /// No change of them yet: what is known of the image beforehand is made ready when nobody waits for it.
+    unchanged: Delta,
     /// How long that took.
     pub took: Duration,
 }
@@ -32,8 +33,10 @@ impl Base {
     /// Compiles a list.
     pub fn compile(list: &Arc<List>) -> Result<Base, CompileError> {
         let began = Instant::now();
-        let image = acl::compile(&list.rules, acl::Limits::default())?;
-        Ok(Base { list: Arc::clone(list), image, took: began.elapsed() })
+        let image = Arc::new(acl::compile(&list.rules, acl::Limits::default())?);
+        let took = began.elapsed();
+        let unchanged = Delta::new(Arc::clone(&list.rules), Arc::clone(&image));
+        Ok(Base { list: Arc::clone(list), image, unchanged, took })
     }
 
     /// The same for a list that may say what this one says, under other labels.
@@ -41,7 +44,8 @@ impl Base {
         if list.rules != self.list.rules {
             return Base::compile(list);
         }
-        Ok(Base { list: Arc::clone(list), image: self.image.clone(), took: self.took })
+        let (image, unchanged) = (Arc::clone(&self.image), self.unchanged.clone());
+        Ok(Base { list: Arc::clone(list), image, unchanged, took: self.took })
     }
 }
 
@@ -118,7 +122,7 @@ impl Published {
         let len = self.base.list.len() as u32;
         let (mut delta, mut first, mut labels) = match &self.change {
             Some(change) => (change.delta.clone(), change.first, change.labels.clone()),
-            None => (Delta::new(Arc::clone(&self.base.list.rules)), len, Vec::new()),
+            None => (self.base.unchanged.clone(), len, Vec::new()),
         };
         let mut numbers = Vec::with_capacity(list.len());
         let mut stayed = 0;
@@ -185,6 +189,12 @@ fn difference(old: &List, new: &List) -> Option<(By, Vec<Hunk>)> {
     match hunks(old, new, By::Rule, MOST_CHANGES) {
         Some(by_rule) if lines(&by_rule) < many / 2 => Some((By::Rule, by_rule)),
         _ => by_line.map(|by_line| (By::Line, by_line)),
+    }
+}
+
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base").field("list", &self.list).field("took", &self.took).finish_non_exhaustive()
     }
 }
 

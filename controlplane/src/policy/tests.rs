@@ -213,14 +213,14 @@ fn rule() -> impl Strategy<Value = Rule> {
         let protocol = if tcp { Protocol::TCP } else { Protocol::Any };
         let ports = if tcp { PortRange::new(port, port + 1).unwrap() } else { PortRange::ANY };
         let selector = Selector::new(prefix(from), prefix(to), protocol, PortRange::ANY, ports).unwrap();
-        Rule { selector, action }
+        Rule::new(selector, action)
     })
 }
 
 /// A rule that hardly any packet gets to.
 fn filler(number: u32) -> Rule {
     let host = Prefix::from(std::net::IpAddr::from(Ipv4Addr::from_bits(0x0B00_0000 | number)));
-    Rule { selector: Selector::between(host, host).unwrap(), action: Action::Bypass }
+    Rule::new(Selector::between(host, host).unwrap(), Action::Bypass)
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -244,6 +244,7 @@ fn keys() -> impl Strategy<Value = Vec<KeyV4>> {
         destination_port: port,
         protocol: if tcp { 6 } else { 1 },
         has_ports: tcp,
+        ..KeyV4::default()
     });
     prop::collection::vec(key, 1..40)
 }

@@ -51,7 +51,9 @@ pub struct Change {
     pub removed: u32,
     /// Bytes that it was compiled to.
     pub bytes: usize,
-    /// Of the rules added.
+    /// Leaves of the trees that it writes anew.
+    pub leaves: usize,
+    /// Of rules that would have changed too many leaves.
     pub trees: Vec<Tree>,
 }
 
@@ -89,6 +91,7 @@ fn compiled(view: &View, images: &Images) -> Option<Compiled> {
                 added: overlay.added(),
                 removed: overlay.removed(),
                 bytes: image.as_ref().len(),
+                leaves: overlay.leaves(),
                 trees: trees(overlay.trees()),
             })
         }
@@ -155,9 +158,10 @@ fn write(text: &mut String, compiled: &Compiled) -> std::fmt::Result {
     if let Some(change) = &compiled.change {
         writeln!(
             text,
-            "    changed since: {} added, {} removed, compiled to {}",
+            "    changed since: {} added, {} removed, {} anew, compiled to {}",
             change.added,
             change.removed,
+            plural(change.leaves as u64, "leaf").replace("leafs", "leaves"),
             size(change.bytes)
         )?;
         write_trees(text, &change.trees)?;

@@ -4,10 +4,12 @@
 //! values      of each word of the addresses: a row of eight words
 //! firsts      the first ports of both ranges, as in a key: a row
 //! extents     how many ports follow the first ones: a row
-//! numbers     of the rules, ascending, and NONE where there is no rule: a row
+//! ranks       of the rules, ascending, and NONE where there is no rule: a row
 //! shifts      of each word of the addresses: eight bytes, how many bits at its end the rule leaves open
 //! protocols   eight bytes
 //! masks       eight bytes: of the protocol, all bits or none
+//! marks       a row of what the word of the protocol must be, and a row of which of its bits are asked for: TCP flags and the
+//!             traffic class. These are there only where a rule of the family asks for some
 //! ```
 //!
 //! A leaf of more than one block ends with one that has no rule in its last place.
@@ -20,6 +22,9 @@ pub(crate) const LANES: usize = 8;
 /// Bytes of a row.
 const ROW: usize = 4 * LANES;
 
+/// Of marks, the bits that are TCP flags.
+const FLAGS: u32 = crate::key::marks(u8::MAX as u16);
+
 /// The extent of two ranges that hold every port.
 const EVERY_PORT: u32 = u32::MAX;
 
@@ -29,8 +34,45 @@ pub(crate) type Row = [u8; ROW];
 pub(crate) type Bytes = [u8; LANES];
 
 /// Bytes of a block over keys of `n` words.
-pub(crate) const fn bytes(n: usize) -> usize {
+pub(crate) const fn bytes(n: usize, marked: bool) -> usize {
+    plain(n) + if marked { MARKS } else { 0 }
+}
+
+/// Bytes of a block without marks.
+const fn plain(n: usize) -> usize {
     ((n + 1) * ROW + n * LANES).next_multiple_of(LINE)
+}
+
+/// Bytes of the marks.
+const MARKS: usize = 2 * ROW;
+
+/// Blocks one behind the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks<'a> {
+    bytes: &'a [u8],
+    marked: bool,
+}
+
+impl<'a> Blocks<'a> {
+    #[inline(always)]
+    pub(crate) const fn new(bytes: &'a [u8], marked: bool) -> Blocks<'a> {
+        Blocks { bytes, marked }
+    }
+
+    /// Bytes of them all.
+    #[inline(always)]
+    pub(crate) const fn len(self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) const fn are_marked(self) -> bool {
+        self.marked
+    }
+
+    /// How many they are, over keys of `N` words.
+    pub(crate) const fn count<const N: usize>(self) -> usize {
+        self.bytes.len() / bytes(N, self.marked)
+    }
 }
 
 /// Blocks of a leaf of so many rules, one at least.
@@ -45,9 +87,10 @@ pub(crate) struct Block<'a, const N: usize>(&'a [u8]);
 impl<'a, const N: usize> Block<'a, N> {
     /// One of them all.
     #[inline(always)]
-    pub(crate) fn at(all: &'a [u8], place: usize) -> Option<Block<'a, N>> {
-        let at = place * bytes(N);
-        all.get(at..at + bytes(N)).map(Block)
+    pub(crate) fn at(all: Blocks<'a>, place: usize) -> Option<Block<'a, N>> {
+        let len = bytes(N, all.marked);
+        let at = place * len;
+        all.bytes.get(at..at + len).map(Block)
     }
 
     #[inline(always)]
@@ -72,7 +115,7 @@ impl<'a, const N: usize> Block<'a, N> {
     }
 
     #[inline(always)]
-    pub(crate) fn numbers(self) -> &'a Row {
+    pub(crate) fn ranks(self) -> &'a Row {
         self.part(N * ROW)
     }
 
@@ -91,16 +134,25 @@ impl<'a, const N: usize> Block<'a, N> {
         self.shifts(N - 1)
     }
 
-    /// The last number: [`NONE`] where a long leaf ends.
+    /// What the word of the protocol must be, and which of its bits are asked for; if any rule asks.
+    #[inline(always)]
+    pub(crate) fn marks(self) -> Option<(&'a Row, &'a Row)> {
+        let (values, masks) = self.0.get(plain(N)..)?.first_chunk::<MARKS>()?.split_first_chunk()?;
+        Some((values, masks.first_chunk()?))
+    }
+
+    /// The last rank: [`NONE`] where a long leaf ends.
     #[inline(always)]
     pub(crate) fn last(self) -> u32 {
-        word(self.numbers(), LANES - 1)
+        word(self.ranks(), LANES - 1)
     }
 
     /// How far into a packet its rules look.
     pub(crate) fn depth(self) -> Depth {
+        let asks_flags = |lane| self.marks().is_some_and(|(_, masks)| word(masks, lane) & FLAGS != 0);
         let one = |lane: usize| match (word(self.extents(), lane), self.masks()[lane]) {
-            _ if word(self.numbers(), lane) == NONE => Depth::Addresses,
+            _ if word(self.ranks(), lane) == NONE => Depth::Addresses,
+            _ if asks_flags(lane) => Depth::Ports,
             (EVERY_PORT, 0) => Depth::Addresses,
             (EVERY_PORT, _) => Depth::Protocol,
             _ => Depth::Ports,
@@ -112,6 +164,23 @@ impl<'a, const N: usize> Block<'a, N> {
     #[inline(always)]
     pub(crate) fn lines(self) -> &'a [[u8; LINE]] {
         self.0.as_chunks().0
+    }
+}
+
+/// Puts a rule of one block into another.
+pub(crate) fn copy<const N: usize>(from: Block<'_, N>, lane: usize, to: &mut [u8], place: usize) {
+    for row in 0..=N {
+        let at = row * ROW;
+        to[at + 4 * place..][..4].copy_from_slice(&from.0[at + 4 * lane..][..4]);
+    }
+    for row in 0..N {
+        let at = (N + 1) * ROW + row * LANES;
+        to[at + place] = from.0[at + lane];
+    }
+    if let Some((values, masks)) = from.marks() {
+        let marks = &mut to[plain(N)..];
+        marks[4 * place..][..4].copy_from_slice(&word(values, lane).to_le_bytes());
+        marks[ROW + 4 * place..][..4].copy_from_slice(&word(masks, lane).to_le_bytes());
     }
 }
 
@@ -128,15 +197,24 @@ pub(crate) struct Lane<const N: usize> {
     pub(crate) words: [(u32, u8); N],
     pub(crate) first: u32,
     pub(crate) extent: u32,
-    pub(crate) number: u32,
+    pub(crate) rank: u32,
     pub(crate) protocol: u8,
     pub(crate) mask: u8,
+    /// Of the word of the protocol, what it must be and which bits are asked for.
+    pub(crate) marks: (u32, u32),
 }
 
 impl<const N: usize> Lane<N> {
     /// No rule.
-    pub(crate) const EMPTY: Lane<N> =
-        Lane { words: [(0, 0); N], first: 0, extent: 0, number: NONE, protocol: 0, mask: u8::MAX };
+    pub(crate) const EMPTY: Lane<N> = Lane {
+        words: [(0, 0); N],
+        first: 0,
+        extent: 0,
+        rank: NONE,
+        protocol: 0,
+        mask: u8::MAX,
+        marks: (0, 0),
+    };
 
     /// Puts it into a block.
     pub(crate) fn write(self, block: &mut [u8], lane: usize) {
@@ -148,12 +226,16 @@ impl<const N: usize> Lane<N> {
         }
         put(N - 2, self.first);
         put(N - 1, self.extent);
-        put(N, self.number);
+        put(N, self.rank);
         let mut put = |row: usize, byte: u8| block[(N + 1) * ROW + row * LANES + lane] = byte;
         for (word, (_, shift)) in self.words[..N - 2].iter().enumerate() {
             put(word, *shift);
         }
         put(N - 2, self.protocol);
         put(N - 1, self.mask);
+        if let Some(marks) = block.get_mut(plain(N)..).filter(|marks| !marks.is_empty()) {
+            marks[4 * lane..][..4].copy_from_slice(&self.marks.0.to_le_bytes());
+            marks[ROW + 4 * lane..][..4].copy_from_slice(&self.marks.1.to_le_bytes());
+        }
     }
 }

@@ -1,13 +1,12 @@
 //! A verified image, ready for look-ups.
 
-use crate::block::{self, Block, LANES};
+use crate::block::{self, Block, Blocks, LANES};
 use crate::key::Words;
 use crate::layout::{
     ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LEVELS, Layout, MAGIC,
-    NONE, V4, V6, VERSION, action,
+    NONE, Ranks, V4, V6, VERSION, action,
 };
-use crate::lookup::{BURST, BackEnd, Burst, Removed, Tables};
-use crate::sieve::{FIELDS, Field};
+use crate::lookup::{BURST, BackEnd, Burst, Grafts, Tables};
 use crate::{Depth, KeyV4, KeyV6, Verdict};
 use std::array::from_fn;
 
@@ -54,22 +53,34 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     /// [`VerifyError`].
     pub fn verify(bytes: B) -> Result<Classifier<B>, VerifyError> {
         let layout = read_header(bytes.as_ref())?;
+        let ranks = Ranks::of(layout.rules);
+        if layout.ranks != ranks || layout.families.iter().any(|family| family.ends[0] as usize > GROUPS) {
+            return Err(VerifyError::Header);
+        }
+        Classifier::verify_ranks(bytes, layout, |rank| ranks.sound(rank, layout.rules))
+    }
+
+    /// The same of the rest, where the header is sound, and a rank is what `sound` says.
+    pub(crate) fn verify_ranks(
+        bytes: B,
+        layout: Layout,
+        sound: impl Fn(u32) -> bool + Copy,
+    ) -> Result<Classifier<B>, VerifyError> {
         let depths = [Depth::Addresses; 2];
         let mut classifier = Classifier { bytes, layout, depths, back_end: BackEnd::best() };
         let actions = classifier.actions();
         for (rule, stored) in actions.iter().enumerate() {
-            let sound = match rule < classifier.layout.rules {
+            let well = match rule < layout.rules {
                 true => action::read(action::words(*stored)).is_some(),
                 false => action::words(*stored) == action::NO_RULE,
             };
-            if !sound {
+            if !well {
                 return Err(VerifyError::Rule(rule as u32));
             }
         }
-        let rules = classifier.layout.rules;
         classifier.depths = [
-            verify_family::<V4>(classifier.tables(0), rules)?,
-            verify_family::<V6>(classifier.tables(1), rules)?,
+            verify_family::<V4>(classifier.tables(0), sound)?,
+            verify_family::<V6>(classifier.tables(1), sound)?,
         ];
         Ok(classifier)
     }
@@ -94,6 +105,20 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         self.depths[1]
     }
 
+    /// Bytes of the image.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.layout.bytes
+    }
+
+    pub(crate) const fn ranks(&self) -> Ranks {
+        self.layout.ranks
+    }
+
+    /// Whether a rule asks for TCP flags or a traffic class: if none does, keys need not have them.
+    pub const fn asks_marks(&self) -> bool {
+        self.layout.families[0].marked || self.layout.families[1].marked
+    }
+
     /// What holds the bytes.
     pub const fn image(&self) -> &B {
         &self.bytes
@@ -116,7 +141,7 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             self.fill(keys, verdicts.len(), &mut burst);
             let mut best = [NONE; BURST];
-            self.find(family, &burst, &mut best);
+            self.find(family, None, &burst, &mut best);
             self.write(&best, &mut verdicts[..burst.count]);
         }
     }
@@ -133,54 +158,39 @@ impl<B: AsRef<[u8]>> Classifier<B> {
         K::fill(self.back_end, &keys[..burst.count], burst);
     }
 
-    /// Puts the first rule for each key into its place of `best`, where it is before what stands there.
+    /// Puts the rank of the first rule for each key into its place of `best`, where it is before what stands there.
     #[inline(always)]
-    pub(crate) fn find<const N: usize>(&self, family: usize, burst: &Burst<N>, best: &mut [u32; BURST]) {
-        self.back_end.search(self.tables(family), burst, best);
-    }
-
-    /// The same for the keys of these slots alone, of the rules that were not removed.
-    #[inline(always)]
-    pub(crate) fn find_again<const N: usize>(
+    pub(crate) fn find<const N: usize>(
         &self,
         family: usize,
-        removed: Removed<'_>,
+        grafts: Option<Grafts<'_>>,
         burst: &Burst<N>,
-        slots: u32,
         best: &mut [u32; BURST],
     ) {
-        self.back_end.search_again(self.tables(family), removed, burst, slots, best);
+        self.find_in(self.tables(family), grafts, burst, best);
     }
 
-    /// Puts the first rule for each key that gets through the sieve into its place of `best`, as [`Classifier::find`] does.
-    /// The keys that do: a bit for each slot.
+    /// The same in other tables.
     #[inline(always)]
-    pub(crate) fn sift<const N: usize>(
+    pub(crate) fn find_in<const N: usize>(
         &self,
-        family: usize,
-        fields: &[Field<'_>; FIELDS],
+        tables: Tables<'_>,
+        grafts: Option<Grafts<'_>>,
         burst: &Burst<N>,
         best: &mut [u32; BURST],
-    ) -> u32 {
-        self.back_end.sift(self.tables(family), fields, burst, best)
+    ) {
+        self.back_end.search(tables, grafts, burst, best);
     }
 
-    /// Fills in the verdicts for these rules, or that there is none.
+    /// Fills in the verdicts for these ranks, or that there is none. Returns a bit for each of a rule that was added.
     #[inline(always)]
-    pub(crate) fn write(&self, rules: &[u32; BURST], verdicts: &mut [Verdict]) {
-        self.back_end.write(self.actions(), rules, verdicts);
+    pub(crate) fn write(&self, best: &[u32; BURST], verdicts: &mut [Verdict]) -> u32 {
+        self.back_end.write(self.actions(), self.layout.ranks, best, verdicts)
     }
 
     #[inline(always)]
     pub(crate) fn tables(&self, family: usize) -> Tables<'_> {
-        let Family { entries, blocks, ref ends, entries_at, blocks_at } = self.layout.families[family];
-        let bytes = self.bytes.as_ref();
-        let part = |at: usize, len: usize| bytes.get(at..at + len).unwrap_or_default();
-        Tables {
-            ends,
-            entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
-            blocks: part(blocks_at, blocks * block::bytes([V4, V6][family])),
-        }
+        tables(&self.layout, self.bytes.as_ref(), family)
     }
 
     /// What becomes of a packet, by rules; and last, if there is no rule for it.
@@ -191,8 +201,21 @@ impl<B: AsRef<[u8]>> Classifier<B> {
     }
 }
 
+/// The tables of a family in an image.
+#[inline(always)]
+pub(crate) fn tables<'a>(layout: &'a Layout, image: &'a [u8], family: usize) -> Tables<'a> {
+    let Family { entries, blocks, marked, ref ends, entries_at, blocks_at } = layout.families[family];
+    let part = |at: usize, len: usize| image.get(at..at + len).unwrap_or_default();
+    Tables {
+        roots: ends[0] as usize,
+        ends,
+        entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
+        blocks: Blocks::new(part(blocks_at, blocks * block::bytes([V4, V6][family], marked)), marked),
+    }
+}
+
 /// The parts of an image, from a header that may be anything: they make up the whole, and the levels are in order.
-fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
+pub(crate) fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
     let header = image.first_chunk::<{ HEADER_WORDS * 4 }>().ok_or(VerifyError::Length)?;
     let header: [u32; HEADER_WORDS] = from_fn(|word| u32::from_le_bytes(header.as_chunks().0[word]));
     if header[0] != MAGIC {
@@ -203,18 +226,16 @@ fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
     }
     let (families, _) = header[4..].as_chunks::<FAMILY_WORDS>();
     let counts = from_fn(|family| {
-        let [entries, blocks, ends @ ..] = families[family];
-        (entries as usize, blocks as usize, ends)
+        let [entries, blocks, marked, ends @ ..] = families[family];
+        (entries as usize, blocks as usize, marked != 0, ends)
     });
-    let layout = Layout::new(header[2] as usize, counts);
+    let ranks = Ranks::of_shift(header[3]).ok_or(VerifyError::Header)?;
+    let layout = Layout::new(header[2] as usize, ranks, counts);
     if layout.bytes != image.len() {
         return Err(VerifyError::Length);
     }
-    let in_order = |family: &Family| {
-        family.ends.is_sorted()
-            && family.ends[0] as usize <= GROUPS
-            && family.ends[LEVELS - 1] as usize == family.entries
-    };
+    let in_order =
+        |family: &Family| family.ends.is_sorted() && family.ends[LEVELS - 1] as usize == family.entries;
     if layout.header() != header || !layout.families.iter().all(in_order) {
         return Err(VerifyError::Header);
     }
@@ -222,15 +243,15 @@ fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
 }
 
 /// Every way ends at a block that is there, and every block's rules are there. Returns how far these look.
-fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<Depth, VerifyError> {
-    let count = tables.blocks.len() / block::bytes(N);
+fn verify_family<const N: usize>(
+    tables: Tables<'_>,
+    sound: impl Fn(u32) -> bool,
+) -> Result<Depth, VerifyError> {
+    let count = tables.blocks.count::<N>();
     let mut depth = Depth::Addresses;
     for place in 0..count {
-        let sound = |block: Block<'_, N>| {
-            let mut numbers = (0..LANES).map(|lane| block::word(block.numbers(), lane));
-            numbers.all(|number| number == NONE || (number as usize) < rules)
-        };
-        match Block::at(tables.blocks, place).filter(|block| sound(*block)) {
+        let all_sound = |block: Block<'_, N>| (0..LANES).all(|lane| sound(block::word(block.ranks(), lane)));
+        match Block::at(tables.blocks, place).filter(|block| all_sound(*block)) {
             Some(block) => depth = depth.max(block.depth()),
             None => return Err(VerifyError::Block(place as u32)),
         }
@@ -242,7 +263,7 @@ fn verify_family<const N: usize>(tables: Tables<'_>, rules: usize) -> Result<Dep
         }
         let entry = Entry(u64::from_le_bytes(tables.entries[place]));
         let sound = if entry.is_leaf() {
-            entry == Entry::EMPTY || (entry.place() < count && entry.word() <= 1)
+            entry.word() <= 1 && (entry.place() < count || entry.low() == NONE)
         } else {
             let below =
                 tables.ends[level] as usize..tables.ends.get(level + 1).map_or(0, |&end| end as usize);

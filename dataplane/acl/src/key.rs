@@ -2,6 +2,7 @@
 
 use crate::layout::{PORTS_SEEN, V4, V6};
 use crate::lookup::{BURST, BackEnd, Burst};
+use model::TcpFlags;
 
 /// The fields of an IPv4 packet, in host order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct KeyV4 {
     pub protocol: u8,
     /// The packet has ports that can be seen. Without, only a rule of every port matches.
     pub has_ports: bool,
+    /// The flags, where they can be seen; only rules that ask for some look at them.
+    pub tcp_flags: TcpFlags,
+    /// The traffic class, which IPv4 calls type of service; only rules that ask for one look at it.
+    pub traffic_class: u8,
 }
 
 /// The fields of an IPv6 packet, in host order.
@@ -37,10 +42,14 @@ pub struct KeyV6 {
     pub protocol: u8,
     /// The packet has ports that can be seen. Without, only a rule of every port matches.
     pub has_ports: bool,
+    /// The flags, where they can be seen; only rules that ask for some look at them.
+    pub tcp_flags: TcpFlags,
+    /// The traffic class, which IPv4 calls type of service; only rules that ask for one look at it.
+    pub traffic_class: u8,
 }
 
 /// A key as the row of words that trees and blocks are about: source, destination, both ports (the destination's in the high
-/// half), protocol with [`PORTS_SEEN`].
+/// half), protocol with [`PORTS_SEEN`] and, in the high half, [`marks`].
 ///
 /// Ports that cannot be seen may be any: a rule of certain ports asks for the bit, and a rule of every port matches all.
 pub(crate) trait Words<const N: usize>: Sized {
@@ -72,8 +81,15 @@ pub(crate) const fn both(source: u16, destination: u16) -> u32 {
 }
 
 #[inline(always)]
-const fn protocol_word(protocol: u8, has_ports: bool) -> u32 {
-    (protocol as u32) | (has_ports as u32) << PORTS_SEEN.trailing_zeros()
+const fn protocol_word(protocol: u8, has_ports: bool, tcp_flags: TcpFlags, traffic_class: u8) -> u32 {
+    let ports = (has_ports as u32) << PORTS_SEEN.trailing_zeros();
+    (protocol as u32) | ports | marks(tcp_flags.bits() as u16 | (traffic_class as u16) << 8)
+}
+
+/// Bits of [`Marks`](model::Marks) as they lie in the protocol's word.
+#[inline(always)]
+pub(crate) const fn marks(bits: u16) -> u32 {
+    (bits as u32) << 16
 }
 
 /// The four words of an IPv6 address, the first bits first.
@@ -89,7 +105,7 @@ impl Words<V4> for KeyV4 {
             self.source,
             self.destination,
             both(self.source_port, self.destination_port),
-            protocol_word(self.protocol, self.has_ports),
+            protocol_word(self.protocol, self.has_ports, self.tcp_flags, self.traffic_class),
         ]
     }
 
@@ -105,6 +121,17 @@ impl Words<V6> for KeyV6 {
         let [s0, s1, s2, s3] = wide(self.source);
         let [d0, d1, d2, d3] = wide(self.destination);
         let ports = both(self.source_port, self.destination_port);
-        [s0, s1, s2, s3, d0, d1, d2, d3, ports, protocol_word(self.protocol, self.has_ports)]
+        [
+            s0,
+            s1,
+            s2,
+            s3,
+            d0,
+            d1,
+            d2,
+            d3,
+            ports,
+            protocol_word(self.protocol, self.has_ports, self.tcp_flags, self.traffic_class),
+        ]
     }
 }

@@ -1,19 +1,23 @@
 //! How an image lies in memory: little-endian 32-bit words, places instead of pointers, every part on a cache line.
 //!
 //! ```text
-//! header    magic, version, number of rules, 0; then of each family: entries, blocks, and where each level ends
+//! header    magic, version, number of rules, shift of their ranks; then of each family: entries, blocks, whether these have
+//!           marks, and where each level ends
 //! actions   two words a rule, in the list's order: what becomes of a packet, and the policy entry; then those of no rule
 //! IPv4      entries, then blocks
 //! IPv6      entries, then blocks
 //! ```
 //!
 //! A key is a row of words: source, destination (one word each, or four), both ports, and the protocol with a bit that
-//! says whether ports can be seen. A rule is a ternary pattern over these words, and two ranges of ports.
+//! says whether ports can be seen, TCP flags and the traffic class. A rule is a ternary pattern over these words, and two ranges of ports.
+//!
+//! A rule's [rank](Ranks) says which of two rules is first, and leaves room in front of each for rules that are added later.
 //!
 //! An **entry** is where a walk stands. It is a node (a mask, the key's word that the mask picks bits of, and the place
-//! of a table with an entry for each value of those bits), or a leaf (the number of its first rule, and its first
-//! block). The entries of level 0 are the roots, one for each group of rules; the table of a node lies in the level
-//! after its own, so a walk takes no more steps than there are levels.
+//! of a table with an entry for each value of those bits), or a leaf (the rank of its first rule, and its first block; of a leaf
+//! without rules, a place behind all blocks, so that leaves are told apart by their places). The entries of level 0 are the
+//! roots, one for each group of rules; the table of a node lies in the level after its own, so a walk takes no more steps than
+//! there are levels.
 //!
 //! A **block** is eight rules, field by field, so that they are compared with a key at once, as [`block`] says. A leaf is one
 //! block, or several in a row.
@@ -22,13 +26,13 @@ use crate::block;
 use std::array::from_fn;
 
 pub(crate) const MAGIC: u32 = 0x4C43_4145;
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// Levels of entries at most, the roots' included.
 pub(crate) const LEVELS: usize = 24;
-/// Groups of rules at most: as many as a word has bits, for the sieve of a delta.
-pub(crate) const GROUPS: usize = 32;
-/// Words of a family in the header: entries, blocks, ends of levels.
-pub(crate) const FAMILY_WORDS: usize = 2 + LEVELS;
+/// Groups of rules at most.
+pub(crate) const GROUPS: usize = 4;
+/// Words of a family in the header: entries, blocks, marks, ends of levels.
+pub(crate) const FAMILY_WORDS: usize = 3 + LEVELS;
 pub(crate) const HEADER_WORDS: usize = 64;
 pub(crate) const ACTION_BYTES: usize = 8;
 pub(crate) const ENTRY_BYTES: usize = 8;
@@ -94,6 +98,64 @@ pub(crate) const fn pick(word: u32, mut mask: u32) -> u32 {
     picked
 }
 
+/// Ranks of a list's rules: the upper bits are a rule's place in the list, the lower ones are ones. A rule that is added before
+/// it has the same upper bits, and lower ones below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ranks {
+    shift: u32,
+}
+
+impl Ranks {
+    /// With as much room between rules as there is. Behind the last, too, and [`NONE`] stays behind everything.
+    pub(crate) const fn of(rules: usize) -> Ranks {
+        Ranks { shift: (rules as u32 + 1).leading_zeros() }
+    }
+
+    /// As a header says; `None` if there is no such shift.
+    pub(crate) const fn of_shift(shift: u32) -> Option<Ranks> {
+        if shift < u32::BITS { Some(Ranks { shift }) } else { None }
+    }
+
+    pub(crate) const fn shift(self) -> u32 {
+        self.shift
+    }
+
+    /// The lower bits.
+    #[inline(always)]
+    pub(crate) const fn low(self) -> u32 {
+        !(u32::MAX << self.shift)
+    }
+
+    /// Of a rule of the list.
+    #[inline(always)]
+    pub(crate) const fn rank(self, place: u32) -> u32 {
+        place << self.shift | self.low()
+    }
+
+    /// Of a rule that is added before the one at a place; of several, the one with the lower index is the first.
+    pub(crate) const fn before(self, place: u32, index: u32) -> u32 {
+        place << self.shift | index
+    }
+
+    /// The place of a rule in the list, or before which an added one stands.
+    #[inline(always)]
+    pub(crate) const fn place(self, rank: u32) -> u32 {
+        rank >> self.shift
+    }
+
+    /// Which of the added rules it is, if it is one.
+    #[inline(always)]
+    pub(crate) const fn added(self, rank: u32) -> Option<u32> {
+        let index = rank & self.low();
+        if index == self.low() { None } else { Some(index) }
+    }
+
+    /// Whether a rank is one of these rules, or none.
+    pub(crate) const fn sound(self, rank: u32, rules: usize) -> bool {
+        rank == NONE || (self.added(rank).is_none() && (self.place(rank) as usize) < rules)
+    }
+}
+
 /// One place of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry(pub(crate) u64);
@@ -106,7 +168,7 @@ impl Entry {
     pub(crate) const LONG_HIGH: u32 = 1 << Entry::PLACE_BITS;
     /// Places of tables and blocks are below.
     pub(crate) const PLACES: usize = 1 << Entry::PLACE_BITS;
-    /// A leaf without rules.
+    /// A leaf without rules, which is at no place.
     pub(crate) const EMPTY: Entry = Entry::leaf(NONE, 0, false);
 
     pub(crate) const fn node(mask: u32, word: usize, table: u32) -> Entry {
@@ -160,6 +222,8 @@ impl Entry {
 pub(crate) struct Family {
     pub(crate) entries: usize,
     pub(crate) blocks: usize,
+    /// Some rule asks for TCP flags or a traffic class.
+    pub(crate) marked: bool,
     /// Where each level ends, as places of entries.
     pub(crate) ends: [u32; LEVELS],
     pub(crate) entries_at: usize,
@@ -170,32 +234,38 @@ pub(crate) struct Family {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) rules: usize,
+    pub(crate) ranks: Ranks,
     pub(crate) families: [Family; 2],
     pub(crate) bytes: usize,
 }
 
 impl Layout {
     /// From the numbers that the header gives. Numbers of 32 bits do not overflow here.
-    pub(crate) fn new(rules: usize, counts: [(usize, usize, [u32; LEVELS]); 2]) -> Layout {
+    pub(crate) fn new(
+        rules: usize,
+        ranks: Ranks,
+        counts: [(usize, usize, bool, [u32; LEVELS]); 2],
+    ) -> Layout {
         let mut at = HEADER_WORDS * 4 + ((rules + 1) * ACTION_BYTES).next_multiple_of(LINE);
         let families = from_fn(|family| {
-            let (entries, blocks, ends) = counts[family];
+            let (entries, blocks, marked, ends) = counts[family];
             let entries_at = at;
             let blocks_at = entries_at + (entries * ENTRY_BYTES).next_multiple_of(LINE);
-            at = blocks_at + blocks * block::bytes([V4, V6][family]);
-            Family { entries, blocks, ends, entries_at, blocks_at }
+            at = blocks_at + blocks * block::bytes([V4, V6][family], marked);
+            Family { entries, blocks, marked, ends, entries_at, blocks_at }
         });
-        Layout { rules, families, bytes: at }
+        Layout { rules, ranks, families, bytes: at }
     }
 
     pub(crate) fn header(&self) -> [u32; HEADER_WORDS] {
         let mut header = [0; HEADER_WORDS];
-        header[..3].copy_from_slice(&[MAGIC, VERSION, self.rules as u32]);
+        header[..4].copy_from_slice(&[MAGIC, VERSION, self.rules as u32, self.ranks.shift]);
         let (families, _) = header[4..].as_chunks_mut::<FAMILY_WORDS>();
         for (words, family) in families.iter_mut().zip(&self.families) {
             words[0] = family.entries as u32;
             words[1] = family.blocks as u32;
-            words[2..].copy_from_slice(&family.ends);
+            words[2] = u32::from(family.marked);
+            words[3..].copy_from_slice(&family.ends);
         }
         header
     }

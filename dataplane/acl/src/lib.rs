@@ -16,7 +16,6 @@ mod layout;
 mod linear;
 mod lookup;
 mod shape;
-mod sieve;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +28,7 @@ pub use linear::Linear;
 pub use lookup::BackEnd;
 pub use shape::TreeShape;
 
-use model::Selector;
+use model::{Marks, Selector};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +48,7 @@ pub enum Depth {
     Addresses,
     /// The next-layer protocol, too.
     Protocol,
-    /// And its ports.
+    /// And its ports, and TCP's flags.
     Ports,
 }
 
@@ -58,8 +57,17 @@ pub enum Depth {
 pub struct Rule {
     /// Which packets.
     pub selector: Selector,
+    /// Of these, only those with such flags and traffic class.
+    pub marks: Marks,
     /// What becomes of them.
     pub action: Action,
+}
+
+impl Rule {
+    /// A rule that asks for no marks.
+    pub const fn new(selector: Selector, action: Action) -> Rule {
+        Rule { selector, marks: Marks::ANY, action }
+    }
 }
 
 /// The outcome of one look-up.

@@ -3,7 +3,7 @@
 use crate::layout::action;
 use crate::{Depth, KeyV4, KeyV6, Rule, Verdict};
 use model::Protocol;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// An uncompiled list.
 #[derive(Clone, Debug)]
@@ -15,18 +15,16 @@ impl<'a> Linear<'a> {
         Linear(rules)
     }
 
-    fn find(&self, source: IpAddr, destination: IpAddr, protocol: u8, ports: Option<(u16, u16)>) -> Verdict {
-        self.0
-            .iter()
-            .enumerate()
-            .find(|(_, rule)| rule.selector.contains(source, destination, protocol, ports))
-            .map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, action::write(rule.action)))
+    fn find(&self, matches: impl Fn(&Rule) -> bool) -> Verdict {
+        let found = self.0.iter().enumerate().find(|(_, rule)| matches(rule));
+        found.map_or(Verdict::NONE, |(place, rule)| Verdict::new(place as u32, action::write(rule.action)))
     }
 
     /// How far into packets of a family the rules look.
     pub fn depth(&self, v4: bool) -> Depth {
-        let of_family = self.0.iter().map(|rule| &rule.selector).filter(|selector| selector.is_ipv4() == v4);
-        let depth = of_family.map(|selector| match selector.protocol() {
+        let of_family = self.0.iter().filter(|rule| rule.selector.is_ipv4() == v4);
+        let depth = of_family.map(|Rule { selector, marks, .. }| match selector.protocol() {
+            _ if marks.mask() & u16::from(u8::MAX) != 0 => Depth::Ports,
             _ if !(selector.source_port().is_any() && selector.destination_port().is_any()) => Depth::Ports,
             Protocol::Number(_) => Depth::Protocol,
             Protocol::Any => Depth::Addresses,
@@ -40,7 +38,10 @@ impl<'a> Linear<'a> {
             let ports = key.has_ports.then_some((key.source_port, key.destination_port));
             let (source, destination) =
                 (Ipv4Addr::from_bits(key.source), Ipv4Addr::from_bits(key.destination));
-            *verdict = self.find(source.into(), destination.into(), key.protocol, ports);
+            *verdict = self.find(|rule| {
+                rule.selector.contains(source.into(), destination.into(), key.protocol, ports)
+                    && rule.marks.contains(key.tcp_flags, key.traffic_class)
+            });
         }
     }
 
@@ -50,7 +51,10 @@ impl<'a> Linear<'a> {
             let ports = key.has_ports.then_some((key.source_port, key.destination_port));
             let (source, destination) =
                 (Ipv6Addr::from_bits(key.source), Ipv6Addr::from_bits(key.destination));
-            *verdict = self.find(source.into(), destination.into(), key.protocol, ports);
+            *verdict = self.find(|rule| {
+                rule.selector.contains(source.into(), destination.into(), key.protocol, ports)
+                    && rule.marks.contains(key.tcp_flags, key.traffic_class)
+            });
         }
     }
 }

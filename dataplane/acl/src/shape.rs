@@ -1,7 +1,7 @@
 //! What the compiler chose for a list, as the image shows it.
 
 use crate::Classifier;
-use crate::layout::{Entry, V4, V6};
+use crate::layout::{Entry, NONE, V4, V6};
 use crate::lookup::Tables;
 use std::collections::BTreeSet;
 
@@ -29,14 +29,19 @@ pub struct TreeShape {
 impl<B: AsRef<[u8]>> Classifier<B> {
     /// The trees of the image, those of IPv4 first.
     pub fn trees(&self) -> Vec<TreeShape> {
-        let v4 = trees::<V4>(self.tables(0)).map(|tree| TreeShape { ipv6: false, ..tree });
-        let v6 = trees::<V6>(self.tables(1)).map(|tree| TreeShape { ipv6: true, ..tree });
-        v4.chain(v6).collect()
+        trees_of(self.tables(0), self.tables(1))
     }
 }
 
+/// The trees of both families.
+pub(crate) fn trees_of(v4: Tables<'_>, v6: Tables<'_>) -> Vec<TreeShape> {
+    let v4 = trees::<V4>(v4).map(|tree| TreeShape { ipv6: false, ..tree });
+    let v6 = trees::<V6>(v6).map(|tree| TreeShape { ipv6: true, ..tree });
+    v4.chain(v6).collect()
+}
+
 fn trees<const N: usize>(tables: Tables<'_>) -> impl Iterator<Item = TreeShape> {
-    let roots = (tables.ends[0] as usize).min(tables.entries.len());
+    let roots = tables.roots.min(tables.entries.len());
     tables.entries[..roots].iter().map(move |root| tree::<N>(tables, Entry(u64::from_le_bytes(*root))))
 }
 
@@ -56,7 +61,7 @@ fn tree<const N: usize>(tables: Tables<'_>, root: Entry) -> TreeShape {
                 shape.source |= word < (N - 2) / 2;
                 shape.destination |= ((N - 2) / 2..N - 2).contains(&word);
                 shape.ports |= word >= N - 2;
-            } else if entry != Entry::EMPTY {
+            } else if entry.low() != NONE {
                 leaves.insert(entry.place());
             }
         }

@@ -192,6 +192,41 @@ pub fn v6(l3: &[u8]) -> Result<FlowV6, Error> {
     })
 }
 
+/// What a packet says beside its 5-tuple.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// The flags of its TCP header (RFC 9293, section 3.1); `None` if it has none that can be seen.
+    pub tcp_flags: Option<u8>,
+    /// The traffic class, which IPv4 calls type of service.
+    pub traffic_class: u8,
+}
+
+/// Where the flags are in a TCP header.
+const TCP_FLAGS: usize = 13;
+
+/// What an IPv4 packet says beside its 5-tuple.
+///
+/// # Errors
+/// Those of [`ipv4::Packet::new_checked`].
+pub fn extras_v4(l3: &[u8]) -> Result<Extras, Error> {
+    let packet = ipv4::Packet::new_checked(l3)?;
+    let is_tcp = packet.is_first_fragment() && packet.protocol() == protocol::TCP;
+    let tcp_flags = packet.payload().get(TCP_FLAGS).filter(|_| is_tcp).copied();
+    Ok(Extras { tcp_flags, traffic_class: packet.tos() })
+}
+
+/// The same of an IPv6 packet.
+///
+/// # Errors
+/// Those of [`v6`].
+pub fn extras_v6(l3: &[u8]) -> Result<Extras, Error> {
+    let packet = ipv6::Packet::new_checked(l3)?;
+    let upper = extensions::upper_layer(l3)?;
+    let is_tcp = !upper.is_later_fragment && upper.number == protocol::TCP;
+    let tcp_flags = upper.bytes.get(TCP_FLAGS).filter(|_| is_tcp).copied();
+    Ok(Extras { tcp_flags, traffic_class: packet.traffic_class() })
+}
+
 /// The next-layer protocol behind extension headers, and its ports.
 fn behind_extensions(l3: &[u8]) -> Result<(u8, Option<Ports>), Error> {
     let upper = extensions::upper_layer(l3)?;
@@ -264,6 +299,23 @@ mod tests {
         let mut options = packet4(protocol::TCP, 0, &[&[1; 8][..], &PORTS].concat());
         options[0] = 0x47;
         assert_eq!(v4(&options).unwrap().ports, Some(Ports::new(0x1234, 53)));
+    }
+
+    #[test]
+    fn flags_and_classes_are_seen_where_they_are() {
+        let header = |flags: u8| [&PORTS[..], &[0; 9], &[flags], &[0; 6]].concat();
+        let mut whole = packet4(protocol::TCP, 0x4000, &header(0x12));
+        whole[1] = 0xB8;
+        let seen = |tcp_flags, traffic_class| Ok(Extras { tcp_flags, traffic_class });
+        assert_eq!(extras_v4(&whole), seen(Some(0x12), 0xB8));
+        // A later fragment, one that ends before the flags, and another protocol.
+        assert_eq!(extras_v4(&packet4(protocol::TCP, 0x2001, &header(2))), seen(None, 0));
+        assert_eq!(extras_v4(&packet4(protocol::TCP, 0x2000, &header(2)[..13])), seen(None, 0));
+        assert_eq!(extras_v4(&packet4(protocol::UDP, 0, &header(2))), seen(None, 0));
+        let mut whole = packet6(protocol::TCP, &header(0x04));
+        (whole[0], whole[1]) = (0x6B, 0x80);
+        assert_eq!(extras_v6(&whole), seen(Some(0x04), 0xB8));
+        assert_eq!(extras_v6(&packet6(protocol::ICMPV6, &header(2))), seen(None, 0));
     }
 
     #[test]

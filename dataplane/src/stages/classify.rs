@@ -8,7 +8,8 @@ use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
 use acl::{Action, Depth, KeyV4, KeyV6, Verdict};
 use arrayvec::ArrayVec;
-use packet::flow::{self, FiveTuple, FlowV4, FlowV6, Ports};
+use model::TcpFlags;
+use packet::flow::{self, Extras, FiveTuple, FlowV4, FlowV6, Ports};
 use packet::{extensions, ipv4, protocol};
 use shm::{DropReason, WorkerCounters};
 use std::net::IpAddr;
@@ -103,24 +104,54 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
 #[cold]
 pub(crate) fn only_whole(packet: &[u8], meta: &Meta, ctx: &Context<'_>) -> bool {
     let policy = ctx.snapshot.port(meta.egress).and_then(|port| port.policy.as_ref());
-    let (Some(policy), Ok(flow)) = (policy, flow::five_tuple(packet)) else { return false };
-    one(&FiveTuple { ports: None, ..flow }, policy).action() != Some(Action::Protect(meta.entry))
+    let (Some(policy), Ok(said)) = (policy, Said::by(packet)) else { return false };
+    one(&said.of_a_later_fragment(), policy).action() != Some(Action::Protect(meta.entry))
 }
 
-/// What a policy says of one flow that leaves. Nothing is counted as a hit.
-pub(crate) fn one(flow: &FiveTuple, policy: &Policy) -> Verdict {
+/// What a packet says of itself that a policy may ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct Said {
+    pub(crate) flow: FiveTuple,
+    pub(crate) tcp_flags: TcpFlags,
+    traffic_class: u8,
+}
+
+impl Said {
+    pub(crate) fn by(packet: &[u8]) -> Result<Said, packet::Error> {
+        let flow = flow::five_tuple(packet)?;
+        let extras = if flow.source.is_ipv4() { flow::extras_v4(packet) } else { flow::extras_v6(packet) };
+        let (tcp_flags, traffic_class) = marks(extras);
+        Ok(Said { flow, tcp_flags, traffic_class })
+    }
+
+    /// What the other end would say.
+    pub(crate) fn reversed(self) -> Said {
+        Said { flow: self.flow.reversed(), ..self }
+    }
+
+    /// What a later fragment of it alone says.
+    fn of_a_later_fragment(self) -> Said {
+        Said { flow: FiveTuple { ports: None, ..self.flow }, tcp_flags: TcpFlags::UNSEEN, ..self }
+    }
+}
+
+/// What a policy says of one packet that leaves. Nothing is counted as a hit.
+pub(crate) fn one(said: &Said, policy: &Policy) -> Verdict {
+    let Said { flow, tcp_flags, traffic_class } = *said;
     let mut verdict = [Verdict::NONE];
     let (protocol, ports) = (flow.protocol, flow.ports.map(|(from, to)| Ports::new(from, to)));
     match (flow.source, flow.destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             let (source, destination) = (source.to_bits(), destination.to_bits());
             let flow = FlowV4 { source, destination, protocol, ports };
-            policy.lookup_v4(&[key_v4(flow, Facing::Outwards)], &mut verdict);
+            let key = key_v4(flow, Facing::Outwards);
+            policy.lookup_v4(&[KeyV4 { tcp_flags, traffic_class, ..key }], &mut verdict);
         }
         (IpAddr::V6(source), IpAddr::V6(destination)) => {
             let (source, destination) = (source.to_bits(), destination.to_bits());
             let flow = FlowV6 { source, destination, protocol, ports };
-            policy.lookup_v6(&[key_v6(flow, Facing::Outwards)], &mut verdict);
+            let key = key_v6(flow, Facing::Outwards);
+            policy.lookup_v6(&[KeyV6 { tcp_flags, traffic_class, ..key }], &mut verdict);
         }
         // No packet is of two families.
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
@@ -157,6 +188,7 @@ fn look_up(
     mut decide: impl FnMut(usize, &mut Meta, Verdict),
 ) -> Mask {
     let Burst { packets, meta } = burst;
+    let asks_marks = policy.asks_marks();
     let mut unread = 0;
     let mut keys4 = ArrayVec::<KeyV4, BURST>::new();
     let mut keys6 = ArrayVec::<KeyV6, BURST>::new();
@@ -166,14 +198,22 @@ fn look_up(
         match meta[index].family {
             Family::V4 => match flow::v4(mbuf.data()) {
                 Ok(flow) => {
-                    keys4.push(key_v4(flow, facing));
+                    let mut key = key_v4(flow, facing);
+                    if asks_marks {
+                        (key.tcp_flags, key.traffic_class) = marks(flow::extras_v4(mbuf.data()));
+                    }
+                    keys4.push(key);
                     ids4.push(index as u8);
                 }
                 Err(_) => unread |= 1 << index,
             },
             Family::V6 => match flow::v6(mbuf.data()) {
                 Ok(flow) => {
-                    keys6.push(key_v6(flow, facing));
+                    let mut key = key_v6(flow, facing);
+                    if asks_marks {
+                        (key.tcp_flags, key.traffic_class) = marks(flow::extras_v6(mbuf.data()));
+                    }
+                    keys6.push(key);
                     ids6.push(index as u8);
                 }
                 Err(_) => unread |= 1 << index,
@@ -198,6 +238,14 @@ fn look_up(
     unread
 }
 
+/// What rules ask for beside the 5-tuple, as a key has it.
+#[cold]
+fn marks(extras: Result<Extras, packet::Error>) -> (TcpFlags, u8) {
+    // A packet whose 5-tuple was read has that, too.
+    let Extras { tcp_flags, traffic_class } = extras.unwrap_or_default();
+    (tcp_flags.map_or(TcpFlags::UNSEEN, TcpFlags::seen), traffic_class)
+}
+
 #[inline(always)]
 fn key_v4(flow: FlowV4, facing: Facing) -> KeyV4 {
     let FlowV4 { source, destination, protocol, ports } = flow;
@@ -206,7 +254,16 @@ fn key_v4(flow: FlowV4, facing: Facing) -> KeyV4 {
         Facing::Outwards => ((source, destination), (seen.source(), seen.destination())),
         Facing::Inwards => ((destination, source), (seen.destination(), seen.source())),
     };
-    KeyV4 { source, destination, source_port, destination_port, protocol, has_ports: ports.is_some() }
+    KeyV4 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports: ports.is_some(),
+        tcp_flags: TcpFlags::UNSEEN,
+        traffic_class: 0,
+    }
 }
 
 #[inline(always)]
@@ -217,5 +274,14 @@ fn key_v6(flow: FlowV6, facing: Facing) -> KeyV6 {
         Facing::Outwards => ((source, destination), (seen.source(), seen.destination())),
         Facing::Inwards => ((destination, source), (seen.destination(), seen.source())),
     };
-    KeyV6 { source, destination, source_port, destination_port, protocol, has_ports: ports.is_some() }
+    KeyV6 {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        has_ports: ports.is_some(),
+        tcp_flags: TcpFlags::UNSEEN,
+        traffic_class: 0,
+    }
 }

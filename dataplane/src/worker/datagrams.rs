@@ -12,14 +12,15 @@ use crate::burst::{Burst, Mask, Meta, bits};
 use crate::policy::Policy;
 use crate::reassembly::{Complete, Fragment};
 use crate::snapshot::PortView;
-use crate::stages::classify::{self, Classified};
+use crate::stages::classify::{self, Classified, Said};
 use crate::stages::exempt::{self, Ours};
 use crate::stages::{Context, parse, route, transmit};
 use acl::Action;
+use model::TcpFlags;
 use packet::Ecn;
 use packet::extensions::{self, Header};
-use packet::flow::{self, FiveTuple};
 use packet::fragment::Part;
+use packet::protocol;
 use shm::DropReason;
 
 /// Whole datagrams that came in clear by a port, whose policy must have allowed that. The burst is empty, and is so again.
@@ -38,10 +39,10 @@ pub(super) fn inwards(
         // They have waited: routes may be others now.
         let mut routed = route::route(burst, mask, ctx);
         let exempt = exempt::exempt(burst, routed.local & 1 << first, Ours::Destination) != 0;
-        let refused = match flow_of(burst, first) {
+        let refused = match said_by(burst, first) {
             _ if exempt || routed.local | routed.transit == 0 => None,
-            Ok(flow) => {
-                let protected = classify::one(&flow.reversed(), policy).action();
+            Ok(said) => {
+                let protected = classify::one(&said.reversed(), policy).action();
                 matches!(protected, Some(Action::Protect(_))).then_some(DropReason::PolicyCleartext)
             }
             Err(reason) => Some(reason),
@@ -108,14 +109,14 @@ fn classify(burst: &mut Burst, mask: Mask, first: usize, ours: bool, ctx: &Conte
     if ours && exempt::exempt(burst, 1 << first, Ours::Source) != 0 {
         return Classified { clear: mask, ..classified };
     }
-    let flow = match flow_of(burst, first) {
-        Ok(flow) => flow,
+    let said = match said_by(burst, first) {
+        Ok(said) => said,
         Err(reason) => {
             burst.discard(mask, reason, ctx.counters);
             return classified;
         }
     };
-    let verdict = classify::one(&flow, policy);
+    let verdict = classify::one(&said, policy);
     if let Some(rule) = verdict.rule().filter(|_| meta.waiting_since == 0) {
         policy.hits.add(ctx.worker, rule, u64::from(mask.count_ones()));
     }
@@ -132,15 +133,18 @@ fn classify(burst: &mut Burst, mask: Mask, first: usize, ours: bool, ctx: &Conte
     classified
 }
 
-/// The flow of a datagram by its first fragment, or why it has none.
-fn flow_of(burst: &Burst, first: usize) -> Result<FiveTuple, DropReason> {
+/// What a datagram says of itself by its first fragment, or why it says nothing.
+fn said_by(burst: &Burst, first: usize) -> Result<Said, DropReason> {
     let packet = burst.packets.get(first).ok_or(DropReason::Internal)?.data();
     // Fragments of a fragment: the first of them need not be the first of what they are of.
     let nested = |chain: extensions::Chain<'_>| chain.flatten().filter(Header::is_fragment).count() > 1;
     if packet.first().is_some_and(|first| first >> 4 == 6) && extensions::chain(packet).is_ok_and(nested) {
         return Err(DropReason::IpFragment);
     }
-    flow::five_tuple(packet).map_err(|_| DropReason::IpTruncated)
+    let said = Said::by(packet).map_err(|_| DropReason::IpTruncated)?;
+    // Whoever hides TCP's flags in the second fragment hides them from policies (RFC 3128).
+    let hidden = said.flow.protocol == protocol::TCP && said.tcp_flags == TcpFlags::UNSEEN;
+    if hidden { Err(DropReason::IpTruncated) } else { Ok(said) }
 }
 
 /// The fragments of `mask`, which go by an SA, as they are; or as one packet, if each alone would not go by that.

@@ -6,14 +6,14 @@
 use super::stopwatch::Stopwatch;
 use super::way::{self, Doors};
 use crate::burst::{BURST, Burst, Mask, Meta, bits};
-use crate::stages::{Context, answer, classify, encrypt, exception, route};
+use crate::stages::classify::{self, Said};
+use crate::stages::{Context, answer, encrypt, exception, route};
 use crate::worker::alarms::Alarm;
 use acl::Action;
 use arrayvec::ArrayVec;
 use dpdk::Mbuf;
 use esp::find::{Found, find};
 use esp::size::{Fit, in_clear};
-use packet::flow::{self, FiveTuple};
 use packet::fragment::Cutter;
 use shm::DropReason;
 use std::net::IpAddr;
@@ -62,10 +62,10 @@ struct Batch {
     out: Mask,
     answers: Mask,
     /// Of each answer: the flow that it belongs to as seen on its way, and whom the packet was for.
-    flows: [Option<FiveTuple>; BURST],
+    said: [Option<Said>; BURST],
 }
 
-const EMPTY: Batch = Batch { protect: 0, out: 0, answers: 0, flows: [None; BURST] };
+const EMPTY: Batch = Batch { protect: 0, out: 0, answers: 0, said: [None; BURST] };
 
 /// Deals with all of them. Nothing is left in the burst.
 #[cold]
@@ -185,7 +185,7 @@ fn answer_it(
 ) {
     ctx.counters.drop(DropReason::MtuExceeded, 1);
     let Some(listener) = answer::listener(meta.family, mbuf.data()) else { return };
-    let Ok(flow) = flow::five_tuple(mbuf.data()) else { return };
+    let Ok(said) = Said::by(mbuf.data()) else { return };
     if !doors.answers.take(ctx.now) || answer::too_big(&mut mbuf, meta.family, listener, mtu).is_none() {
         return;
     }
@@ -195,7 +195,7 @@ fn answer_it(
     if let Ok(index) = burst.packets.push(mbuf) {
         ctx.counters.made.add(1);
         burst.meta[index] = meta;
-        batch.flows[index] = Some(flow.reversed());
+        batch.said[index] = Some(said.reversed());
         batch.answers |= 1 << index;
     }
 }
@@ -208,13 +208,13 @@ fn flush(
     ctx: &Context<'_>,
     watch: &mut Stopwatch<'_>,
 ) {
-    let Batch { mut protect, mut out, answers, flows } = std::mem::replace(batch, EMPTY);
+    let Batch { mut protect, mut out, answers, said } = std::mem::replace(batch, EMPTY);
     // Of our own Linux's packets: the port that it sent them by.
     let came_by: [u16; BURST] = std::array::from_fn(|index| burst.meta[index].egress);
     let routed = route::route(burst, answers, ctx);
     for index in bits(routed.transit | routed.local) {
         let to_us = routed.local >> index & 1 != 0;
-        let signed = signature(burst, index, to_us, &flows, ctx).and_then(|from| {
+        let signed = signature(burst, index, to_us, &said, ctx).and_then(|from| {
             let mbuf = burst.packets.get_mut(index)?;
             answer::sign(mbuf.data_mut(), from)
         });
@@ -231,7 +231,7 @@ fn flush(
         }
         // It quotes what the packet said, and so it goes as safely as answers of that flow go (RFC 4301, section 6.2).
         let policy = ctx.snapshot.port(burst.meta[index].egress).and_then(|port| port.policy.as_ref());
-        match policy.and_then(|policy| classify::one(flows[index].as_ref()?, policy).action()) {
+        match policy.and_then(|policy| classify::one(said[index].as_ref()?, policy).action()) {
             Some(Action::Protect(entry)) => {
                 burst.meta[index].entry = entry;
                 protect |= 1 << index;
@@ -250,12 +250,12 @@ fn signature(
     burst: &Burst,
     index: usize,
     to_us: bool,
-    flows: &[Option<FiveTuple>; BURST],
+    said: &[Option<Said>; BURST],
     ctx: &Context<'_>,
 ) -> Option<IpAddr> {
     let meta = &burst.meta[index];
     if to_us {
-        return flows[index].map(|flow| flow.source);
+        return said[index].map(|said| said.flow.source);
     }
     let own = ctx.snapshot.port(meta.egress).and_then(|port| port.address(meta.family));
     own.or_else(|| ctx.snapshot.ports.iter().flatten().find_map(|port| port.address(meta.family)))

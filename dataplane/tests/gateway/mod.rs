@@ -193,9 +193,8 @@ impl Site {
     }
 
     pub(crate) fn policy(&self) -> PolicySegment {
-        let all = self.prefixes().map(|(inside, beyond)| Rule {
-            selector: Selector::between(inside, beyond).unwrap(),
-            action: Action::Protect(ENTRY),
+        let all = self.prefixes().map(|(inside, beyond)| {
+            Rule::new(Selector::between(inside, beyond).unwrap(), Action::Protect(ENTRY))
         });
         let rules = self.rules.as_deref().unwrap_or(&all);
         let image = acl::compile(rules, acl::Limits::default()).unwrap();

@@ -12,6 +12,7 @@ mod interface;
 mod key;
 mod keyring;
 mod list;
+mod marks;
 mod refusals;
 mod route;
 mod rule;

@@ -1,9 +1,10 @@
-//! One line of an access list: `[SEQUENCE] permit|deny PROTOCOL SOURCE [PORTS] DESTINATION [PORTS]`.
+//! One line of an access list: `[SEQUENCE] permit|deny PROTOCOL SOURCE [PORTS] DESTINATION [PORTS] [FLAGS] [CLASS]`.
 
 use super::cursor::{Cursor, Found, parse_decimal, suggest, unexpected};
+use super::marks;
 use super::words::{PORT_MISNOMERS, PROTOCOLS, not_in_rules, port_by_name, port_names};
 use crate::source::{At, Fault, Word};
-use crate::{Family, PortMatch, Rule, Verb};
+use crate::{ClassMatch, Family, FlagMatch, PortMatch, Rule, Verb};
 use model::{Ipv4Prefix, Ipv6Prefix, Prefix, Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,6 +40,7 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>, family: Family) -> Result<ListLi
     let source_port = ports(cursor, protocol)?;
     let destination = prefix(cursor, family, "the destination", &mut loose)?;
     let destination_port = ports(cursor, protocol)?;
+    let (flags, class) = marks::read(cursor, protocol, family)?;
     if let Some(word) = cursor.peek() {
         if let Some(what) = not_in_rules(word, protocol) {
             let fault = Fault::new(
@@ -51,7 +53,10 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>, family: Family) -> Result<ListLi
             return Err(Fault::new(word.at, "a rule has one port where IOS would take several")
                 .help("write a line for each port"));
         }
-        if protocol.has_ports() && destination_port == PortMatch::Any {
+        if protocol.has_ports()
+            && destination_port == PortMatch::Any
+            && (flags, class) == (FlagMatch::Any, ClassMatch::Any)
+        {
             let fault =
                 Fault::new(word.at, format!("{} stands where nothing or a port should be", word.quoted()));
             return Err(match port_number(word, protocol) {
@@ -70,6 +75,8 @@ pub(crate) fn read(cursor: &mut Cursor<'_, '_>, family: Family) -> Result<ListLi
         source_port,
         destination,
         destination_port,
+        flags,
+        class,
     };
     Ok(ListLine::Rule(sequence, Box::new(rule), loose))
 }

@@ -104,20 +104,15 @@ pub(crate) fn port_names(protocol: Protocol) -> impl Iterator<Item = &'static st
 
 /// What IOS can write at the end of a rule and Espalier does not have.
 pub(crate) fn not_in_rules(word: &Word<'_>, protocol: Protocol) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 13] = [
-        ("established", "it keeps no state of connections"),
+    const KNOWN: [(&str, &str); 8] = [
         ("log", "hits are counted for every rule, but not logged"),
         ("log-input", "hits are counted for every rule, but not logged"),
         ("fragments", "a rule without ports matches fragments, too"),
-        ("dscp", "rules match addresses, protocols and ports"),
-        ("precedence", "rules match addresses, protocols and ports"),
-        ("tos", "rules match addresses, protocols and ports"),
         ("ttl", "rules match addresses, protocols and ports"),
         ("option", "rules match addresses, protocols and ports"),
         ("flow-label", "rules match addresses, protocols and ports"),
         ("time-range", "rules are the same at every time"),
         ("reflect", "it keeps no state of connections"),
-        ("match-all", "rules match addresses, protocols and ports"),
     ];
     let known = KNOWN.iter().find(|(name, _)| word.is(name)).map(|(_, what)| *what);
     let icmp = matches!(protocol, Protocol::Number(1 | 58)) && !word.text.starts_with('!');

@@ -135,12 +135,16 @@ fn rules<S: Strategy<Value = String>>(all: &'static str, end: fn() -> S) -> impl
         select(vec![all, "icmp", "esp", "ahp", "gre", "ospf", "pim"]).prop_map(str::to_owned),
         any::<u8>().prop_map(|number| number.to_string()),
     ];
-    let plain = (verb(), plain, end(), end())
-        .prop_map(|(verb, protocol, from, to)| format!("{verb} {protocol} {from} {to}"));
+    let class =
+        || prop_oneof![4 => Just(String::new()), 1 => (0..64).prop_map(|value| format!(" dscp {value}"))];
+    let plain = (verb(), plain, end(), end(), class())
+        .prop_map(|(verb, protocol, from, to, class)| format!("{verb} {protocol} {from} {to}{class}"));
+    let flags = select(vec!["", " established", " match-all +syn -ack", " match-any -FIN +urg +psh", " rst"]);
     let protocol = select(vec!["tcp", "udp", "sctp", "TCP", "17", "33", "136"]);
-    let with_ports = (verb(), protocol, end(), ports(), end(), ports()).prop_map(
-        |(verb, protocol, from, from_port, to, to_port)| {
-            format!("{verb} {protocol} {from}{from_port} {to}{to_port}")
+    let with_ports = (verb(), protocol, end(), ports(), end(), ports(), (flags, class())).prop_map(
+        |(verb, protocol, from, from_port, to, to_port, (flags, class))| {
+            let flags = if protocol.eq_ignore_ascii_case("tcp") { flags } else { "" };
+            format!("{verb} {protocol} {from}{from_port} {to}{to_port}{flags}{class}")
         },
     );
     prop_oneof![plain, with_ports]

@@ -11,7 +11,7 @@
 
 use acl::{Action, Classifier, Delta, KeyV4, KeyV6, Limits, Overlay, Rule, Verdict, compile};
 use libfuzzer_sys::fuzz_target;
-use model::{PortRange, Prefix, Protocol, Selector};
+use model::{Marks, PortRange, Prefix, Protocol, Selector, TcpFlags};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 fuzz_target!(|data: &[u8]| {
@@ -31,7 +31,9 @@ fn damage(kind: u8, data: &[u8]) {
     let (rules, damage) = data.split_at((8 * (base + added)).min(data.len()));
     let rules: Vec<Rule> = rules.as_chunks().0.iter().map(|bytes| rule(*bytes)).collect();
     let (first, more) = rules.split_at(base.min(rules.len()));
-    let mut delta = Delta::new(first.into());
+    let limits = Limits::default();
+    let image = compile(first, limits).expect("few rules");
+    let mut delta = Delta::new(first.into(), image.clone().into());
     for (place, rule) in more.iter().enumerate() {
         let place = place as u32;
         // The one before may be gone already, and then it comes at the end.
@@ -42,8 +44,7 @@ fn damage(kind: u8, data: &[u8]) {
             let _ = delta.remove(place);
         }
     }
-    let limits = Limits::default();
-    let mut image = compile(first, limits).expect("few rules").as_bytes().to_vec();
+    let mut image = image.as_bytes().to_vec();
     let mut change = delta.compile(limits).expect("few rules").as_bytes().to_vec();
     for &[which, low, high, value] in damage.as_chunks().0 {
         let bytes = if which % 2 == 0 { &mut image } else { &mut change };
@@ -89,7 +90,8 @@ fn rule([from, from_len, to, to_len, protocol, port, more, action]: [u8; 8]) -> 
         1 => Action::Discard,
         _ => Action::Protect(u32::from(action)),
     };
-    Rule { selector, action }
+    let marks = [Marks::ANY, Marks::class(more, 0xFC), Marks::flags(0x12, 0x01).expect("two flags are not one")];
+    Rule { selector, marks: marks[usize::from(to_len) % 3], action }
 }
 
 /// Looks up in whatever passes.
@@ -110,6 +112,8 @@ fn try_out(image: Vec<u8>, change: Vec<u8>) {
             destination_port: destination as u16,
             protocol: if source % 2 == 0 { 6 } else { destination as u8 },
             has_ports: source % 3 > 0,
+            tcp_flags: TcpFlags::seen(source as u8),
+            traffic_class: destination as u8,
         })
         .collect();
     let wide = |bits: u32| u128::from(bits) << 96 | u128::from(bits);
@@ -122,6 +126,8 @@ fn try_out(image: Vec<u8>, change: Vec<u8>) {
             destination_port: key.destination_port,
             protocol: key.protocol,
             has_ports: key.has_ports,
+            tcp_flags: key.tcp_flags,
+            traffic_class: key.traffic_class,
         })
         .collect();
     let mut verdicts = vec![Verdict::NONE; keys.len()];
@@ -131,7 +137,7 @@ fn try_out(image: Vec<u8>, change: Vec<u8>) {
         if overlay.base() < 1 << 16 {
             assert!(overlay.order().len() as u64 >= u64::from(overlay.added()));
         }
-        let _ = (overlay.numbers(), overlay.trees());
+        let _ = (overlay.numbers(), overlay.trees(), overlay.leaves());
     }
     let Ok(base) = Classifier::verify(image) else { return };
     base.lookup_v4(&keys, &mut verdicts);

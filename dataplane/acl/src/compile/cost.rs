@@ -59,15 +59,15 @@ impl Trial {
                 at = &children[table[pick(key[*word], *mask) as usize] as usize];
             }
             let Tree::Leaf(ids) = at else { return Outcome { levels, blocks: 0, first: NONE, found: NONE } };
-            let number = |id: &u32| patterns[*id as usize].number;
+            let rank = |id: &u32| patterns[*id as usize].rank;
             let place = ids.iter().position(|id| patterns[*id as usize].matches(key));
             // A leaf that is a root is compared to its end, as all keys are at once.
             let compared = place.filter(|_| levels > 0).map_or(ids.len(), |place| place + 1);
             Outcome {
                 levels,
                 blocks: compared.div_ceil(LANES) as u32,
-                first: ids.first().map_or(NONE, number),
-                found: place.map_or(NONE, |place| number(&ids[place])),
+                first: ids.first().map_or(NONE, rank),
+                found: place.map_or(NONE, |place| rank(&ids[place])),
             }
         };
         Trial { bytes: rules * bytes::<N>(tree), outcomes: keys.iter().map(outcome).collect() }
@@ -77,7 +77,7 @@ impl Trial {
 /// What a tree takes in the image.
 fn bytes<const N: usize>(tree: &Tree) -> usize {
     match tree {
-        Tree::Leaf(ids) => block::count(ids.len()) * block::bytes(N),
+        Tree::Leaf(ids) => block::count(ids.len()) * block::bytes(N, false),
         Tree::Node { table, children, .. } => {
             table.len() * ENTRY_BYTES + children.iter().map(bytes::<N>).sum::<usize>()
         }

@@ -1,21 +1,22 @@
 //! From rules to an image.
 //!
 //! [`pattern`] turns rules into words, [`plan`] parts them into groups by what look-ups [`cost`], [`tree`] grows a tree over
-//! each group, cutting as [`cut`] says, and [`emit`] lays everything out. Few rules over a large base are grouped by a [`sieve`].
+//! each group, cutting as [`cut`] says, and [`emit`] lays everything out. Changes of a list are [grafted](graft) on what it was
+//! compiled to.
 
 mod cost;
 mod cut;
 mod emit;
+mod graft;
 mod pattern;
 mod plan;
-mod sieve;
 mod tree;
 
 use crate::Rule;
 use crate::block::{self, LANES};
-use crate::layout::{ACTION_BYTES, Entry, HEADER_WORDS, LINE, NONE, V4, V6};
-use pattern::Pattern;
-pub(crate) use sieve::{Sample, Sieve};
+use crate::layout::{ACTION_BYTES, Entry, HEADER_WORDS, LINE, NONE, Ranks, V4, V6};
+pub(crate) use graft::{Change, Homes, Stock, Twigs, homes};
+use pattern::{Pattern, of_rules};
 
 /// What an image may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,9 @@ pub enum CompileError {
         /// What is allowed.
         limit: usize,
     },
+    /// A change of too much of what it lies over.
+    #[error("so much of the list changed that it must be compiled as a whole")]
+    TooMuchChanged,
 }
 
 /// Compiled rules, ready to be handed to the data plane. The same rules give the same bytes.
@@ -117,27 +121,35 @@ impl AsRef<[u8]> for Image {
 /// # Errors
 /// [`CompileError`], before more memory is taken than the limits allow (a small multiple of them).
 pub fn compile(rules: &[Rule], limits: Limits) -> Result<Image, CompileError> {
-    let (v4, v6) = pattern::of_rules(rules);
+    let ranks = Ranks::of(rules.len().min(NONE as usize / 2));
+    let v4 = of_rules(rules, |place| ranks.rank(place));
+    let v6 = of_rules(rules, |place| ranks.rank(place));
     let per_rule = spare(rules, limits, &v4, &v6)? / rules.len().max(1);
-    let image = emit::emit(rules, &grow(&v4, per_rule), &v4, &grow(&v6, per_rule), &v6);
+    let image = emit::emit(
+        0,
+        (rules, ranks),
+        &grow(&v4, per_rule),
+        v4.as_slice(),
+        &grow(&v6, per_rule),
+        v6.as_slice(),
+    );
     within(image, limits)
 }
 
-/// Compiles rules that lie over a base, whose keys are like those of the sample: a tree for each group of a sieve, of each
-/// family. The sieve lets through keys of those that are gone, too.
+/// Compiles a change alone: an image whose first roots are trees that lie over all of the base, and whose others are leaves that
+/// take the place of some of the base's. In front of it are as many bytes as `front` says, which come to a multiple of a line.
 pub(crate) fn compile_over(
-    sample: &Sample,
-    rules: &[Rule],
-    gone: &[Rule],
+    stock: &Stock<'_>,
+    change: Change<'_>,
     limits: Limits,
-) -> Result<(Image, [Sieve; 2]), CompileError> {
-    let (v4, v6) = pattern::of_rules(&[rules, gone].concat());
-    spare(rules, limits, &v4, &v6)?;
-    let added = rules.len() as u32;
-    let (trees4, sieve4) = sieve::sieve(&v4, added, &sample.v4);
-    let (trees6, sieve6) = sieve::sieve(&v6, added, &sample.v6);
-    let image = emit::emit(rules, &trees4, &v4, &trees6, &v6);
-    Ok((within(image, limits)?, [sieve4, sieve6]))
+    front: impl FnOnce(&[Twigs; 2]) -> usize,
+) -> Result<(Image, [Twigs; 2]), CompileError> {
+    let (v4, v6) = rayon::join(|| graft::graft::<V4>(stock, change), || graft::graft::<V6>(stock, change));
+    let (v4, v6) = (v4?, v6?);
+    let rules: Vec<Rule> = change.added.iter().map(|(_, rule)| *rule).collect();
+    let twigs = [v4.twigs, v6.twigs];
+    let image = emit::emit(front(&twigs), (&rules, stock.ranks), &v4.trees, &v4.rules, &v6.trees, &v6.rules);
+    Ok((within(image, limits)?, twigs))
 }
 
 /// The bytes that are left for copies and tables when each rule is there once.
@@ -152,7 +164,7 @@ fn spare(
     if rules.len() > most {
         return Err(CompileError::TooManyRules { rules: rules.len(), limit: most });
     }
-    let lane = |n: usize| block::bytes(n) / LANES;
+    let lane = |n: usize| block::bytes(n, false) / LANES;
     let least =
         HEADER_WORDS * 4 + (rules.len() + 1) * ACTION_BYTES + v4.len() * lane(V4) + v6.len() * lane(V6);
     limits.bytes.checked_sub(least).ok_or(CompileError::TooLarge { limit: limits.bytes })
@@ -166,6 +178,6 @@ fn within(image: Option<Image>, limits: Limits) -> Result<Image, CompileError> {
 /// The trees over the patterns of one family, in about so many bytes a rule.
 fn grow<const N: usize>(patterns: &[Pattern<N>], bytes: usize) -> Vec<tree::Tree> {
     // A copy takes a lane, and twice that for lanes left empty and for tables.
-    let copies = (bytes / (3 * block::bytes(N) / LANES)).clamp(1, tree::COPIES);
+    let copies = (bytes / (3 * block::bytes(N, false) / LANES)).clamp(1, tree::COPIES);
     plan::forest(patterns, patterns.len() * copies)
 }

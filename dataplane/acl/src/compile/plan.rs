@@ -92,15 +92,23 @@ fn join(groups: &mut Vec<Group>, group: impl Fn(Vec<u32>) -> Group + Sync) {
     }
 }
 
+/// How many kinds there are.
+pub(super) const KINDS: usize = 4;
+
 /// The rules by what they leave open.
-pub(super) fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
-    let mut kinds = vec![Vec::new(); 4];
-    let half = (N - 2) / 2;
+fn kinds<const N: usize>(patterns: &[Pattern<N>]) -> Vec<Vec<u32>> {
+    let mut kinds = vec![Vec::new(); KINDS];
     for (id, pattern) in patterns.iter().enumerate() {
-        let open = |words: &[u32]| words.iter().map(|mask| mask.count_ones()).sum::<u32>() < OPEN_BELOW;
-        let (source, destination) = (open(&pattern.mask[..half]), open(&pattern.mask[half..N - 2]));
-        kinds[usize::from(source) * 2 + usize::from(destination)].push(id as u32);
+        kinds[kind(pattern)].push(id as u32);
     }
     kinds.retain(|kind| !kind.is_empty());
     kinds
+}
+
+/// Which kind a rule is of, by what it leaves open.
+pub(super) fn kind<const N: usize>(pattern: &Pattern<N>) -> usize {
+    let half = (N - 2) / 2;
+    let open = |words: &[u32]| words.iter().map(|mask| mask.count_ones()).sum::<u32>() < OPEN_BELOW;
+    let (source, destination) = (open(&pattern.mask[..half]), open(&pattern.mask[half..N - 2]));
+    usize::from(source) * 2 + usize::from(destination)
 }

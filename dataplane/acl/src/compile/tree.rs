@@ -3,7 +3,7 @@
 use super::cut::{self, Cut};
 use super::pattern::Pattern;
 use crate::block::LANES;
-use crate::layout::{LEVELS, pick};
+use crate::layout::LEVELS;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
@@ -69,19 +69,8 @@ fn distribute<const N: usize>(
     Cut { word, mask }: Cut,
 ) -> (Vec<u32>, Vec<Vec<u32>>) {
     let values = 1 << mask.count_ones();
-    // Every value that a rule comes to: every subset of the bits that it does not ask for.
     let each = |id: u32, visit: &mut dyn FnMut(usize)| {
-        let pattern = &patterns[id as usize];
-        let fixed = pick(pattern.value[word] & pattern.mask[word], mask);
-        let free = pick(!pattern.mask[word], mask);
-        let mut subset = 0_u32;
-        loop {
-            visit((fixed | subset) as usize);
-            subset = subset.wrapping_sub(free) & free;
-            if subset == 0 {
-                break;
-            }
-        }
+        patterns[id as usize].values(word, mask).for_each(|value| visit(value as usize));
     };
     // The rules of all values in one row, counted first.
     let mut ends = vec![0_usize; values];

@@ -1,44 +1,43 @@
 //! Changes to a list that is compiled, without compiling it again.
 //!
-//! A [`Delta`] is what was added and removed since. It compiles to a small image of its own, which lies over the base:
-//! the added rules are looked up beside it, and those removed are passed over. A rule keeps its number as long as it
-//! lives: those of the base have their places in it, and each one added gets the next number.
+//! A [`Delta`] is what was added and removed since. It compiles to a small image of its own, which lies over the base: it has
+//! those leaves of the base's trees anew whose rules changed, and trees of its own for the few rules that would change too many
+//! leaves. A rule keeps its number as long as it lives: those of the base have their places in it, and each one added gets the
+//! next number.
 //!
 //! ```text
-//! header    magic, version, rules of the base, rules added, bytes of the bitmap; of each family the sieve's fields: which
-//!           word, and which of its bits; 0 up to a cache line
-//! sieves    the tables of each family's fields
+//! header    magic, version, rules of the base, its bytes, rules added, bytes of the bitmap; of each family, words of the index
+//!           and trees; 0 up to a cache line
+//! index     of each family: for every 32 places of the base's leaves a bit for each that is written anew, and how many are
+//!           before these 32: words of 64 bits
 //! places    of each rule added, in their order: before which rule of the base it stands
 //! numbers   of each rule added
 //! removed   a bit for each rule of the base, the first in the lowest bit; or nothing, if all are there
-//! added     an image as `layout` has it, on a cache line
+//! leaves    an image as `layout` has it, on a cache line: its first roots are those of the trees, the others are the leaves in
+//!           the order of their places
 //! ```
 //!
-//! Most packets are for no rule that was added or removed. So these are parted into groups, a tree for the added ones of each,
-//! and a [sieve](crate::sieve) says of each key which of them it may be for: what is for none has the verdict of the base.
+//! Ranks are those of the base, which have room in front of each rule.
 
 mod overlay;
 
 pub use overlay::{Changed, Overlay};
 
-use crate::compile::{Sample, compile_over};
-use crate::layout::{LINE, NONE};
-use crate::sieve::{FIELDS, Field};
+use crate::classifier::read_header;
+use crate::compile::{Change, Homes, Stock, Twigs, compile_over, homes};
+use crate::layout::{LINE, NONE, Ranks, V4, V6};
 use crate::{CompileError, Image, Limits, Rule};
 use std::sync::Arc;
 
 const MAGIC: u32 = 0x4444_4145;
-const VERSION: u32 = 2;
-const HEADER_BYTES: usize = 2 * LINE;
+const VERSION: u32 = 3;
+const HEADER_BYTES: usize = LINE;
 const HEADER_WORDS: usize = HEADER_BYTES / 4;
-
-/// The words and bits that the fields of each family's sieve look at.
-type Cuts = [[(usize, u32); FIELDS]; 2];
 
 /// Where the parts of a compiled delta are, in bytes.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
-    fields_at: [[usize; FIELDS]; 2],
+    index_at: [usize; 2],
     places_at: usize,
     numbers_at: usize,
     removed_at: usize,
@@ -46,19 +45,14 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(cuts: &Cuts, added: usize, removed: usize) -> Parts {
-        let mut at = HEADER_BYTES;
-        let fields_at = cuts.map(|cuts| {
-            cuts.map(|(_, mask)| {
-                let field = at;
-                at += 4 * Field::entries(mask);
-                field
-            })
-        });
-        let numbers_at = at + 4 * added;
+    /// Of so many words of each index, rules added, and bytes of the bitmap. Numbers of 32 bits do not overflow here.
+    fn new(index: [usize; 2], added: usize, removed: usize) -> Parts {
+        let index_at = [HEADER_BYTES, HEADER_BYTES + 8 * index[0]];
+        let places_at = index_at[1] + 8 * index[1];
+        let numbers_at = places_at + 4 * added;
         let removed_at = numbers_at + 4 * added;
         let image_at = (removed_at + removed).next_multiple_of(LINE);
-        Parts { fields_at, places_at: at, numbers_at, removed_at, image_at }
+        Parts { index_at, places_at, numbers_at, removed_at, image_at }
     }
 }
 
@@ -87,17 +81,25 @@ pub struct Delta {
     rules: Arc<[Rule]>,
     base: u32,
     next: u32,
-    sample: Sample,
+    image: Arc<Image>,
+    homes: [Homes; 2],
     /// In the list's order.
     added: Vec<Added>,
     removed: Vec<u8>,
 }
 
 impl Delta {
-    /// No changes yet to these rules.
-    pub fn new(rules: Arc<[Rule]>) -> Delta {
+    /// No changes yet to these rules, and what they were compiled to. It takes time by their number; a clone takes little.
+    pub fn new(rules: Arc<[Rule]>, image: Arc<Image>) -> Delta {
         let (base, removed) = (rules.len() as u32, vec![0; rules.len().div_ceil(8)]);
-        Delta { base, next: base, sample: Sample::of(&rules), rules, added: Vec::new(), removed }
+        let homes = match read_header(image.as_bytes()) {
+            Ok(layout) => {
+                let bytes = image.as_bytes();
+                [homes::<V4>(&rules, &layout, bytes), homes::<V6>(&rules, &layout, bytes)]
+            }
+            Err(_) => Default::default(),
+        };
+        Delta { base, next: base, rules, image, homes, added: Vec::new(), removed }
     }
 
     fn is_removed(&self, rule: u32) -> bool {
@@ -145,14 +147,6 @@ impl Delta {
         self.added.len() + self.removed.iter().map(|bits| bits.count_ones() as usize).sum::<usize>()
     }
 
-    /// The rules of the base that were removed.
-    fn removed_ones(&self) -> impl Iterator<Item = u32> {
-        let bytes = (0..).zip(&self.removed).filter(|(_, bits)| **bits != 0);
-        bytes.flat_map(|(byte, bits)| {
-            (0..8).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| 8 * byte + bit)
-        })
-    }
-
     /// The number that the next rule to be added gets; all that were ever given are below.
     pub const fn numbers(&self) -> u32 {
         self.next
@@ -168,38 +162,38 @@ impl Delta {
     /// rule.
     ///
     /// # Errors
-    /// [`CompileError`].
+    /// [`CompileError`]; among them [`CompileError::TooMuchChanged`], also where the image is not that of the rules.
     pub fn compile(&self, limits: Limits) -> Result<Image, CompileError> {
-        let rules: Vec<Rule> = self.added.iter().map(|added| added.rule).collect();
-        let gone: Vec<Rule> =
-            self.removed_ones().filter_map(|rule| self.rules.get(rule as usize)).copied().collect();
-        let (image, sieves) = compile_over(&self.sample, &rules, &gone, limits)?;
-        let removed = if self.removed.iter().any(|bits| *bits != 0) { self.removed.as_slice() } else { &[] };
-        let cuts = [sieves[0].cuts, sieves[1].cuts];
-        let parts = Parts::new(&cuts, rules.len(), removed.len());
-        let len = parts.image_at + image.as_bytes().len();
-        if len > limits.bytes {
-            return Err(CompileError::TooLarge { limit: limits.bytes });
+        let layout = read_header(self.image.as_bytes()).map_err(|_| CompileError::TooMuchChanged)?;
+        let ranks = Ranks::of(self.rules.len());
+        if layout.rules != self.rules.len() || self.added.len() as u32 >= ranks.low() {
+            return Err(CompileError::TooMuchChanged);
         }
-        let mut whole = Image::zeroed(len);
-        let bytes = whole.as_bytes_mut();
-        let header = [MAGIC, VERSION, self.base, rules.len() as u32, removed.len() as u32];
+        let rules = &*self.rules;
+        let stock = Stock { rules, ranks, layout: &layout, image: self.image.as_bytes(), homes: &self.homes };
+        let added: Vec<(u32, Rule)> = self.added.iter().map(|added| (added.place, added.rule)).collect();
+        let removed = if self.removed.iter().any(|bits| *bits != 0) { self.removed.as_slice() } else { &[] };
+        let index = |twigs: &[Twigs; 2]| [0, 1].map(|family| twigs[family].index.len());
+        let parts = |twigs: &[Twigs; 2]| Parts::new(index(twigs), added.len(), removed.len());
+        let change = Change { added: &added, removed };
+        let (mut image, twigs) = compile_over(&stock, change, limits, |twigs| parts(twigs).image_at)?;
+        let (index, parts) = (index(&twigs), parts(&twigs));
+        let bytes = image.as_bytes_mut();
         let mut put = |at: usize, words: &mut dyn Iterator<Item = u32>| {
-            bytes[at..]
-                .as_chunks_mut()
-                .0
-                .iter_mut()
-                .zip(words)
-                .for_each(|(to, word)| *to = word.to_le_bytes());
+            let places = bytes[at..].as_chunks_mut().0.iter_mut();
+            places.zip(words).for_each(|(to, word)| *to = word.to_le_bytes());
         };
-        let cuts = cuts.as_flattened().iter().flat_map(|&(word, mask)| [word as u32, mask]);
-        put(0, &mut header.into_iter().chain(cuts));
-        put(HEADER_BYTES, &mut sieves.iter().flat_map(|sieve| sieve.tables.iter().copied()));
+        let header =
+            [MAGIC, VERSION, self.base, layout.bytes as u32, added.len() as u32, removed.len() as u32];
+        let families = [0, 1].map(|family| [index[family] as u32, twigs[family].roots]);
+        put(0, &mut header.into_iter().chain(families.into_iter().flatten()));
+        for (at, twigs) in parts.index_at.into_iter().zip(&twigs) {
+            put(at, &mut twigs.index.iter().flat_map(|word| [*word as u32, (*word >> 32) as u32]));
+        }
         put(parts.places_at, &mut self.added.iter().map(|added| added.place));
         put(parts.numbers_at, &mut self.added.iter().map(|added| added.number));
         bytes[parts.removed_at..][..removed.len()].copy_from_slice(removed);
-        bytes[parts.image_at..].copy_from_slice(image.as_bytes());
-        Ok(whole)
+        Ok(image)
     }
 }
 

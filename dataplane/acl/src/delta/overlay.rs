@@ -1,10 +1,11 @@
 //! A verified delta, and look-ups through it.
 
-use super::{Cuts, HEADER_BYTES, HEADER_WORDS, MAGIC, Parts, VERSION, order};
+use super::{HEADER_BYTES, HEADER_WORDS, MAGIC, Parts, VERSION, order};
+use crate::classifier::read_header;
 use crate::key::Words;
-use crate::layout::{Entry, NONE, V4, V6};
-use crate::lookup::{BURST, Burst, Removed, action_of, slots};
-use crate::sieve::{FIELD_BITS, FIELDS, Field};
+use crate::layout::{Entry, GROUPS, NONE, Ranks, V4, V6};
+use crate::lookup::{BURST, Burst, Filter, Grafts, Tables, action_of};
+use crate::shape::trees_of;
 use crate::{BackEnd, Classifier, Depth, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
 
@@ -26,8 +27,14 @@ impl<D: AsRef<[u8]>> AsRef<[u8]> for Inner<D> {
 #[derive(Debug)]
 pub struct Overlay<D> {
     base: u32,
-    cuts: Cuts,
+    base_bytes: u32,
     parts: Parts,
+    /// Words of each family's index.
+    index: [usize; 2],
+    /// Of each family's index.
+    filters: [Filter; 2],
+    /// Trees of each family.
+    roots: [usize; 2],
     removed: usize,
     added: Classifier<Inner<D>>,
 }
@@ -42,7 +49,8 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         let all = bytes.as_ref();
         let header = all.first_chunk::<HEADER_BYTES>().ok_or(VerifyError::Length)?;
         let header: [u32; HEADER_WORDS] = from_fn(|word| u32::from_le_bytes(header.as_chunks().0[word]));
-        let [magic, version, base, added, removed, rest @ ..] = header;
+        let [magic, version, base, base_bytes, added, removed, index4, roots4, index6, roots6, rest @ ..] =
+            header;
         if magic != MAGIC {
             return Err(VerifyError::Magic);
         }
@@ -50,38 +58,46 @@ impl<D: AsRef<[u8]>> Overlay<D> {
             return Err(VerifyError::Version(version));
         }
         let (added, removed) = (added as usize, removed as usize);
+        let (index, roots) = ([index4 as usize, index6 as usize], [roots4 as usize, roots6 as usize]);
         let bitmap = (base as usize).div_ceil(8);
-        let (fields, rest) = rest.as_chunks::<2>();
-        let (fields, more) = fields.split_at(2 * FIELDS);
-        let cuts = from_fn(|family| {
-            from_fn(|field| {
-                let [word, mask] = fields[family * FIELDS + field];
-                (word as usize, mask)
-            })
-        });
-        let sound = |(family, cuts): (usize, &[(usize, u32); FIELDS])| {
-            cuts.iter().all(|(word, mask)| *word < [V4, V6][family] && mask.count_ones() <= FIELD_BITS)
-        };
-        if more.as_flattened().iter().chain(rest).any(|word| *word != 0)
+        if rest.iter().any(|word| *word != 0)
             || base as usize > Entry::PLACES
             || !(removed == 0 || removed == bitmap)
-            || !cuts.iter().enumerate().all(sound)
+            || roots.iter().any(|roots| *roots > GROUPS)
         {
             return Err(VerifyError::Header);
         }
-        let parts = Parts::new(&cuts, added, removed);
-        if parts.image_at > all.len() {
-            return Err(VerifyError::Length);
-        }
-        let overlay = Overlay {
-            base,
-            cuts,
-            parts,
-            removed,
-            added: Classifier::verify(Inner { bytes, at: parts.image_at })?,
-        };
-        if overlay.added.rules() as usize != added {
+        let parts = Parts::new(index, added, removed);
+        let layout = read_header(all.get(parts.image_at..).ok_or(VerifyError::Length)?)?;
+        let ranks = Ranks::of(base as usize);
+        if layout.rules != added || layout.ranks != ranks {
             return Err(VerifyError::Header);
+        }
+        let sound = |rank: u32| match ranks.added(rank) {
+            Some(index) => (index as usize) < added && ranks.place(rank) <= base,
+            None => ranks.sound(rank, base as usize),
+        };
+        let leaves = layout.families.map(|family| family.ends[0] as usize);
+        let added_ones = Classifier::verify_ranks(Inner { bytes, at: parts.image_at }, layout, sound)?;
+        let filters = Default::default();
+        let mut overlay =
+            Overlay { base, base_bytes, parts, index, filters, roots, removed, added: added_ones };
+        for (family, all) in leaves.into_iter().enumerate() {
+            let leaves = all.checked_sub(roots[family]).ok_or(VerifyError::Header)?;
+            let mut before = 0_u64;
+            let mut filter = Filter::default();
+            for (place, word) in overlay.index(family).iter().enumerate() {
+                let word = u64::from_le_bytes(*word);
+                if word >> 32 != before {
+                    return Err(VerifyError::Header);
+                }
+                before += u64::from((word as u32).count_ones());
+                filter[place % filter.len()] |= word as u32;
+            }
+            overlay.filters[family] = filter;
+            if before != leaves as u64 {
+                return Err(VerifyError::Header);
+            }
         }
         let mut before = 0;
         for rule in 0..added as u32 {
@@ -139,9 +155,19 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         bits.is_some_and(|bits| bits >> (rule % 8) & 1 != 0)
     }
 
-    /// The trees of the added rules.
+    /// The trees of rules that would change too many leaves of the base.
     pub fn trees(&self) -> Vec<TreeShape> {
-        self.added.trees()
+        trees_of(self.tables(0), self.tables(1))
+    }
+
+    /// Whether a rule asks for TCP flags or a traffic class.
+    pub const fn asks_marks(&self) -> bool {
+        self.added.asks_marks()
+    }
+
+    /// Leaves of the base that are written anew.
+    pub fn leaves(&self) -> usize {
+        (0..2).map(|family| (self.added.tables(family).roots).saturating_sub(self.roots[family])).sum()
     }
 
     /// How far into IPv4 packets the added rules look.
@@ -159,10 +185,11 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         &self.added.image().bytes
     }
 
-    /// The list that the delta makes of its base; `None` if that has not as many rules as it should.
+    /// The list that the delta makes of its base; `None` if that has not as many rules or bytes as it should.
     #[inline]
     pub fn over<'a, B: AsRef<[u8]>>(&'a self, base: &'a Classifier<B>) -> Option<Changed<'a, B, D>> {
-        (base.rules() == self.base).then_some(Changed { base, overlay: self })
+        (base.rules() == self.base && base.bytes() == self.base_bytes as usize)
+            .then_some(Changed { base, overlay: self })
     }
 
     /// A word of a rule that was added.
@@ -180,14 +207,23 @@ impl<D: AsRef<[u8]>> Overlay<D> {
         self.image().as_ref().get(at..at + len).unwrap_or_default()
     }
 
-    /// The sieve of a family.
     #[inline(always)]
-    fn fields(&self, family: usize) -> [Field<'_>; FIELDS] {
-        from_fn(|field| {
-            let (word, mask) = self.cuts[family][field];
-            let at = self.parts.fields_at[family][field];
-            Field { word, mask, table: self.part(at, 4 * Field::entries(mask)).as_chunks().0 }
-        })
+    fn index(&self, family: usize) -> &[[u8; 8]] {
+        self.part(self.parts.index_at[family], 8 * self.index[family]).as_chunks().0
+    }
+
+    /// The trees of a family.
+    #[inline(always)]
+    fn tables(&self, family: usize) -> Tables<'_> {
+        Tables { roots: self.roots[family], ..self.added.tables(family) }
+    }
+
+    /// The leaves of a family that are written anew, if any are.
+    #[inline(always)]
+    fn grafts(&self, family: usize) -> Option<Grafts<'_>> {
+        let (index, tables) = (self.index(family), self.added.tables(family));
+        let leaves = tables.entries.get(self.roots[family]..).unwrap_or_default();
+        (!index.is_empty()).then_some(Grafts { filter: &self.filters[family], index, leaves, tables })
     }
 }
 
@@ -212,47 +248,28 @@ impl<B: AsRef<[u8]>, D: AsRef<[u8]>> Changed<'_, B, D> {
     }
 
     fn lookup<K: Words<N>, const N: usize>(&self, family: usize, keys: &[K], verdicts: &mut [Verdict]) {
-        let Overlay { parts, removed, added, .. } = self.overlay;
-        let removed = Removed(self.overlay.part(parts.removed_at, *removed));
-        let fields = self.overlay.fields(family);
-        let of_added = |at: usize| self.overlay.part(at, 4 * added.rules() as usize).as_chunks().0;
-        let (places_of, numbers_of): (&[[u8; 4]], &[[u8; 4]]) =
-            (of_added(parts.places_at), of_added(parts.numbers_at));
+        let Overlay { parts, added, .. } = self.overlay;
+        let (tables, grafts) = (self.overlay.tables(family), self.overlay.grafts(family));
+        let ranks = added.ranks();
         let mut burst = Burst::new();
         for (keys, verdicts) in keys.chunks(BURST).zip(verdicts.chunks_mut(BURST)) {
             self.base.fill(keys, verdicts.len(), &mut burst);
             let verdicts = &mut verdicts[..burst.count];
-            let mut new = [NONE; BURST];
-            // A rule that was added stands before the one at its place, so only those before that are better.
             let mut best = [NONE; BURST];
-            let through = added.sift(family, &fields, &burst, &mut new);
-            slots(through).for_each(|slot| best[slot] = word(places_of, new[slot]));
-            let places = best;
-            self.base.find(family, &burst, &mut best);
-            self.base.write(&best, verdicts);
-            // Rules that were removed are in the sieve, so what did not get through is for none of them.
-            for slot in slots(through) {
-                if best[slot] != places[slot] && removed.has(best[slot]) {
-                    best[slot] = places[slot];
-                    self.base.find_again(family, removed, &burst, 1 << slot, &mut best);
-                } else if best[slot] != places[slot] {
-                    continue;
-                }
-                let added_one = if best[slot] == places[slot] { new[slot] } else { NONE };
-                let verdict = match word(numbers_of, added_one) {
-                    NONE => Verdict::new(best[slot], action_of(self.base.actions(), best[slot])),
-                    number => Verdict::new(number, action_of(added.actions(), added_one)),
-                };
+            if tables.roots > 0 {
+                added.find_in(tables, None, &burst, &mut best);
+            }
+            self.base.find(family, grafts, &burst, &mut best);
+            let mut of_added = self.base.write(&best, verdicts);
+            while of_added != 0 {
+                let slot = of_added.trailing_zeros() as usize;
+                of_added &= of_added - 1;
+                let Some(index) = ranks.added(best[slot % BURST]) else { continue };
+                let number = self.overlay.word(parts.numbers_at, index);
+                let verdict = number
+                    .map_or(Verdict::NONE, |number| Verdict::new(number, action_of(added.actions(), index)));
                 verdicts.get_mut(slot).into_iter().for_each(|to| *to = verdict);
             }
         }
     }
-}
-
-/// The word of a rule, or [`NONE`] if there is no such rule.
-#[inline(always)]
-fn word(words: &[[u8; 4]], rule: u32) -> u32 {
-    let last = words.len().saturating_sub(1);
-    let word = words.get((rule as usize).min(last)).map_or(NONE, |word| u32::from_le_bytes(*word));
-    word | u32::from(rule as usize > last).wrapping_neg()
 }

@@ -2,24 +2,23 @@
 //!
 //! The packets of a burst go side by side, so that one waits for memory while others go on: first all walk down to
 //! their leaves ([`walk`]), then all are compared with the blocks that they came to ([`scan`]). Who is through drops out;
-//! no branch asks, so none is guessed wrong.
+//! no branch asks, so none is guessed wrong. Where a list was changed, some leaves are those of the change instead ([`graft`]).
 
+mod graft;
 mod portable;
 mod scan;
-mod sift;
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod simd;
 mod walk;
 
-use crate::block::Block;
+use crate::block::{Block, Blocks};
 use crate::key::fill;
-use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, V4, action};
-use crate::sieve::{FIELDS, Field};
+use crate::layout::{ACTION_BYTES, Entry, GROUPS, LEVELS, NONE, Ranks, V4, action};
 use crate::{KeyV4, Verdict};
+use graft::Grafted;
+pub(crate) use graft::{Filter, GRAFTED, Grafts};
 use portable::Portable;
-pub(crate) use sift::slots;
-use sift::{search_again, sift};
 use walk::Places;
 
 /// Keys that are searched for side by side.
@@ -47,21 +46,12 @@ impl<const N: usize> Burst<N> {
 /// The tables of one family.
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
+    /// Roots of trees, which are the first entries.
+    pub(crate) roots: usize,
     /// Where each level of entries ends.
     pub(crate) ends: &'a [u32; LEVELS],
     pub(crate) entries: &'a [[u8; 8]],
-    pub(crate) blocks: &'a [u8],
-}
-
-/// Which rules are not there any more: a bit for each, the first in the lowest bit; none if all are there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Removed<'a>(pub(crate) &'a [u8]);
-
-impl Removed<'_> {
-    #[inline(always)]
-    pub(crate) fn has(self, number: u32) -> bool {
-        self.0.get(number as usize / 8).is_some_and(|bits| bits >> (number % 8) & 1 != 0)
-    }
+    pub(crate) blocks: Blocks<'a>,
 }
 
 /// The instructions that look-ups use. What all of them find is the same.
@@ -115,71 +105,50 @@ impl BackEnd {
     pub(crate) fn write(
         self,
         actions: &[[u8; ACTION_BYTES]],
-        rules: &[u32; BURST],
+        ranks: Ranks,
+        best: &[u32; BURST],
         verdicts: &mut [Verdict],
-    ) {
+    ) -> u32 {
         match self.0 {
-            Instructions::Portable => verdicts_of(actions, rules, verdicts),
+            Instructions::Portable => verdicts_of(actions, ranks, best, verdicts),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Simd(width) => width.write(actions, rules, verdicts),
+            Instructions::Simd(width) => width.write(actions, ranks, best, verdicts),
         }
     }
 
-    /// Puts the number of the first rule that matches into each place of `best`, where it is before what stands there.
+    /// Puts the rank of the first rule that matches into each place of `best`, where it is before what stands there.
     #[inline]
     pub(crate) fn search<const N: usize>(
         self,
         tables: Tables<'_>,
+        grafts: Option<Grafts<'_>>,
         burst: &Burst<N>,
         best: &mut [u32; BURST],
     ) {
         match self.0 {
-            Instructions::Portable => search(Portable, tables, burst, best),
+            Instructions::Portable => search(Portable, tables, grafts, burst, best),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Simd(width) => width.search(tables, burst, best),
-        }
-    }
-
-    /// As [`search_again`] says.
-    #[inline]
-    pub(crate) fn search_again<const N: usize>(
-        self,
-        tables: Tables<'_>,
-        removed: Removed<'_>,
-        burst: &Burst<N>,
-        slots: u32,
-        best: &mut [u32; BURST],
-    ) {
-        match self.0 {
-            Instructions::Portable => search_again(Portable, tables, removed, burst, slots, best),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Simd(width) => width.search_again(tables, removed, burst, slots, best),
-        }
-    }
-
-    /// As [`sift`] says.
-    #[inline]
-    pub(crate) fn sift<const N: usize>(
-        self,
-        tables: Tables<'_>,
-        fields: &[Field<'_>; FIELDS],
-        burst: &Burst<N>,
-        best: &mut [u32; BURST],
-    ) -> u32 {
-        match self.0 {
-            Instructions::Portable => sift(Portable, tables, fields, burst, best),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Simd(width) => width.sift(tables, fields, burst, best),
+            Instructions::Simd(width) => width.search(tables, grafts, burst, best),
         }
     }
 }
 
-/// Fills in the verdicts for these rules. The last action is that of no rule, and of all that are not there.
+/// Fills in the verdicts for these ranks. The last action is that of no rule, and of all that are not there. Returns a bit for
+/// each rank of a rule that was added, whose verdict is anything.
 #[inline(always)]
-fn verdicts_of(actions: &[[u8; ACTION_BYTES]], rules: &[u32; BURST], verdicts: &mut [Verdict]) {
-    for (verdict, &rule) in verdicts.iter_mut().zip(rules) {
+fn verdicts_of(
+    actions: &[[u8; ACTION_BYTES]],
+    ranks: Ranks,
+    best: &[u32; BURST],
+    verdicts: &mut [Verdict],
+) -> u32 {
+    let mut added = 0;
+    for (slot, (verdict, &rank)) in verdicts.iter_mut().zip(best).enumerate() {
+        let rule = if rank == NONE { NONE } else { ranks.place(rank) };
         *verdict = Verdict::new(rule, action_of(actions, rule));
+        added |= u32::from(ranks.added(rank).is_some()) << slot;
     }
+    added
 }
 
 /// The action of a rule, or what is behind all actions.
@@ -200,13 +169,25 @@ trait Kernel: Copy {
     fn tree<const N: usize>(
         self,
         tables: Tables<'_>,
+        grafts: Option<Grafts<'_>>,
         burst: &Burst<N>,
         root: Entry,
         best: &mut [u32; BURST],
     ) {
         let mut places = Places::all_at(root);
         walk::one_by_one(self, tables, burst, root, &mut places);
-        scan::one_by_one::<Self, N>(self, tables, burst, &places, best);
+        let mut grafted = Grafted::none();
+        if let Some(grafts) = &grafts {
+            for slot in 0..burst.count.min(BURST) {
+                if let Some(leaf) = grafts.get(places.get(slot)) {
+                    grafted.add::<Self, N>(self, grafts, (slot, leaf), &mut places, best);
+                }
+            }
+        }
+        scan::one_by_one::<Self, N>(self, tables, burst, &places, !grafted.slots, best);
+        if let Some(grafts) = &grafts {
+            grafted.compare(self, grafts, burst, &places, best);
+        }
     }
 
     /// A bit for each rule of a block that matches the key. Places without a rule may match, too.
@@ -221,26 +202,7 @@ trait Kernel: Copy {
         leaf: Entry,
         best: &mut [u32; BURST],
     ) {
-        scan::one_by_one::<Self, N>(self, tables, burst, &Places::all_at(leaf), best);
-    }
-
-    /// The groups of a sieve that each key may be for.
-    #[inline(always)]
-    fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
-        sift::one_by_one(fields, burst)
-    }
-
-    /// Looks for the keys of these slots in their groups.
-    #[inline(always)]
-    fn through<const N: usize>(
-        self,
-        tables: Tables<'_>,
-        burst: &Burst<N>,
-        groups: &[u32; BURST],
-        slots: u32,
-        best: &mut [u32; BURST],
-    ) {
-        sift::each(self, tables, burst, groups, slots, best);
+        scan::one_by_one::<Self, N>(self, tables, burst, &Places::all_at(leaf), u32::MAX, best);
     }
 
     /// Asks for a block that will be compared soon.
@@ -251,16 +213,19 @@ trait Kernel: Copy {
 fn search<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
+    grafts: Option<Grafts<'_>>,
     burst: &Burst<N>,
     best: &mut [u32; BURST],
 ) {
-    let roots = (tables.ends[0] as usize).min(tables.entries.len()).min(GROUPS);
-    for &root in &tables.entries[..roots] {
+    for &root in &tables.entries[..tables.roots.min(GROUPS).min(tables.entries.len())] {
         let root = Entry(u64::from_le_bytes(root));
-        if root.is_leaf() {
+        let grafted = grafts.and_then(|grafts| Some((grafts.get(root)?, grafts.tables)));
+        if let Some((leaf, tables)) = grafted {
+            kernel.sweep::<N>(tables, burst, leaf, best);
+        } else if root.is_leaf() {
             kernel.sweep::<N>(tables, burst, root, best);
         } else {
-            kernel.tree::<N>(tables, burst, root, best);
+            kernel.tree::<N>(tables, grafts, burst, root, best);
         }
     }
 }

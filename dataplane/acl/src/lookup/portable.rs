@@ -34,6 +34,12 @@ impl Kernel for Portable {
             let protocol = (key[N - 1] as u8 ^ block.protocols()[lane]) & block.masks()[lane];
             unlike[lane] |= u32::from(protocol) | u32::from(beyond(0) | beyond(16));
         }
+        if let Some((values, masks)) = block.marks() {
+            let (values, masks) = (row(values), row(masks));
+            for lane in 0..LANES {
+                unlike[lane] |= (key[N - 1] ^ values[lane]) & masks[lane];
+            }
+        }
         (0..LANES).fold(0, |matching, lane| matching | u32::from(unlike[lane] == 0) << lane)
     }
 

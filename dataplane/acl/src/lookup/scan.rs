@@ -8,13 +8,14 @@ use crate::layout::NONE;
 /// Bytes of blocks that stay near the core by themselves; of more, they are asked for in time.
 pub(super) const NEAR: usize = 1 << 20;
 
-/// Compares each key with the blocks of its leaf.
+/// Compares each key of these slots with the blocks of its leaf.
 #[inline(always)]
 pub(super) fn one_by_one<K: Kernel, const N: usize>(
     kernel: K,
     tables: Tables<'_>,
     burst: &Burst<N>,
     leaves: &Places,
+    slots: u32,
     best: &mut [u32; BURST],
 ) {
     let mut list = [0; BURST];
@@ -23,7 +24,7 @@ pub(super) fn one_by_one<K: Kernel, const N: usize>(
     for (slot, &best) in best.iter().enumerate().take(burst.count) {
         let leaf = leaves.get(slot);
         list[count % BURST] = slot as u32;
-        count += usize::from(leaf.is_leaf() & (leaf.low() < best));
+        count += usize::from(leaf.is_leaf() & (leaf.low() < best) & (slots >> slot & 1 != 0));
         if far && let Some(block) = Block::<N>::at(tables.blocks, leaf.place()) {
             kernel.prefetch::<N>(block);
         }
@@ -75,5 +76,5 @@ pub(super) fn go_on<K: Kernel, const N: usize>(
 fn first_of<K: Kernel, const N: usize>(kernel: K, block: Block<'_, N>, burst: &Burst<N>, slot: usize) -> u32 {
     let matching = kernel.compare(block, burst, slot);
     let nothing = u32::from(matching == 0).wrapping_neg();
-    word(block.numbers(), matching.trailing_zeros() as usize % LANES) | nothing
+    word(block.ranks(), matching.trailing_zeros() as usize % LANES) | nothing
 }

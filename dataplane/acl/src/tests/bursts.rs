@@ -39,10 +39,12 @@ fn bursts_of_every_length_are_looked_up_and_no_more() {
 /// Of some thousand rules many are removed and many are added: what remains is found, however many first matches went.
 #[test]
 fn long_lists_that_change_agree_with_the_linear_scan() {
+    let mut trees = 0;
     for (seed, shape) in SHAPES.into_iter().enumerate() {
         let mut random = Rng::with_seed(seed as u64);
         let base: Vec<Rule> = (0..3000).map(|number| rule(&mut random, number % 3 > 0, shape)).collect();
-        let mut delta = Delta::new(base.clone().into());
+        let image = compile(&base, Limits::default()).unwrap();
+        let mut delta = Delta::new(base.clone().into(), image.clone().into());
         let mut rules = base.clone();
         for _ in 0..900 {
             let _ = delta.remove(random.u32(..base.len() as u32));
@@ -62,8 +64,10 @@ fn long_lists_that_change_agree_with_the_linear_scan() {
         let mut slow = [none.clone(), none.clone()];
         Linear::new(&list).lookup_v4(&keys, &mut slow[0]);
         Linear::new(&list).lookup_v6(&wide, &mut slow[1]);
-        let image = compile(&base, Limits::default()).unwrap();
         let compiled = delta.compile(Limits::default()).unwrap();
+        let overlay = Overlay::verify(compiled.as_bytes()).unwrap();
+        assert!(overlay.leaves() > 0, "some rules come into leaves of the base");
+        trees += overlay.trees().len();
         for back_end in BackEnd::all() {
             let overlay = Overlay::verify(compiled.as_bytes()).unwrap().with(back_end);
             let classifier = Classifier::verify(image.as_bytes()).unwrap().with(back_end);
@@ -79,4 +83,5 @@ fn long_lists_that_change_agree_with_the_linear_scan() {
             }
         }
     }
+    assert!(trees > 0, "and some are too wide for that");
 }

@@ -16,7 +16,7 @@ proptest! {
         let image = compile(&rules, Limits::default()).unwrap();
         let base_by = |back_end| (back_end, Classifier::verify(image.as_bytes()).unwrap().with(back_end));
         let bases: Vec<_> = BackEnd::all().into_iter().map(base_by).collect();
-        let mut delta = Delta::new(rules.clone().into());
+        let mut delta = Delta::new(rules.clone().into(), image.clone().into());
         let mut list: Vec<(u32, Rule)> = (0..).zip(rules.iter().copied()).collect();
         for (insert, place, rule) in changes {
             let at = place.index(list.len() + 1);

@@ -38,8 +38,9 @@ proptest! {
         rules in prop::collection::vec(rule(), 0..20), added in changes(), keys in prop::collection::vec(key(), 1..16),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let base = Classifier::verify(compile(&rules, Limits::default()).unwrap()).unwrap();
-        let mut delta = Delta::new(rules.clone().into());
+        let image = compile(&rules, Limits::default()).unwrap();
+        let mut delta = Delta::new(rules.clone().into(), image.clone().into());
+        let base = Classifier::verify(image).unwrap();
         for (remove, place, rule) in added {
             if remove && !rules.is_empty() {
                 let _ = delta.remove(place.index(rules.len()) as u32);
@@ -87,7 +88,7 @@ proptest! {
         }
     }
 
-    /// The same of a delta, whose sieve is read anew for each burst.
+    /// The same of a delta, whose index is read anew for each burst.
     #[test]
     fn deltas_that_change_later_do_no_harm(
         rules in prop::collection::vec(rule(), 0..20), added in changes(), keys in prop::collection::vec(key(), 1..40),
@@ -95,7 +96,7 @@ proptest! {
         truncate: bool,
     ) {
         let image = compile(&rules, Limits::default()).unwrap();
-        let mut delta = Delta::new(rules.clone().into());
+        let mut delta = Delta::new(rules.clone().into(), image.clone().into());
         for (remove, place, rule) in added {
             if remove && !rules.is_empty() {
                 let _ = delta.remove(place.index(rules.len()) as u32);

@@ -6,7 +6,7 @@ mod hostile;
 mod shapes;
 
 use super::*;
-use model::{PortRange, Prefix, Protocol};
+use model::{Marks, PortRange, Prefix, Protocol, TcpFlags};
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -28,13 +28,22 @@ fn ports() -> impl Strategy<Value = PortRange> {
     ]
 }
 
+/// Mostly none, so that some lists have none at all.
+fn marks() -> impl Strategy<Value = Marks> {
+    let flags = (0_u8..64, 0_u8..64).prop_map(|(set, clear)| Marks::flags(set & !clear, clear).unwrap());
+    let class = (any::<u8>(), prop::sample::select(vec![0xFC, 0xE0, 0x1E]));
+    let class = class.prop_map(|(value, mask)| Marks::class(value, mask));
+    let both = (flags.clone(), class.clone()).prop_map(|(flags, class)| flags.and(class).unwrap());
+    prop_oneof![20 => Just(Marks::ANY), 1 => flags, 1 => class, 1 => both]
+}
+
 prop_compose! {
     fn rule()(
         v4: bool, source in bits(), destination in bits(),
         source_len in prop_oneof![Just(0_u8), Just(32), 0_u8..=32], destination_len in prop_oneof![Just(0_u8), Just(32), 0_u8..=32],
         protocol in prop_oneof![Just(Protocol::Any), Just(Protocol::UDP), Just(Protocol::TCP), Just(Protocol::Number(1))],
         source_port in ports(), destination_port in ports(),
-        past in 0_u8..4,
+        past in 0_u8..4, marks in marks(),
         action in prop_oneof![Just(Action::Bypass), Just(Action::Discard), (0_u32..9).prop_map(Action::Protect)],
     ) -> Rule {
         let prefix = |bits: u32, len: u8| -> Prefix {
@@ -47,7 +56,7 @@ prop_compose! {
         let (source, destination) = (prefix(source, source_len), prefix(destination, destination_len));
         let selector = Selector::new(source, destination, protocol, source_port, destination_port)
             .or_else(|_| Selector::new(source, destination, protocol, PortRange::ANY, PortRange::ANY));
-        Rule { selector: selector.unwrap(), action }
+        Rule { selector: selector.unwrap(), marks, action }
     }
 }
 
@@ -60,13 +69,15 @@ prop_compose! {
     fn key()(
         source in bits(), destination in bits(), source_port in port(), destination_port in port(),
         protocol in prop::sample::select(vec![1_u8, 6, 17, 50]), has_ports: bool,
+        flags in prop::option::of(any::<u8>()), traffic_class in any::<u8>(),
     ) -> KeyV4 {
-        KeyV4 { source, destination, source_port, destination_port, protocol, has_ports }
+        let tcp_flags = flags.map_or(TcpFlags::UNSEEN, TcpFlags::seen);
+        KeyV4 { source, destination, source_port, destination_port, protocol, has_ports, tcp_flags, traffic_class }
     }
 }
 
 fn widen(key: &KeyV4) -> KeyV6 {
-    let KeyV4 { source, destination, source_port, destination_port, protocol, has_ports } = *key;
+    let KeyV4 { source, destination, source_port, destination_port, protocol, has_ports, .. } = *key;
     KeyV6 {
         source: wide(source),
         destination: wide(destination),
@@ -74,6 +85,8 @@ fn widen(key: &KeyV4) -> KeyV6 {
         destination_port,
         protocol,
         has_ports,
+        tcp_flags: key.tcp_flags,
+        traffic_class: key.traffic_class,
     }
 }
 
@@ -111,7 +124,7 @@ proptest! {
 #[test]
 fn limits_are_errors() {
     let all = Selector::between("10.0.0.0/8".parse().unwrap(), "10.1.2.3/32".parse().unwrap()).unwrap();
-    let rules = [Rule { selector: all, action: Action::Bypass }; 3];
+    let rules = [Rule::new(all, Action::Bypass); 3];
     assert_eq!(
         compile(&rules, Limits { rules: 2, ..Limits::default() }),
         Err(CompileError::TooManyRules { rules: 3, limit: 2 })

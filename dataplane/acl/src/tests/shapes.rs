@@ -24,7 +24,7 @@ fn range(random: &mut Rng) -> PortRange {
     }
 }
 
-pub(super) fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)) -> Rule {
+pub(super) fn rule(random: &mut Rng, v4: bool, shape: (u32, u32)) -> Rule {
     let mut prefix = |open| -> Prefix {
         let (address, len) = network(random, open);
         match v4 {
@@ -32,14 +32,20 @@ pub(super) fn rule(random: &mut Rng, v4: bool, (source, destination): (u32, u32)
             false => Prefix::new(Ipv6Addr::from_bits(wide(address)).into(), len * 4).unwrap(),
         }
     };
-    let (source, destination) = (prefix(source), prefix(destination));
+    let (source, destination) = (prefix(shape.0), prefix(shape.1));
     let protocol = [Protocol::TCP, Protocol::TCP, Protocol::UDP, Protocol::Any][random.usize(..4)];
     let (from, to) = match protocol {
         Protocol::Any => (PortRange::ANY, PortRange::ANY),
         Protocol::Number(_) => (range(random), range(random)),
     };
     let selector = Selector::new(source, destination, protocol, from, to).unwrap();
-    Rule { selector, action: Action::Protect(random.u32(..)) }
+    // In some lists, one of four asks for flags or a class.
+    let marks = match random.u8(..8) {
+        0 if shape.0 != shape.1 => Marks::class(random.u8(..), 0xFC),
+        1 if shape.0 != shape.1 => Marks::flags(1 << random.u8(..3), 1 << random.u8(3..6)).unwrap(),
+        _ => Marks::ANY,
+    };
+    Rule { selector, marks, action: Action::Protect(random.u32(..)) }
 }
 
 pub(super) fn key(random: &mut Rng) -> KeyV4 {
@@ -50,6 +56,8 @@ pub(super) fn key(random: &mut Rng) -> KeyV4 {
         destination_port: random.u16(..2000),
         protocol: [6, 17, 50][random.usize(..3)],
         has_ports: random.u8(..8) > 0,
+        tcp_flags: TcpFlags::seen(random.u8(..)),
+        traffic_class: random.u8(..),
     }
 }
 
@@ -103,7 +111,7 @@ fn the_shape_of_an_image_can_be_told() {
 #[test]
 fn identical_rules_stay_small() {
     let all = Selector::between("0.0.0.0/0".parse().unwrap(), "0.0.0.0/0".parse().unwrap()).unwrap();
-    let rules = vec![Rule { selector: all, action: Action::Discard }; 5000];
+    let rules = vec![Rule::new(all, Action::Discard); 5000];
     let image = compile(&rules, Limits::default()).unwrap();
     assert!(image.as_bytes().len() < 64 * rules.len());
     let keys: Vec<KeyV4> = (0..40).map(|_| key(&mut Rng::with_seed(1))).collect();

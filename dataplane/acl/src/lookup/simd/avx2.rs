@@ -44,6 +44,10 @@ fn compare<const N: usize>(block: Block<'_, N>, burst: &Burst<N>, slot: usize) -
     }
     let difference = _mm256_xor_si256(key(N - 1), load_bytes(block.protocols()));
     unlike = _mm256_or_si256(unlike, _mm256_and_si256(difference, load_bytes(block.masks())));
+    if let Some((values, masks)) = block.marks() {
+        let difference = _mm256_xor_si256(key(N - 1), load_row(values));
+        unlike = _mm256_or_si256(unlike, _mm256_and_si256(difference, load_row(masks)));
+    }
     let like = _mm256_cmpeq_epi32(unlike, _mm256_setzero_si256());
     _mm256_movemask_ps(_mm256_castsi256_ps(like)) as u32
 }

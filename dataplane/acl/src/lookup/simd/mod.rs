@@ -6,11 +6,10 @@
 mod avx2;
 mod avx512;
 
-use super::{BURST, Burst, Removed, Tables, search, search_again, sift, verdicts_of};
+use super::{BURST, Burst, Grafts, Tables, search, verdicts_of};
 use crate::block::{Block, Bytes, Row};
 use crate::key::fill;
-use crate::layout::{ACTION_BYTES, V4};
-use crate::sieve::{FIELDS, Field};
+use crate::layout::{ACTION_BYTES, Ranks, V4};
 use crate::{KeyV4, Verdict};
 use avx2::Avx2;
 use avx512::Avx512;
@@ -61,13 +60,14 @@ impl Width {
     pub(crate) fn write(
         self,
         actions: &[[u8; ACTION_BYTES]],
-        rules: &[u32; BURST],
+        ranks: Ranks,
+        best: &[u32; BURST],
         verdicts: &mut [Verdict],
-    ) {
+    ) -> u32 {
         match self.0 {
-            Lanes::Avx2 => verdicts_of(actions, rules, verdicts),
+            Lanes::Avx2 => verdicts_of(actions, ranks, best, verdicts),
             // SAFETY: the width was made, so the processor has its instructions.
-            Lanes::Avx512 => unsafe { avx512::write_verdicts(actions, rules, verdicts) },
+            Lanes::Avx512 => unsafe { avx512::write_verdicts(actions, ranks, best, verdicts) },
         }
     }
 
@@ -76,90 +76,38 @@ impl Width {
     pub(crate) fn search<const N: usize>(
         self,
         tables: Tables<'_>,
+        grafts: Option<Grafts<'_>>,
         burst: &Burst<N>,
         best: &mut [u32; BURST],
     ) {
         // SAFETY: the width was made, so the processor has its instructions.
         unsafe {
             match self.0 {
-                Lanes::Avx2 => search_avx2(tables, burst, best),
-                Lanes::Avx512 => search_avx512(tables, burst, best),
-            }
-        }
-    }
-
-    /// As [`super::BackEnd::search_again`] says.
-    #[inline]
-    pub(crate) fn search_again<const N: usize>(
-        self,
-        tables: Tables<'_>,
-        removed: Removed<'_>,
-        burst: &Burst<N>,
-        slots: u32,
-        best: &mut [u32; BURST],
-    ) {
-        // SAFETY: the width was made, so the processor has its instructions; one has those of the other, too.
-        unsafe { again_avx2(tables, removed, burst, slots, best) }
-    }
-
-    /// As [`super::BackEnd::sift`] says.
-    #[inline]
-    pub(crate) fn sift<const N: usize>(
-        self,
-        tables: Tables<'_>,
-        fields: &[Field<'_>; FIELDS],
-        burst: &Burst<N>,
-        best: &mut [u32; BURST],
-    ) -> u32 {
-        // SAFETY: the width was made, so the processor has its instructions.
-        unsafe {
-            match self.0 {
-                Lanes::Avx2 => sift_avx2(tables, fields, burst, best),
-                Lanes::Avx512 => sift_avx512(tables, fields, burst, best),
+                Lanes::Avx2 => search_avx2(tables, grafts, burst, best),
+                Lanes::Avx512 => search_avx512(tables, grafts, burst, best),
             }
         }
     }
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2")]
-fn again_avx2<const N: usize>(
+fn search_avx2<const N: usize>(
     tables: Tables<'_>,
-    removed: Removed<'_>,
+    grafts: Option<Grafts<'_>>,
     burst: &Burst<N>,
-    slots: u32,
     best: &mut [u32; BURST],
 ) {
-    search_again(Avx2, tables, removed, burst, slots, best);
-}
-
-#[target_feature(enable = "avx2,bmi1,bmi2")]
-fn sift_avx2<const N: usize>(
-    tables: Tables<'_>,
-    fields: &[Field<'_>; FIELDS],
-    burst: &Burst<N>,
-    best: &mut [u32; BURST],
-) -> u32 {
-    sift(Avx2, tables, fields, burst, best)
+    search(Avx2, tables, grafts, burst, best);
 }
 
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn sift_avx512<const N: usize>(
+fn search_avx512<const N: usize>(
     tables: Tables<'_>,
-    fields: &[Field<'_>; FIELDS],
+    grafts: Option<Grafts<'_>>,
     burst: &Burst<N>,
     best: &mut [u32; BURST],
-) -> u32 {
-    sift(Avx512, tables, fields, burst, best)
-}
-
-#[target_feature(enable = "avx2,bmi1,bmi2")]
-fn search_avx2<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
-    search(Avx2, tables, burst, best);
-}
-
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-fn search_avx512<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, best: &mut [u32; BURST]) {
-    search(Avx512, tables, burst, best);
+) {
+    search(Avx512, tables, grafts, burst, best);
 }
 
 #[inline(always)]

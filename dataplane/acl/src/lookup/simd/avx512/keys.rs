@@ -7,7 +7,7 @@ use crate::layout::{PORTS_SEEN, V4};
 use std::arch::x86_64::*;
 use std::mem::{offset_of, size_of};
 
-// A key's memory is its words, but for padding at the end.
+// A key's memory is its words.
 const _: () = assert!(
     size_of::<KeyV4>() == 4 * V4
         && offset_of!(KeyV4, source) == 0
@@ -16,11 +16,11 @@ const _: () = assert!(
         && offset_of!(KeyV4, destination_port) == 10
         && offset_of!(KeyV4, protocol) == 12
         && offset_of!(KeyV4, has_ports) == 13
+        && offset_of!(KeyV4, tcp_flags) == 14
+        && offset_of!(KeyV4, traffic_class) == 15
 );
 /// Keys of a vector as they come.
 const KEYS: usize = WIDE / V4;
-/// The bytes of those that are no padding.
-const BYTES: u64 = 0x3FFF_3FFF_3FFF_3FFF;
 
 /// The words of each key, at most a burst's, in a column of its own; zeros behind.
 #[inline]
@@ -30,8 +30,8 @@ pub(in super::super) fn fill_v4(keys: &[KeyV4], burst: &mut Burst<V4>) {
         let quarter = |quarter: usize| {
             let keys = keys.get(half * WIDE + quarter * KEYS..).unwrap_or_default();
             let there = 1_u64.checked_shl(16 * keys.len() as u32).map_or(u64::MAX, |beyond| beyond - 1);
-            // SAFETY: only bytes of keys that are there are read, and no padding.
-            unsafe { _mm512_maskz_loadu_epi8(there & BYTES, keys.as_ptr().cast()) }
+            // SAFETY: only bytes of keys that are there are read.
+            unsafe { _mm512_maskz_loadu_epi8(there, keys.as_ptr().cast()) }
         };
         let [first, second, third, fourth] = [quarter(0), quarter(1), quarter(2), quarter(3)];
         for (word, row) in burst.words.iter_mut().enumerate() {

@@ -3,18 +3,17 @@
 //!
 //! All functions want AVX-512 F, BW, CD, DQ and VL, and BMI1, BMI2 and POPCNT.
 
+mod graft;
 mod keys;
-mod sieve;
 mod sweep;
 mod tree;
 mod verdicts;
 mod walk;
 
-use super::super::{BURST, Burst, Kernel, Tables, sift};
+use super::super::{BURST, Burst, Grafts, Kernel, Tables};
 use super::{Avx2, prefetch};
 use crate::block::Block;
 use crate::layout::Entry;
-use crate::sieve::{FIELDS, Field};
 pub(super) use keys::fill_v4;
 use std::arch::x86_64::*;
 use std::array::from_fn;
@@ -50,12 +49,13 @@ impl Kernel for Avx512 {
     fn tree<const N: usize>(
         self,
         tables: Tables<'_>,
+        grafts: Option<Grafts<'_>>,
         burst: &Burst<N>,
         root: Entry,
         best: &mut [u32; BURST],
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { tree::tree::<N>(tables, burst, root, best) }
+        unsafe { tree::tree::<N>(tables, grafts, burst, root, best) }
     }
 
     #[inline(always)]
@@ -74,29 +74,6 @@ impl Kernel for Avx512 {
     ) {
         // SAFETY: whoever uses this kernel has the instructions.
         unsafe { sweep::sweep::<N>(tables, burst, leaf, best) }
-    }
-
-    #[inline(always)]
-    fn groups<const N: usize>(self, fields: &[Field<'_>; FIELDS], burst: &Burst<N>) -> [u32; BURST] {
-        // SAFETY: whoever uses this kernel has the instructions.
-        unsafe { sieve::groups(fields, burst) }
-    }
-
-    #[inline(always)]
-    fn through<const N: usize>(
-        self,
-        tables: Tables<'_>,
-        burst: &Burst<N>,
-        groups: &[u32; BURST],
-        slots: u32,
-        best: &mut [u32; BURST],
-    ) {
-        if slots.count_ones() < sieve::ENOUGH {
-            sift::each::<Self, N>(self, tables, burst, groups, slots, best);
-        } else {
-            // SAFETY: whoever uses this kernel has the instructions.
-            unsafe { sieve::through(tables, burst, groups, slots, best) }
-        }
     }
 
     #[inline(always)]
@@ -130,6 +107,16 @@ fn store(row: &mut [u32; BURST], half: usize, vector: __m512i) {
 #[inline]
 fn present(count: usize) -> Masks {
     from_fn(|half| ((1_u32 << count.saturating_sub(half * WIDE).min(WIDE)) - 1) as u16)
+}
+
+/// The lanes that a mask has, within a vector.
+#[inline(always)]
+fn lanes(mut mask: __mmask16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lane = (mask != 0).then(|| mask.trailing_zeros() as usize % WIDE);
+        mask &= mask.wrapping_sub(1);
+        lane
+    })
 }
 
 /// Those numbers of the row that the masks have, one behind the other, and how many they are. Behind them may be anything.

@@ -20,7 +20,7 @@ pub(super) fn sweep<const N: usize>(
     for place in leaf.place().. {
         let Some(block) = Block::<N>::at(tables.blocks, place) else { break };
         for lane in 0..LANES {
-            let number = word(block.numbers(), lane);
+            let number = word(block.ranks(), lane);
             if number == NONE {
                 continue;
             }
@@ -40,7 +40,12 @@ pub(super) fn sweep<const N: usize>(
                 }
                 let (protocol, mask) = (byte(block.protocols()), byte(block.masks()));
                 let protocol = _mm512_ternarylogic_epi32::<DIFFERS>(key(N - 1), protocol, mask);
-                let unlike = _mm512_or_si512(unlike, protocol);
+                unlike = _mm512_or_si512(unlike, protocol);
+                if let Some((values, masks)) = block.marks() {
+                    let (value, mask) = (all(word(values, lane)), all(word(masks, lane)));
+                    let marks = _mm512_ternarylogic_epi32::<DIFFERS>(key(N - 1), value, mask);
+                    unlike = _mm512_or_si512(unlike, marks);
+                }
                 let like = _mm512_testn_epi32_mask(unlike, unlike);
                 *least = _mm512_mask_min_epu32(*least, like, *least, all(number));
             }

@@ -1,11 +1,14 @@
 //! The rules of the leaves that a tree has for a burst.
 
+use super::super::super::graft::Grafted;
 use super::super::super::scan::{NEAR, go_on};
 use super::super::super::walk::{Places, descend};
-use super::super::super::{BURST, Burst, Tables};
+use super::super::super::{BURST, Burst, Grafts, Tables};
 use super::super::{load_bytes, load_row, prefetch};
 use super::walk::{Walk, walk};
-use super::{Avx512, DIFFERS, EITHER, HALVES, Masks, WIDE, all, listed, load, present, slots, store};
+use super::{
+    Avx512, DIFFERS, EITHER, HALVES, Masks, WIDE, all, graft, lanes, listed, load, present, slots, store,
+};
 use crate::block::Block;
 use crate::layout::{Entry, NONE};
 use std::arch::x86_64::*;
@@ -16,42 +19,47 @@ use std::array::from_fn;
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
 pub(super) fn tree<const N: usize>(
     tables: Tables<'_>,
+    grafts: Option<Grafts<'_>>,
     burst: &Burst<N>,
     root: Entry,
     best: &mut [u32; BURST],
 ) {
-    arrive(tables, burst, walk(tables, burst, root), present(burst.count), best);
-}
-
-/// Takes these keys on to their leaves, and compares them with the blocks there.
-#[inline]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(super) fn arrive<const N: usize>(
-    tables: Tables<'_>,
-    burst: &Burst<N>,
-    Walk { low, high, going, level }: Walk,
-    there: Masks,
-    best: &mut [u32; BURST],
-) {
-    let mut hopeful: Masks =
-        from_fn(|half| _mm512_mask_cmplt_epu32_mask(there[half] & !going[half], low[half], load(best, half)));
-    let place = high.map(|high| _mm512_and_si512(high, all(Entry::PLACES as u32 - 1)));
-    let (mut places, mut count) = listed(hopeful, place);
-    let (mut of, _) = listed(hopeful, slots());
+    let Walk { low, high, going, level } = walk(tables, burst, root);
     let mut leaves = Places::all_at(Entry::EMPTY);
     for half in 0..HALVES {
         store(&mut leaves.low, half, low[half]);
         store(&mut leaves.high, half, high[half]);
     }
+    for (half, &going) in going.iter().enumerate() {
+        for lane in lanes(going) {
+            let slot = half * WIDE + lane;
+            leaves.set(slot, descend(Avx512, tables, burst, slot, leaves.get(slot), level));
+        }
+    }
+    let mut there: Masks = from_fn(|half| present(burst.count)[half] & !going[half]);
+    let place = high.map(|high| _mm512_and_si512(high, all(Entry::PLACES as u32 - 1)));
+    let mut grafted = Grafted::none();
+    if let Some(grafts) = &grafts {
+        for half in 0..HALVES {
+            let changed = graft::changed(grafts, place[half], there[half]);
+            there[half] &= !changed;
+            for lane in lanes(changed | going[half]) {
+                let slot = half * WIDE + lane;
+                if let Some(leaf) = grafts.get(leaves.get(slot)) {
+                    grafted.add::<Avx512, N>(Avx512, grafts, (slot, leaf), &mut leaves, best);
+                }
+            }
+        }
+    }
+    let mut hopeful: Masks =
+        from_fn(|half| _mm512_mask_cmplt_epu32_mask(there[half], low[half], load(best, half)));
+    let (mut places, mut count) = listed(hopeful, place);
+    let (mut of, _) = listed(hopeful, slots());
     for half in 0..HALVES {
-        let mut left = going[half];
-        while left != 0 {
-            let lane = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let slot = (half * WIDE + lane) % BURST;
-            let leaf = descend(Avx512, tables, burst, slot, leaves.get(slot), level);
-            leaves.set(slot, leaf);
-            let before = leaf.is_leaf() & (leaf.low() < best[slot]);
+        for lane in lanes(going[half]) {
+            let slot = half * WIDE + lane;
+            let leaf = leaves.get(slot);
+            let before = leaf.is_leaf() & (leaf.low() < best[slot]) & (grafted.slots >> slot & 1 == 0);
             hopeful[half] |= u16::from(before) << lane;
             (places[count % BURST], of[count % BURST]) = (leaf.place() as u32, slot as u32);
             count += usize::from(before);
@@ -68,7 +76,7 @@ pub(super) fn arrive<const N: usize>(
     for (&place, &slot) in places.iter().zip(&of) {
         let Some(block) = Block::<N>::at(tables.blocks, place as usize) else { break };
         let matching = compare(block, burst, slot as usize);
-        let numbers = load_row(block.numbers());
+        let numbers = load_row(block.ranks());
         let first = _mm256_mask_compress_epi32(_mm256_set1_epi32(NONE as i32), matching, numbers);
         found[slot as usize % BURST] = _mm256_cvtsi256_si32(first) as u32;
     }
@@ -80,6 +88,9 @@ pub(super) fn arrive<const N: usize>(
         hopeful[half] & long & !matching
     });
     go_on(Avx512, tables, burst, &leaves, listed(again, slots()), 1, best);
+    if let Some(grafts) = &grafts {
+        grafted.compare(Avx512, grafts, burst, &leaves, best);
+    }
 }
 
 /// As [`Kernel::compare`](super::Kernel::compare) says.
@@ -102,6 +113,10 @@ pub(super) fn compare<const N: usize>(block: Block<'_, N>, burst: &Burst<N>, slo
     }
     let (protocols, masks) = (load_bytes(block.protocols()), load_bytes(block.masks()));
     let protocol = _mm256_ternarylogic_epi32::<DIFFERS>(key(N - 1), protocols, masks);
-    let unlike = _mm256_or_si256(unlike, protocol);
+    unlike = _mm256_or_si256(unlike, protocol);
+    if let Some((values, masks)) = block.marks() {
+        let marks = _mm256_ternarylogic_epi32::<DIFFERS>(key(N - 1), load_row(values), load_row(masks));
+        unlike = _mm256_or_si256(unlike, marks);
+    }
     _mm256_testn_epi32_mask(unlike, unlike)
 }

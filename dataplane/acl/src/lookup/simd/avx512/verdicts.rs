@@ -3,7 +3,7 @@
 use super::super::super::{BURST, verdicts_of};
 use super::{HALVES, WIDE, all, load};
 use crate::Verdict;
-use crate::layout::ACTION_BYTES;
+use crate::layout::{ACTION_BYTES, NONE, Ranks};
 use std::arch::x86_64::*;
 use std::mem::{offset_of, size_of};
 
@@ -18,14 +18,21 @@ const _: () = assert!(
 #[target_feature(enable = "avx512f")]
 pub(in super::super) fn write(
     actions: &[[u8; ACTION_BYTES]],
-    rules: &[u32; BURST],
+    ranks: Ranks,
+    best: &[u32; BURST],
     verdicts: &mut [Verdict],
-) {
+) -> u32 {
     let Some(last) = actions.len().checked_sub(1).filter(|&last| last < i32::MAX as usize) else {
-        return verdicts_of(actions, rules, verdicts);
+        return verdicts_of(actions, ranks, best, verdicts);
     };
+    let mut added = 0;
     for half in 0..HALVES {
-        let rule = load(rules, half);
+        let rank = load(best, half);
+        let low = all(ranks.low());
+        let is_added = _mm512_cmpneq_epi32_mask(_mm512_and_si512(rank, low), low);
+        added |= u32::from(is_added) << (WIDE * half);
+        let some = _mm512_cmpneq_epi32_mask(rank, all(NONE));
+        let rule = _mm512_mask_srl_epi32(rank, some, rank, _mm_cvtsi32_si128(ranks.shift() as i32));
         let place = _mm512_min_epu32(rule, all(last as u32));
         // SAFETY: no place is behind the last action.
         let [few, more] = unsafe {
@@ -67,4 +74,5 @@ pub(in super::super) fn write(
             }
         }
     }
+    added
 }

@@ -9,7 +9,7 @@ use std::array::from_fn;
 /// So many keys are worth a vector; fewer go on one by one.
 const ENOUGH: u32 = 8;
 /// Of the upper half of an entry.
-pub(super) const LEAF: u32 = 1 << 31;
+const LEAF: u32 = 1 << 31;
 
 /// Where the keys of a burst are.
 pub(super) struct Walk {
@@ -33,13 +33,7 @@ pub(super) fn walk<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, root: E
     };
     let row = &burst.words[root.word().min(N - 1)];
     let picked = pick_alike([load(row, 0), load(row, 1)], root.low());
-    walk_on(tables, burst, step(tables, all_there, picked))
-}
-
-/// Takes the keys from where they are to leaves, until few are left that have further to go.
-#[inline]
-#[target_feature(enable = "avx2,bmi1,bmi2,popcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
-pub(super) fn walk_on<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, mut walk: Walk) -> Walk {
+    let mut walk = step(tables, all_there, picked);
     loop {
         if walk.going[0].count_ones() + walk.going[1].count_ones() < ENOUGH || walk.level + 1 >= LEVELS {
             return walk;
@@ -56,7 +50,7 @@ pub(super) fn walk_on<const N: usize>(tables: Tables<'_>, burst: &Burst<N>, mut 
 fn step(tables: Tables<'_>, Walk { mut low, mut high, mut going, level }: Walk, picked: Both) -> Walk {
     for half in 0..HALVES {
         let place = _mm512_and_si512(high[half], all(Entry::PLACES as u32 - 1));
-        let next = gather(tables.entries, _mm512_add_epi32(place, picked[half]), going[half]);
+        let next = gather(tables.entries, _mm512_add_epi32(place, picked[half]), going[half], Entry::EMPTY.0);
         low[half] = _mm512_mask_mov_epi32(low[half], going[half], next[0]);
         high[half] = _mm512_mask_mov_epi32(high[half], going[half], next[1]);
         going[half] = _mm512_mask_testn_epi32_mask(going[half], high[half], all(LEAF));
@@ -64,11 +58,11 @@ fn step(tables: Tables<'_>, Walk { mut low, mut high, mut going, level }: Walk, 
     Walk { low, high, going, level: level + 1 }
 }
 
-/// The entries at these places of the table, both halves: [`Entry::EMPTY`] where there is none, or where the mask has none.
+/// The entries at these places of the table, both halves: `none` where there is none, or where the mask has none.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl")]
-pub(super) fn gather(entries: &[[u8; 8]], place: __m512i, mask: __mmask16) -> [__m512i; 2] {
-    let empty = _mm512_set1_epi64(Entry::EMPTY.0 as i64);
+pub(super) fn gather(entries: &[[u8; 8]], place: __m512i, mask: __mmask16, none: u64) -> [__m512i; 2] {
+    let empty = _mm512_set1_epi64(none as i64);
     // Places are compared as numbers without sign, and gathered by those with one.
     let limit = all(entries.len().min(i32::MAX as usize) as u32);
     let there = _mm512_mask_cmplt_epu32_mask(mask, place, limit);
@@ -106,7 +100,7 @@ fn choose<const N: usize>(burst: &Burst<N>, half: usize, high: __m512i) -> __m51
 /// The bits of all words under one mask, side by side: one run of ones after the other.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn pick_alike(words: Both, mut mask: u32) -> Both {
+fn pick_alike(words: Both, mut mask: u32) -> Both {
     let mut picked = [_mm512_setzero_si512(); HALVES];
     let mut to = 0;
     while mask != 0 {
