@@ -1,8 +1,4 @@
 //! The report of a whole run: one page for people, one file for programs, of the rows that the single measurements wrote.
-//!
-//! - [`rows`]: those rows, as far as a report shows them.
-//! - [`compare`]: what moved since another run.
-//! - [`plot`] and [`page`]: how it is shown.
 
 mod compare;
 mod page;
