@@ -9,7 +9,7 @@ use crate::plan::PlannedSa;
 use config::{EntryKey, Name, PolicyAction, PolicyRule};
 use model::{Lifetime, Marks, Spi};
 use shm::{Command, Limits};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,10 +47,12 @@ impl Child {
 /// All pairs.
 #[derive(Debug, Default)]
 pub struct Children {
-    by_spi: BTreeMap<Spi, Child>,
+    by_spi: HashMap<Spi, Child>,
     by_index: BTreeMap<u32, Spi>,
     /// Inbound SPIs in the order of their coming.
     by_number: BTreeMap<u32, Vec<Spi>>,
+    /// What peers of dynamic entries have now. There may be a hundred thousand, and they are all asked for when one changes.
+    peers: BTreeMap<(Name, u16), BTreeMap<u32, Vec<PolicyRule>>>,
     fading: VecDeque<(Instant, PlannedSa)>,
     /// Indexes and numbers that the configuration itself has given.
     reserved_indexes: BTreeSet<u32>,
@@ -71,7 +73,7 @@ impl Children {
         self.by_spi.get(self.by_index.get(&index)?)
     }
 
-    /// All of them.
+    /// All of them, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Child> {
         self.by_spi.values()
     }
@@ -143,8 +145,9 @@ impl Children {
         }
         self.by_number.entry(number).or_default().push(spi);
         let mut commands: Vec<Command> = child.inbound.commands().chain(child.outbound.commands()).collect();
-        let sending = child.sending;
+        let (sending, entry, dynamic) = (child.sending, child.entry.clone(), child.dynamic.clone());
         self.by_spi.insert(spi, child);
+        self.follow(number, &entry, dynamic.as_ref());
         if sending {
             commands.push(self.bind(number));
         }
@@ -155,7 +158,8 @@ impl Children {
     pub fn send(&mut self, inbound: Spi) -> Vec<Command> {
         let Some(child) = self.by_spi.get_mut(&inbound) else { return Vec::new() };
         child.sending = true;
-        let number = child.number;
+        let (number, entry, dynamic) = (child.number, child.entry.clone(), child.dynamic.clone());
+        self.follow(number, &entry, dynamic.as_ref());
         vec![self.bind(number)]
     }
 
@@ -186,6 +190,7 @@ impl Children {
                 self.lowest_number = self.lowest_number.min(child.number);
             }
         }
+        self.follow(child.number, &child.entry, child.dynamic.as_ref());
         Some(child)
     }
 
@@ -230,20 +235,21 @@ impl Children {
 
     /// The rules of those that peers of a crypto map's dynamic entries have, by the sequence numbers of these.
     pub fn rules(&self, map: &Name) -> BTreeMap<u16, Vec<PolicyRule>> {
-        let mut rules: BTreeMap<u16, Vec<PolicyRule>> = BTreeMap::new();
-        for &number in self.by_number.keys() {
-            let Some(child) = self.carrier(number) else { continue };
-            let Some(dynamic) = child.dynamic.as_ref().filter(|_| child.entry.map == *map) else { continue };
-            let label: Arc<str> = label(dynamic).into();
-            let of_child = child.outbound.selectors.iter().map(|&selector| PolicyRule {
-                selector,
-                marks: Marks::ANY,
-                action: PolicyAction::ProtectFor(number),
-                label: Arc::clone(&label),
-            });
-            rules.entry(child.entry.sequence).or_default().extend(of_child);
-        }
-        rules
+        let of_map = self.peers.iter().filter(|((of, _), peers)| of == map && !peers.is_empty());
+        of_map
+            .map(|((_, sequence), peers)| (*sequence, peers.values().flatten().cloned().collect()))
+            .collect()
+    }
+
+    /// Writes the rules of an entry's number anew, if that is one peer's of a dynamic entry.
+    fn follow(&mut self, number: u32, entry: &EntryKey, dynamic: Option<&EntryKey>) {
+        let Some(dynamic) = dynamic else { return };
+        let rules = self.carrier(number).map(|child| rules_of(child, dynamic));
+        let peers = self.peers.entry((entry.map.clone(), entry.sequence)).or_default();
+        match rules {
+            Some(rules) => peers.insert(number, rules),
+            None => peers.remove(&number),
+        };
     }
 
     fn bind(&self, number: u32) -> Command {
@@ -294,6 +300,18 @@ impl PlannedSa {
             (install.first_sequence, install.iv_base) = (start.first_sequence, start.iv_base);
         }
     }
+}
+
+/// What has a dynamic entry's peer protect what is its own.
+fn rules_of(child: &Child, dynamic: &EntryKey) -> Vec<PolicyRule> {
+    let label: Arc<str> = label(dynamic).into();
+    let rule = |&selector: &model::Selector| PolicyRule {
+        selector,
+        marks: Marks::ANY,
+        action: PolicyAction::ProtectFor(child.number),
+        label: Arc::clone(&label),
+    };
+    child.outbound.selectors.iter().map(rule).collect()
 }
 
 #[cfg(test)]

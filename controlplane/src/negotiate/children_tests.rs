@@ -82,6 +82,36 @@ fn what_leaves_stays_on_the_old_pair_until_the_new_one_may_send() {
     assert_eq!((commands.len(), children.indexes().count()), (3, 0));
 }
 
+/// The rules that are kept are those that all pairs together would give.
+#[test]
+fn peers_of_a_dynamic_entry_have_rules_as_long_as_they_carry() {
+    let (mut children, now) = (Children::default(), Instant::now());
+    let all_anew = |children: &Children| {
+        let numbers = children.by_number.keys();
+        let carriers = numbers.filter_map(|&number| children.carrier(number));
+        carriers.flat_map(|child| rules_of(child, &key("ANYONE"))).collect::<Vec<_>>()
+    };
+    // Pairs of four peers come, may send, and go, in an order without one.
+    for step in 0..400_u32 {
+        let (number, spi) = (step * 7 % 4, Spi::new(1000 + 2 * (step * 11 % 9)).unwrap());
+        match (children.get(spi), step % 3) {
+            (None, _) => {
+                let new = child(&mut children, spi.get(), step % 2 == 0);
+                let mut new = Child { number, dynamic: Some(key("ANYONE")), ..new };
+                let host: model::Prefix = format!("10.{number}.0.{}/32", step % 5).parse().unwrap();
+                new.outbound.selectors =
+                    vec![model::Selector::between("10.9.0.0/16".parse().unwrap(), host).unwrap()];
+                children.add(new);
+            }
+            (Some(_), 0) => drop(children.send(spi)),
+            (Some(_), 1) => drop(children.remove(spi, now, false)),
+            (Some(_), _) => drop(children.forget(spi)),
+        }
+        let kept = children.rules(&key("SITES").map).remove(&10).unwrap_or_default();
+        assert_eq!(kept, all_anew(&children));
+    }
+}
+
 #[test]
 fn nothing_that_is_taken_is_given_twice() {
     let mut children = Children::default();
