@@ -4,7 +4,7 @@ import time
 
 from lab.names import SITE_A, SITE_B, SITES, WAN_LINK
 from lab.process import wait_until
-from lab.traffic import first_contact, ping
+from lab.traffic import answers, first_contact, ping
 
 from .case import LabCase
 from .wire import Cable
@@ -26,15 +26,8 @@ def esp_seen(frames):
 class Crashes(LabCase):
     """Both gateways run; one process after the other is killed."""
 
-    def answers(self):
-        """Answers to pings that the host of site A's Linux has had. ping itself waits for the last one only as long as
-        for twice the slowest before it."""
-        _, said = self.lab.complete("the count of answers", ["cat", "/proc/net/snmp"], SITE_A.host)
-        names, counts = (line.split() for line in said.splitlines() if line.startswith("Icmp:"))
-        return int(counts[names.index("InEchoReps")])
-
     def background_ping(self, seconds):
-        self.answers_before = self.answers()
+        self.answers_before = answers(self.lab, SITE_A)
         count = int(seconds * PINGS_A_SECOND)
         return self.lab.start(
             "ping in the background",
@@ -47,7 +40,7 @@ class Crashes(LabCase):
         process.child.wait(seconds + 20)
         count = int(seconds * PINGS_A_SECOND)
         self.assertIn(f"{count} packets transmitted", process.log.read_text())
-        wait_until(f"{count} answers", lambda: self.answers() - self.answers_before >= count, 3)
+        wait_until(f"{count} answers", lambda: answers(self.lab, SITE_A) - self.answers_before >= count, 3)
 
     def outbound(self, gateway):
         return next(sa for sa in gateway.associations() if sa["direction"] == "outbound")
