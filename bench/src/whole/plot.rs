@@ -4,7 +4,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::fmt::Display;
 
-const SIZE: (u32, u32) = (760, 400);
+const SIZE: (u32, u32) = (860, 400);
+/// Of that, how much at the right side says which colour is what.
+const LEGEND: i32 = 180;
 const FONT: &str = "sans-serif";
 const PALETTE: [RGBColor; 9] = [
     RGBColor(0x1b, 0x6c, 0xa8),
@@ -32,17 +34,24 @@ fn colour(number: usize) -> RGBColor {
     PALETTE[number % PALETTE.len()]
 }
 
-/// Draws into memory by `draw`.
-fn svg(
+/// Draws into memory by `draw`, and beside it, a name for each colour.
+fn svg<'a>(
     size: (u32, u32),
+    names: impl Iterator<Item = &'a String>,
     draw: impl FnOnce(&DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), String>,
 ) -> Drawn {
     let mut text = String::new();
     let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
     area.fill(&WHITE).map_err(said)?;
-    draw(&area)?;
+    let (plot, side) = area.split_horizontally(size.0 as i32 - LEGEND);
+    draw(&plot)?;
+    for (number, name) in names.enumerate() {
+        let y = 44 + 20 * number as i32;
+        side.draw(&Rectangle::new([(4, y), (16, y + 10)], colour(number).filled())).map_err(said)?;
+        side.draw(&Text::new(name.replace('_', " "), (24, y), (FONT, 13))).map_err(said)?;
+    }
     area.present().map_err(said)?;
-    drop(area);
+    drop((area, plot, side));
     Ok(text)
 }
 
@@ -54,11 +63,17 @@ fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     if low > high { 1.0..10.0 } else { low * 0.85..high * 1.2 }
 }
 
+/// A number on a logarithmic scale, if there is room for it: 7 and 9 are too near their neighbours.
+fn mark(value: f64) -> String {
+    let text = format!("{value:.0}");
+    if text.starts_with(['7', '9']) { String::new() } else { text }
+}
+
 /// Clocks over something, both on logarithmic scales.
 pub(super) fn lines(title: &str, across: &str, lines: &[Line]) -> Drawn {
     let points = || lines.iter().flat_map(|(_, points)| points.iter());
     let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
-    svg(SIZE, |area| {
+    svg(SIZE, lines.iter().map(|line| &line.0), |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, (FONT, 17))
             .margin(12)
@@ -71,77 +86,62 @@ pub(super) fn lines(title: &str, across: &str, lines: &[Line]) -> Drawn {
             .x_desc(across)
             .y_desc("clocks per packet")
             .light_line_style(WHITE.mix(0.0))
-            .x_label_formatter(&|value| format!("{value:.0}"))
-            .y_label_formatter(&|value| format!("{value:.0}"))
+            .x_label_formatter(&|value| mark(*value))
+            .y_label_formatter(&|value| mark(*value))
             .draw()
             .map_err(said)?;
-        for (number, (name, points)) in lines.iter().enumerate() {
+        for (number, (_, points)) in lines.iter().enumerate() {
             let style = colour(number).stroke_width(2);
-            chart
-                .draw_series(LineSeries::new(points.iter().copied(), style).point_size(3))
-                .map_err(said)?
-                .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            let series = LineSeries::new(points.iter().copied(), style).point_size(3);
+            chart.draw_series(series).map_err(said)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.2))
-            .draw()
-            .map_err(said)
+        Ok(())
     })
 }
 
-/// A bar for each name, of parts that lie one behind the other.
+/// A bar for each name, the first on top, of parts that lie one behind the other.
 pub(super) fn bars(title: &str, parts: &[String], bars: &[Bar]) -> Drawn {
     let longest = bars.iter().map(|(_, parts)| parts.iter().sum::<f64>()).fold(1.0, f64::max);
-    let height = 110 + 30 * bars.len() as u32;
-    svg((SIZE.0, height), |area| {
+    let height = (110 + 30 * bars.len()).max(80 + 20 * parts.len()) as u32;
+    // An axis of one place has no name for it.
+    let last = bars.len().saturating_sub(1).max(1);
+    svg((SIZE.0, height), parts.iter(), |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, (FONT, 17))
             .margin(12)
             .x_label_area_size(36)
             .y_label_area_size(190)
-            .build_cartesian_2d(0.0..longest * 1.02, (0..bars.len()).into_segmented())
+            .build_cartesian_2d(0.0..longest * 1.02, (0..last).into_segmented())
             .map_err(said)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .light_line_style(WHITE.mix(0.0))
             .x_desc("clocks per packet")
-            .y_labels(bars.len())
+            .x_label_formatter(&|value| format!("{value:.0}"))
+            .y_labels(last + 1)
             .y_label_formatter(&|place| match place {
                 SegmentValue::CenterOf(number) => {
-                    bars.get(*number).map_or_else(String::new, |bar| bar.0.clone())
+                    bars.get(last.saturating_sub(*number)).map_or_else(String::new, |bar| bar.0.clone())
                 }
                 SegmentValue::Exact(_) | SegmentValue::Last => String::new(),
             })
             .draw()
             .map_err(said)?;
-        for (number, name) in parts.iter().enumerate() {
-            let style = colour(number).filled();
-            let pieces = bars.iter().enumerate().filter_map(|(bar, (_, lengths))| {
-                let length = lengths.get(number).filter(|length| **length > 0.0)?;
-                let from: f64 = lengths[..number].iter().sum();
+        for part in 0..parts.len() {
+            let pieces = bars.iter().enumerate().filter_map(|(number, (_, lengths))| {
+                let length = lengths.get(part).filter(|length| **length > 0.0)?;
+                let from: f64 = lengths[..part].iter().sum();
+                let place = last - number;
                 let corners =
-                    [(from, SegmentValue::Exact(bar)), (from + length, SegmentValue::Exact(bar + 1))];
-                let mut piece = Rectangle::new(corners, style);
+                    [(from, SegmentValue::Exact(place)), (from + length, SegmentValue::Exact(place + 1))];
+                let mut piece = Rectangle::new(corners, colour(part).filled());
                 piece.set_margin(4, 4, 0, 0);
                 Some(piece)
             });
-            chart
-                .draw_series(pieces)
-                .map_err(said)?
-                .label(name)
-                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], style));
+            chart.draw_series(pieces).map_err(said)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.2))
-            .draw()
-            .map_err(said)
+        Ok(())
     })
 }
 
