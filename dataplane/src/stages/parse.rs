@@ -12,7 +12,7 @@ use shm::{DropReason, WorkerCounters};
 pub(crate) struct Parsed {
     /// Sound IP packets to one host; their buffers begin at the IP header and end with the packet.
     pub(crate) ip: Mask,
-    /// Whole frames for Linux: ARP, multicast, what we do not speak.
+    /// Whole frames, of or for Linux: ARP, multicast, what we do not speak.
     pub(crate) linux: Mask,
 }
 
@@ -158,12 +158,17 @@ pub(crate) fn fault(error: Error) -> DropReason {
 }
 
 /// Takes the Ethernet headers off those frames of `mask` (Linux's own, so trusted to be whole) that are IP packets to
-/// one host, and returns which they are. [`reframe`] undoes it.
-pub(crate) fn unframe(burst: &mut Burst, mask: Mask, large: &Mempool) -> Mask {
+/// one host: [`Parsed::ip`]. [`reframe`] undoes it. The others are as they were. What is in several segments and finds no
+/// buffer for all of them is dropped, as nobody could say whether it may leave in clear.
+pub(crate) fn unframe(burst: &mut Burst, mask: Mask, large: &Mempool, counters: &WorkerCounters) -> Parsed {
     let Burst { packets, meta } = burst;
     let mut ip = 0;
+    let mut drops = Drops::new(counters);
     for (index, mbuf) in packets.masked_mut(mask) {
-        if mbuf.segments() > 1 && in_one(mbuf, large).is_err() {
+        if mbuf.segments() > 1
+            && let Err(reason) = in_one(mbuf, large)
+        {
+            drops.add(index, reason);
             continue;
         }
         let Ok(frame) = ethernet::Packet::new_checked(mbuf.data()) else { continue };
@@ -186,7 +191,9 @@ pub(crate) fn unframe(burst: &mut Burst, mask: Mask, large: &Mempool) -> Mask {
             ip |= 1 << index;
         }
     }
-    ip
+    let dropped = drops.mask;
+    packets.free(dropped);
+    Parsed { ip, linux: mask & !ip & !dropped }
 }
 
 /// Gives packets that still stand where their frame did the Ethernet header back that they had. Returns the frames.

@@ -196,7 +196,7 @@ pub(super) fn from_linux(
         burst.meta[index].egress = egress;
     }
     if let Some(policy) = &port.policy {
-        let ip = parse::unframe(burst, mask, &doors.large);
+        let parse::Parsed { ip, linux } = parse::unframe(burst, mask, &doors.large, ctx.counters);
         let undecided = classify::undecided(burst, ip, ip, policy);
         if undecided != 0 {
             datagrams = fragments::gather(burst, undecided, &doors.aside.ours, ctx);
@@ -205,7 +205,7 @@ pub(super) fn from_linux(
         let classified = classify::by_policy(burst, ip & !undecided & !exempt, policy, ctx);
         let clear = parse::reframe(burst, classified.clear | exempt, ctx.counters);
         protect(burst, classified.protect, 0, doors, ctx, watch);
-        frames = mask & !ip | clear;
+        frames = linux | clear;
     }
     transmit::transmit(burst, frames, &mut doors.queues, ctx);
     watch.lap(Stage::Exception, mask);
