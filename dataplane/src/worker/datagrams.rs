@@ -65,13 +65,13 @@ pub(super) fn outwards(
     watch: &mut Stopwatch<'_>,
 ) {
     for complete in gathered {
-        let said = (complete.end, complete.ecn);
+        let whole = (complete.end, complete.ecn);
         let Restored { mask, first } = fragments::restore(burst, complete);
         let routed = route::route(burst, mask, ctx);
         burst.discard(routed.local, DropReason::NoRoute, ctx.counters);
         if routed.transit != 0 {
             let Classified { protect, clear, .. } = classify(burst, routed.transit, first, false, ctx);
-            let protect = as_protected(burst, protect, first, said, doors, ctx);
+            let protect = as_protected(burst, protect, first, whole, doors, ctx);
             way::protect(burst, protect, clear, doors, ctx, watch);
         }
     }
@@ -87,10 +87,10 @@ pub(super) fn from_linux(
     watch: &mut Stopwatch<'_>,
 ) {
     for complete in gathered {
-        let said = (complete.end, complete.ecn);
+        let whole = (complete.end, complete.ecn);
         let Restored { mask, first } = fragments::restore(burst, complete);
         let Classified { protect, clear, .. } = classify(burst, mask, first, true, ctx);
-        let protect = as_protected(burst, protect, first, said, doors, ctx);
+        let protect = as_protected(burst, protect, first, whole, doors, ctx);
         let frames = parse::reframe(burst, clear, ctx.counters);
         transmit::transmit(burst, frames, &mut doors.queues, ctx);
         way::protect(burst, protect, 0, doors, ctx, watch);

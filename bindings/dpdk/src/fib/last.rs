@@ -57,6 +57,8 @@ impl LastRoutes {
         hop: Option<u32>,
         write: impl Fn(u32, u8, Option<u32>) -> Result<(), Errno>,
     ) -> Option<Result<(), Errno>> {
+        // Nearly all routes are none of these.
+        self.place(first, prefix_len)?;
         let mut new = self.clone();
         let place = new.place(first, prefix_len)?;
         if place.is_none() && hop.is_none() {
