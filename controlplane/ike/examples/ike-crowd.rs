@@ -7,6 +7,9 @@
 //! It says on its standard output, in a line of JSON, how many came up and how long that took. Then it keeps them up and
 //! answers what the responder asks, until it is ended.
 
+mod common;
+
+use common::{Arguments, Failure};
 use ike::auth::{Credential, Trust};
 use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Prf, Secret};
@@ -15,34 +18,15 @@ use ike::{Endpoint, Identity, IdentityMatch, Output, Settings, TrafficSelector};
 use model::{IcvLen, KeyLen, Lifetime, Mode, PortRange, Prefix, Protocol};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::json;
-use std::collections::HashMap;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-type Failure = Box<dyn std::error::Error>;
-
 /// The first of the hosts behind us, of which each tunnel has one.
 const FIRST_HOST: u32 = u32::from_be_bytes([10, 128, 0, 0]);
 
-struct Arguments(HashMap<String, String>);
-
 impl Arguments {
-    fn read() -> Result<Arguments, Failure> {
-        let mut map = HashMap::new();
-        let mut words = std::env::args().skip(1);
-        while let Some(name) = words.next() {
-            let name = name.strip_prefix("--").ok_or("arguments are --name value")?.to_owned();
-            map.insert(name, words.next().ok_or("a name without a value")?);
-        }
-        Ok(Arguments(map))
-    }
-
-    fn get(&self, name: &str) -> Result<&str, Failure> {
-        self.0.get(name).map(String::as_str).ok_or_else(|| format!("--{name} is missing").into())
-    }
-
     fn file(&self, name: &str) -> Result<Vec<u8>, Failure> {
         Ok(std::fs::read(self.get(name)?)?)
     }

@@ -9,6 +9,9 @@
 //! A suite is named by its algorithms with `/` between: `aes-gcm-256/prf-hmac-sha256/group31` for IKE,
 //! `aes-cbc-128/hmac-sha256-128/group14` for ESP.
 
+mod common;
+
+use common::{Arguments, Failure};
 use ike::auth::{Credential, Trust};
 use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Integrity, Prf, Secret};
@@ -18,32 +21,12 @@ use ike::{Endpoint, Identity, IdentityMatch, Output, Settings, TrafficSelector};
 use model::{IcvLen, KeyLen, KeyMaterial, Lifetime, Mode, PortRange, Protocol};
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-type Failure = Box<dyn std::error::Error>;
-
-/// `--name value` pairs.
-struct Arguments(HashMap<String, String>);
-
 impl Arguments {
-    fn read() -> Result<Arguments, Failure> {
-        let mut map = HashMap::new();
-        let mut words = std::env::args().skip(1);
-        while let Some(name) = words.next() {
-            let name = name.strip_prefix("--").ok_or("arguments are --name value")?.to_owned();
-            map.insert(name, words.next().ok_or("a name without a value")?);
-        }
-        Ok(Arguments(map))
-    }
-
-    fn get(&self, name: &str) -> Result<&str, Failure> {
-        self.0.get(name).map(String::as_str).ok_or_else(|| format!("--{name} is missing").into())
-    }
-
     fn or<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
         self.0.get(name).map_or(default, String::as_str)
     }
