@@ -102,6 +102,14 @@ const _: () = assert!(
 );
 
 impl Job<'_> {
+    /// Whether the packet has such a place for text and ICV.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn fits(&self) -> bool {
+        let Range { start, end } = self.text;
+        start <= end && end <= self.packet.len() && self.icv.bytes() <= self.packet.len() - end
+    }
+
     /// The text and the ICV behind it; `None` if the packet has no such place.
     #[inline]
     pub(crate) fn parts(&mut self) -> Option<(&mut [u8], &mut [u8])> {

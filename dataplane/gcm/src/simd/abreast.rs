@@ -28,7 +28,7 @@ use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 /// Blocks of a text at most.
-pub(super) const MOST: usize = 9;
+pub(super) const MOST: usize = 8;
 
 /// Four jobs of a class.
 type Four<'a> = [*mut Job<'a>; 4];
@@ -80,7 +80,8 @@ impl<const N: usize> Pending<N> {
 /// # Safety
 /// The jobs of the mask, one at least, have texts of N blocks, which lie in their packets with their ICVs; their keys are
 /// ours, and have equally many rounds. `S` is N + 1, `P` is N + 2. The processor has V512's instructions.
-#[inline(always)]
+#[inline(never)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,aes,pclmulqdq,bmi2")]
 pub(super) unsafe fn all<const N: usize, const S: usize, const P: usize, const SEAL: bool>(
     jobs: &mut [Job<'_>],
     mut mask: u64,

@@ -5,18 +5,20 @@
 //! ([`kernel`](super::kernel)). Each has the next packets under way before the last ones' tags are there.
 
 use super::abreast::{self, Keys};
+use super::classes::{Classes, LENGTHS, SHORT, Sorted, TAIL};
 use super::kernel::{Line, Packet};
-use super::schedule::Schedule;
-use super::short::{LONGEST, Pending};
+use super::short::Pending;
 use super::v128::V128;
 use super::v256::V256;
 use super::v512::V512;
 use super::vector::{Vector, block};
 use super::{copy_tag, is_tag};
-use crate::TAG_LEN;
-use crate::batch::{BURST, Job};
+use crate::batch::Job;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
+
+// The numbers of classes in `run` are these.
+const _: () = assert!(LENGTHS == 9 && SHORT == 26 && TAIL == 10);
 
 /// The burst's functions, compiled for a width.
 macro_rules! compiled {
@@ -32,6 +34,15 @@ macro_rules! compiled {
             // SAFETY: this has the instructions of the vectors.
             unsafe { run::<$vector, $abreast, false>(jobs) }
         }
+
+        impl Apart for $vector {
+            #[inline(never)]
+            #[target_feature(enable = $features)]
+            unsafe fn go<W: Way, const SEAL: bool>(jobs: &mut [Job<'_>], mask: u64) -> u64 {
+                // SAFETY: as the caller says.
+                unsafe { go::<W, SEAL>(jobs, mask) }
+            }
+        }
     };
 }
 compiled!(V128, abreast: false, "aes,pclmulqdq,ssse3,sse4.1", seal_128, open_128);
@@ -44,6 +55,15 @@ compiled!(
     open_512
 );
 
+/// A function of its own for each class: compilers take much longer over one that has all of them in it.
+trait Apart: Vector {
+    /// As [`go`].
+    ///
+    /// # Safety
+    /// As for [`go`]; the processor has the instructions of this.
+    unsafe fn go<W: Way, const SEAL: bool>(jobs: &mut [Job<'_>], mask: u64) -> u64;
+}
+
 /// The jobs that are not done. `SEAL` writes their tags; otherwise what has another tag is wiped, and not done.
 ///
 /// Jobs of a class are done one after the other, whatever is between them.
@@ -51,9 +71,9 @@ compiled!(
 /// # Safety
 /// The processor has the instructions of `V`, and of [`V512`] if short packets go `ABREAST`.
 #[inline(always)]
-unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
+unsafe fn run<V: Apart, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<'_>]) -> u64 {
     let mut classes = Classes::new();
-    let Sorted { mut present, mut failed, whole, keys: different } = sort::<V, ABREAST>(jobs, &mut classes);
+    let Sorted { mut present, mut failed, whole, keys: different } = classes.sort::<V, ABREAST>(jobs);
     // To bring four keys into their lanes costs more than going abreast spares.
     let abreast = ABREAST && 2 * different <= jobs.len();
     let mut keys = MaybeUninit::uninit();
@@ -63,39 +83,55 @@ unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<
         let class = present.trailing_zeros() as u8;
         present &= present - 1;
         let mask = classes.of(class);
-        // SAFETY: the class says how many blocks or vectors the packets make; their texts and ICVs are in their packets, and
-        // their keys ours; the caller has the vectors' instructions.
+        // SAFETY: the class says how many blocks or vectors the packets make, and how many blocks a last half; their texts
+        // and ICVs are in their packets, and their keys ours; the caller has the vectors' instructions.
         failed |= unsafe {
             match class {
-                0 | 16 | 32 if abreast => abreast::all::<0, 1, 2, SEAL>(jobs, mask, whole, keys),
-                1 | 17 | 33 if abreast => abreast::all::<1, 2, 3, SEAL>(jobs, mask, whole, keys),
-                2 | 18 | 34 if abreast => abreast::all::<2, 3, 4, SEAL>(jobs, mask, whole, keys),
-                3 | 19 | 35 if abreast => abreast::all::<3, 4, 5, SEAL>(jobs, mask, whole, keys),
-                4 | 20 | 36 if abreast => abreast::all::<4, 5, 6, SEAL>(jobs, mask, whole, keys),
-                5 | 21 | 37 if abreast => abreast::all::<5, 6, 7, SEAL>(jobs, mask, whole, keys),
-                6 | 22 | 38 if abreast => abreast::all::<6, 7, 8, SEAL>(jobs, mask, whole, keys),
-                7 | 23 | 39 if abreast => abreast::all::<7, 8, 9, SEAL>(jobs, mask, whole, keys),
-                8 | 24 | 40 if abreast => abreast::all::<8, 9, 10, SEAL>(jobs, mask, whole, keys),
-                9 | 25 | 41 if abreast => abreast::all::<9, 10, 11, SEAL>(jobs, mask, whole, keys),
-                // Two blocks at a time, the first of which is the additional data's.
-                ..=SHORT if ABREAST => match (class % LENGTHS + 2) / 2 {
-                    1 => go::<Pending<V256, 1>, SEAL>(jobs, mask),
-                    2 => go::<Pending<V256, 2>, SEAL>(jobs, mask),
-                    3 => go::<Pending<V256, 3>, SEAL>(jobs, mask),
-                    4 => go::<Pending<V256, 4>, SEAL>(jobs, mask),
-                    _ => go::<Pending<V256, 5>, SEAL>(jobs, mask),
+                0 | 9 | 18 if abreast => abreast::all::<0, 1, 2, SEAL>(jobs, mask, whole, keys),
+                1 | 10 | 19 if abreast => abreast::all::<1, 2, 3, SEAL>(jobs, mask, whole, keys),
+                2 | 11 | 20 if abreast => abreast::all::<2, 3, 4, SEAL>(jobs, mask, whole, keys),
+                3 | 12 | 21 if abreast => abreast::all::<3, 4, 5, SEAL>(jobs, mask, whole, keys),
+                4 | 13 | 22 if abreast => abreast::all::<4, 5, 6, SEAL>(jobs, mask, whole, keys),
+                5 | 14 | 23 if abreast => abreast::all::<5, 6, 7, SEAL>(jobs, mask, whole, keys),
+                6 | 15 | 24 if abreast => abreast::all::<6, 7, 8, SEAL>(jobs, mask, whole, keys),
+                7 | 16 | 25 if abreast => abreast::all::<7, 8, 9, SEAL>(jobs, mask, whole, keys),
+                8 | 17 | 26 if abreast => abreast::all::<8, 9, 10, SEAL>(jobs, mask, whole, keys),
+                // With the additional data's block, one more.
+                ..=SHORT if ABREAST => match class % LENGTHS + 1 {
+                    1 => V512::go::<Pending<V512, 1, 1>, SEAL>(jobs, mask),
+                    2 => V512::go::<Pending<V512, 1, 2>, SEAL>(jobs, mask),
+                    3 | 4 => V512::go::<Pending<V512, 1, 0>, SEAL>(jobs, mask),
+                    5 => V512::go::<Pending<V512, 2, 1>, SEAL>(jobs, mask),
+                    6 => V512::go::<Pending<V512, 2, 2>, SEAL>(jobs, mask),
+                    7 | 8 => V512::go::<Pending<V512, 2, 0>, SEAL>(jobs, mask),
+                    _ => V512::go::<Pending<V512, 3, 1>, SEAL>(jobs, mask),
                 },
-                48 => go::<Pending<V, 1>, SEAL>(jobs, mask),
-                49 => go::<Pending<V, 2>, SEAL>(jobs, mask),
-                50 => go::<Pending<V, 3>, SEAL>(jobs, mask),
-                51 => go::<Pending<V, 4>, SEAL>(jobs, mask),
-                52 => go::<Pending<V, 5>, SEAL>(jobs, mask),
-                53 => go::<Pending<V, 6>, SEAL>(jobs, mask),
-                54 => go::<Pending<V, 7>, SEAL>(jobs, mask),
-                55 => go::<Pending<V, 8>, SEAL>(jobs, mask),
-                56 => go::<Pending<V, 9>, SEAL>(jobs, mask),
-                57 => go::<Pending<V, 10>, SEAL>(jobs, mask),
-                _ => go::<Line<V>, SEAL>(jobs, mask),
+                27 => V::go::<Pending<V, 1, 0>, SEAL>(jobs, mask),
+                28 => V::go::<Pending<V, 2, 0>, SEAL>(jobs, mask),
+                29 => V::go::<Pending<V, 3, 0>, SEAL>(jobs, mask),
+                30 => V::go::<Pending<V, 4, 0>, SEAL>(jobs, mask),
+                31 => V::go::<Pending<V, 5, 0>, SEAL>(jobs, mask),
+                32 => V::go::<Pending<V, 6, 0>, SEAL>(jobs, mask),
+                33 => V::go::<Pending<V, 7, 0>, SEAL>(jobs, mask),
+                34 => V::go::<Pending<V, 8, 0>, SEAL>(jobs, mask),
+                35 => V::go::<Pending<V, 9, 0>, SEAL>(jobs, mask),
+                36 => V::go::<Pending<V, 10, 0>, SEAL>(jobs, mask),
+                40 if ABREAST => V512::go::<Pending<V512, 4, 1>, SEAL>(jobs, mask),
+                41 if ABREAST => V512::go::<Pending<V512, 5, 1>, SEAL>(jobs, mask),
+                42 if ABREAST => V512::go::<Pending<V512, 6, 1>, SEAL>(jobs, mask),
+                43 if ABREAST => V512::go::<Pending<V512, 7, 1>, SEAL>(jobs, mask),
+                44 if ABREAST => V512::go::<Pending<V512, 8, 1>, SEAL>(jobs, mask),
+                45 if ABREAST => V512::go::<Pending<V512, 9, 1>, SEAL>(jobs, mask),
+                46 if ABREAST => V512::go::<Pending<V512, 10, 1>, SEAL>(jobs, mask),
+                49 if ABREAST => V512::go::<Pending<V512, 3, 2>, SEAL>(jobs, mask),
+                50 if ABREAST => V512::go::<Pending<V512, 4, 2>, SEAL>(jobs, mask),
+                51 if ABREAST => V512::go::<Pending<V512, 5, 2>, SEAL>(jobs, mask),
+                52 if ABREAST => V512::go::<Pending<V512, 6, 2>, SEAL>(jobs, mask),
+                53 if ABREAST => V512::go::<Pending<V512, 7, 2>, SEAL>(jobs, mask),
+                54 if ABREAST => V512::go::<Pending<V512, 8, 2>, SEAL>(jobs, mask),
+                55 if ABREAST => V512::go::<Pending<V512, 9, 2>, SEAL>(jobs, mask),
+                56 if ABREAST => V512::go::<Pending<V512, 10, 2>, SEAL>(jobs, mask),
+                _ => V::go::<Line<V>, SEAL>(jobs, mask),
             }
         };
     }
@@ -104,97 +140,6 @@ unsafe fn run<V: Vector, const ABREAST: bool, const SEAL: bool>(jobs: &mut [Job<
         unsafe { Keys::wipe(keys) };
     }
     failed
-}
-
-/// What a burst consists of.
-struct Sorted {
-    /// A bit for each class that there is.
-    present: u64,
-    /// Jobs that cannot be done.
-    failed: u64,
-    /// All tags are whole.
-    whole: bool,
-    /// How many jobs have not the key of the one before.
-    keys: usize,
-}
-
-/// Finds the class of each job, and prefetches its key. A function of its own, so that it has the registers for itself.
-#[inline(never)]
-fn sort<V: Vector, const ABREAST: bool>(jobs: &[Job<'_>], classes: &mut Classes) -> Sorted {
-    let (mut present, mut failed, mut keys) = (0, 0, 0);
-    // Bits in which an ICV's length is another than a tag's.
-    let mut cut = 0;
-    let mut last = std::ptr::null();
-    for (index, job) in jobs.iter().take(BURST).enumerate() {
-        let icv = job.icv.bytes();
-        let (Some(schedule), Some(len), Some(behind)) = (
-            job.key.schedule(),
-            job.text.end.checked_sub(job.text.start),
-            job.packet.len().checked_sub(job.text.end),
-        ) else {
-            failed |= 1 << index;
-            continue;
-        };
-        if behind < icv {
-            failed |= 1 << index;
-            continue;
-        }
-        if !std::ptr::eq(schedule, last) {
-            schedule.prefetch(len);
-            last = schedule;
-            keys += 1;
-        }
-        let class = class::<V, ABREAST>(len, schedule);
-        classes.0[index] = class;
-        present |= 1 << class;
-        cut |= icv ^ TAG_LEN;
-    }
-    Sorted { present, failed, whole: cut == 0, keys }
-}
-
-/// A class of packets abreast is so many times the place of their keys' length among all, and the blocks of a text.
-const LENGTHS: u8 = 16;
-/// A class of other short packets is this and the number of their vectors.
-const SHORT: u8 = 47;
-/// All longer packets.
-const LONG: u8 = 63;
-
-const _: () =
-    assert!(abreast::MOST < LENGTHS as usize && 3 * LENGTHS <= SHORT + 1 && SHORT + (LONGEST as u8) < LONG);
-
-/// By which code a text of that many bytes is done.
-#[inline(always)]
-fn class<V: Vector, const ABREAST: bool>(text: usize, schedule: &Schedule) -> u8 {
-    let blocks = text.div_ceil(16);
-    if ABREAST && blocks <= abreast::MOST {
-        return LENGTHS * schedule.key_len() as u8 + blocks as u8;
-    }
-    let vectors = (blocks + 1).div_ceil(V::LANES);
-    if vectors <= LONGEST { SHORT + vectors as u8 } else { LONG }
-}
-
-/// The class of each job.
-#[repr(align(64))]
-struct Classes([u8; BURST]);
-
-impl Classes {
-    /// None is of a class that there is.
-    fn new() -> Classes {
-        Classes([u8::MAX; BURST])
-    }
-
-    /// Which jobs are of that class.
-    #[inline(always)]
-    fn of(&self, class: u8) -> u64 {
-        let mut mask = 0;
-        for (part, sixteen) in self.0.as_chunks::<16>().0.iter().enumerate() {
-            // SAFETY: every x86-64 has the instructions.
-            let same =
-                unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(block(sixteen), _mm_set1_epi8(class as i8))) };
-            mask |= (same as u64) << (16 * part);
-        }
-        mask
-    }
 }
 
 /// A way for the packets of a class, one after the other: each tag comes with the next packet.
@@ -230,7 +175,7 @@ macro_rules! way {
         }
     };
 }
-way!(Pending<V, N>, V: Vector, const N: usize);
+way!(Pending<V, N, TAIL>, V: Vector, const N: usize, const TAIL: usize);
 way!(Line<V>, V: Vector);
 
 /// The jobs of `mask`.

@@ -35,14 +35,21 @@ impl<V: Vector> Sum<V> {
         }
     }
 
-    /// Adds products of which the parts are there: low halves by low halves, two that are between, high by high.
+    /// Adds parts of products: low halves by low halves, two that are between, high by high; outer ones of up to two at
+    /// once, as three are summed up in one step where two are.
     #[inline(always)]
     pub(super) unsafe fn add_parts<const N: usize>(&mut self, low: [V; N], between: [V; 2], high: [V; N]) {
+        const { assert!(N <= 2) };
         // SAFETY: the caller has V's instructions.
         unsafe {
-            self.low = if N == 2 { self.low.xor3(low[0], low[1]) } else { self.low.xor(low[0]) };
             self.middle = self.middle.xor3(between[0], between[1]);
-            self.high = if N == 2 { self.high.xor3(high[0], high[1]) } else { self.high.xor(high[0]) };
+            if N == 1 {
+                self.low = self.low.xor(low[0]);
+                self.high = self.high.xor(high[0]);
+            } else if N == 2 {
+                self.low = self.low.xor3(low[0], low[1]);
+                self.high = self.high.xor3(high[0], high[1]);
+            }
         }
     }
 
@@ -89,17 +96,14 @@ impl<V: Vector> Sum<V> {
         }
     }
 
-    /// All lanes' sum, reduced: added up first, as narrow instructions leave more room for others than wide ones.
+    /// All lanes' sum, reduced. Halves are added up first: narrow instructions leave more room for others than wide ones,
+    /// and half a vector takes no more of them than a block.
     #[inline(always)]
     pub(super) unsafe fn total(self) -> __m128i {
-        // SAFETY: the caller has V's instructions, which are no fewer than those of 128 bits.
+        // SAFETY: the caller has V's instructions, which are no fewer than those of half the width.
         unsafe {
-            let [low, middle, high] = [
-                V128::broadcast(self.low.fold()),
-                V128::broadcast(self.middle.fold()),
-                V128::broadcast(self.high.fold()),
-            ];
-            Sum { low, middle, high }.reduce().first()
+            let Sum { low, middle, high } = self;
+            Sum { low: low.fold_once(), middle: middle.fold_once(), high: high.fold_once() }.reduce().fold()
         }
     }
 }

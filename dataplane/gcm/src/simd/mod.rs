@@ -16,6 +16,7 @@
 
 mod abreast;
 mod burst;
+mod classes;
 mod ghash;
 mod gmac;
 mod kernel;

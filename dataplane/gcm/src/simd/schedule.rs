@@ -125,14 +125,21 @@ impl Schedule {
     /// Brings what a text of so many bytes uses towards the core.
     #[inline(always)]
     pub(crate) fn prefetch(&self, text: usize) {
-        // Beside the text's, a block for the additional data and one for the lengths.
-        let blocks = text.div_ceil(16) + 2;
-        let end = std::mem::offset_of!(Schedule, rounds) + 16 * (ROUND_KEYS - 4);
-        let from = 16 * POWERS.saturating_sub(blocks);
-        for line in from / 64..end.div_ceil(64) {
-            let place = std::ptr::from_ref(self).cast::<i8>().wrapping_add(64 * line);
+        // Lines that end behind the last round key of AES-128, and those that each text uses.
+        const END: usize = (std::mem::offset_of!(Schedule, rounds) + 16 * (ROUND_KEYS - 4)).div_ceil(64);
+        const ALWAYS: usize = 16 * (POWERS - 2) / 64;
+        let line = |number: usize| {
+            let place = std::ptr::from_ref(self).cast::<i8>().wrapping_add(64 * number);
             // SAFETY: a prefetch reads nothing that the program sees, and every x86-64 has it.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(place) };
+        };
+        (ALWAYS..END).for_each(line);
+        // Beside the text's, a block for the additional data and one for the lengths.
+        let blocks = text.div_ceil(16) + 2;
+        let mut next = ALWAYS;
+        while next * 4 > POWERS.saturating_sub(blocks) {
+            next -= 1;
+            line(next);
         }
     }
 }

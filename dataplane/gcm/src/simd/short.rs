@@ -8,7 +8,6 @@
 use super::ghash::Sum;
 use super::kernel::Packet;
 use super::schedule::POWERS;
-use super::unit::round;
 use super::v128::V128;
 use super::vector::{COUNTERS, Vector};
 use std::arch::x86_64::*;
@@ -19,8 +18,9 @@ pub(super) const LONGEST: usize = 10;
 /// What a hash of nothing is multiplied by.
 static NO_POWERS: [[u8; 16]; POWERS] = [[0; 16]; POWERS];
 
-/// A packet that is encrypted, or decrypted, and not yet hashed.
-pub(super) struct Pending<V, const N: usize> {
+/// A packet of N vectors that is encrypted, or decrypted, and not yet hashed. With a `TAIL` of 1 or 2 the last vector has so
+/// many blocks and is gone through at half the width; with 0 it has others.
+pub(super) struct Pending<V, const N: usize, const TAIL: usize> {
     /// Additional data, ciphertext, and the lengths if a lane is left for them.
     blocks: [V; N],
     /// The lengths, if none is.
@@ -31,13 +31,13 @@ pub(super) struct Pending<V, const N: usize> {
     mask: __m128i,
 }
 
-impl<V: Vector, const N: usize> Pending<V, N> {
+impl<V: Vector, const N: usize, const TAIL: usize> Pending<V, N, TAIL> {
     /// Nothing that matters.
     ///
     /// # Safety
     /// The processor has the instructions of `V`.
     #[inline(always)]
-    pub(super) unsafe fn new() -> Pending<V, N> {
+    pub(super) unsafe fn new() -> Self {
         // SAFETY: the caller has V's instructions.
         unsafe {
             Pending {
@@ -53,10 +53,11 @@ impl<V: Vector, const N: usize> Pending<V, N> {
     ///
     /// # Safety
     /// The text can be read and written, and makes N vectors with a block in front of it, the last of them with something
-    /// in it; the schedules of this packet and the one before are there; the processor has the instructions of `V`.
+    /// in it, as many blocks as `TAIL` says; the schedules of this packet and the one before are there; the processor has
+    /// the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn packet<const SEAL: bool>(&mut self, packet: &Packet<'_>) -> __m128i {
-        const { assert!(N > 0 && N <= LONGEST) };
+        const { assert!(N > 0 && N <= LONGEST && 2 * TAIL <= V::LANES) };
         let Packet { schedule, aad: (aad, aad_len), text: (text, len), .. } = *packet;
         let width = 16 * V::LANES;
         // With the additional data's block, which is not there, in front of the text.
@@ -70,28 +71,29 @@ impl<V: Vector, const N: usize> Pending<V, N> {
                 let counters = V::load(COUNTERS.0.as_ptr().wrapping_add(place * V::LANES).cast());
                 states[place] = start.xor(counters);
             }
-            let mut sum = self.sum();
+            let mut hash = self.hash();
             macro_rules! rounds {
                 ($($number:literal)*) => { $(
-                    round(schedule, $number, &mut states);
-                    for state in &mut states {
-                        *state = state.pin();
+                    let key = V::broadcast(schedule.round($number));
+                    for place in 0..N {
+                        states[place] = Self::aes(place, states[place], key).pin();
                     }
                     if $number <= N {
-                        let place = $number - 1;
-                        sum.add(self.blocks[place].reverse(), V::load(self.powers.wrapping_add(width * place)));
-                        sum.pin();
+                        self.multiply(&mut hash, $number - 1);
                     }
                 )* };
             }
             rounds!(1 2 3 4 5 6 7 8 9);
             for place in 9..N {
-                sum.add(self.blocks[place].reverse(), V::load(self.powers.wrapping_add(width * place)));
+                self.multiply(&mut hash, place);
             }
-            let tag = _mm_xor_si128(V128::broadcast(sum.total()).reverse().first(), self.mask);
+            let tag = self.tag(hash);
             let last = schedule.last();
             for number in 10..last {
-                round(schedule, number, &mut states);
+                let key = V::broadcast(schedule.round(number));
+                for place in 0..N {
+                    states[place] = Self::aes(place, states[place], key);
+                }
             }
 
             let key = V::broadcast(schedule.round(last));
@@ -101,7 +103,11 @@ impl<V: Vector, const N: usize> Pending<V, N> {
                 let to = if place == N - 1 { end } else { width };
                 let part = place == 0 || place == N - 1;
                 let data = if part { V::load_part(text, from, to) } else { V::load(text) };
-                let done = states[place].aes_last(key.xor(data));
+                let done = if Self::halved(place) {
+                    V::from_half(states[place].half().aes_last(key.half().xor(data.half())))
+                } else {
+                    states[place].aes_last(key.xor(data))
+                };
                 if part {
                     done.store_part(text, from, to)
                 } else {
@@ -118,7 +124,7 @@ impl<V: Vector, const N: usize> Pending<V, N> {
                 self.blocks[place] = hashed;
             }
             let lengths = _mm_set_epi64x((len as i64 * 8).swap_bytes(), (aad_len as i64 * 8).swap_bytes());
-            let blocks = end.div_ceil(16);
+            let blocks = if TAIL > 0 { TAIL } else { end.div_ceil(16) };
             if blocks < V::LANES {
                 // There is but one lane that can be free of two.
                 let lane = if V::LANES == 2 { 1 } else { blocks };
@@ -132,21 +138,88 @@ impl<V: Vector, const N: usize> Pending<V, N> {
         }
     }
 
+    /// Whether the vector of that place is gone through at half the width.
+    #[inline(always)]
+    const fn halved(place: usize) -> bool {
+        TAIL > 0 && place == N - 1
+    }
+
+    /// A round of AES for the vector of that place.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn aes(place: usize, state: V, key: V) -> V {
+        // SAFETY: as the caller says.
+        unsafe {
+            if Self::halved(place) { V::from_half(state.half().aes(key.half())) } else { state.aes(key) }
+        }
+    }
+
     /// The beginning of the hash: the lengths, if they are not among the blocks.
     ///
     /// # Safety
     /// The packet's schedule is there, and the processor has the instructions of `V`.
     #[inline(always)]
-    unsafe fn sum(&self) -> Sum<V> {
+    unsafe fn hash(&self) -> Hash<V> {
         // SAFETY: the first power is the last, with enough behind it; the caller has V's instructions.
         unsafe {
             let mut sum = Sum::zero();
-            if let Some(lengths) = self.lengths {
+            if TAIL == 0
+                && let Some(lengths) = self.lengths
+            {
                 let power = V::load(self.powers.wrapping_add(16 * V::LANES * N));
                 sum.add(V::zero().with_first(lengths).reverse(), power);
             }
-            sum
+            Hash { sum, low: V::zero(), high: V::zero() }
         }
+    }
+
+    /// Adds the product of the vector of that place to the hash. They come in order.
+    ///
+    /// # Safety
+    /// The packet's schedule is there, and the processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn multiply(&self, hash: &mut Hash<V>, place: usize) {
+        // SAFETY: there are as many powers as blocks; the rest is as the caller says.
+        unsafe {
+            let block = self.blocks[place].reverse();
+            let power = V::load(self.powers.wrapping_add(16 * V::LANES * place));
+            let (low, between, high);
+            if Self::halved(place) && TAIL < 2 {
+                let (block, power) = (block.half(), power.half());
+                low = V::from_half(block.multiply::<0x00>(power)).pin();
+                between = [
+                    V::from_half(block.multiply::<0x01>(power)),
+                    V::from_half(block.multiply::<0x10>(power)),
+                ];
+                high = V::from_half(block.multiply::<0x11>(power)).pin();
+            } else {
+                low = block.multiply::<0x00>(power).pin();
+                between = [block.multiply::<0x01>(power), block.multiply::<0x10>(power)];
+                high = block.multiply::<0x11>(power).pin();
+            }
+            let between = [between[0].pin(), between[1].pin()];
+            if place % 2 == 1 {
+                hash.sum.add_parts([hash.low, low], between, [hash.high, high]);
+            } else if place == N - 1 {
+                hash.sum.add_parts([low], between, [high]);
+            } else {
+                hash.sum.add_parts([], between, []);
+                (hash.low, hash.high) = (low, high);
+            }
+            hash.sum.pin();
+        }
+    }
+
+    /// The tag that a hash makes.
+    ///
+    /// # Safety
+    /// The processor has the instructions of `V`.
+    #[inline(always)]
+    unsafe fn tag(&self, hash: Hash<V>) -> __m128i {
+        // SAFETY: as the caller says.
+        unsafe { _mm_xor_si128(V128::broadcast(hash.sum.total()).reverse().first(), self.mask) }
     }
 
     /// The tag of the last packet.
@@ -155,14 +228,21 @@ impl<V: Vector, const N: usize> Pending<V, N> {
     /// Its schedule is there, and the processor has the instructions of `V`.
     #[inline(always)]
     pub(super) unsafe fn end(self) -> __m128i {
-        let width = 16 * V::LANES;
         // SAFETY: as the caller says.
         unsafe {
-            let mut sum = self.sum();
+            let mut hash = self.hash();
             for place in 0..N {
-                sum.add(self.blocks[place].reverse(), V::load(self.powers.wrapping_add(width * place)));
+                self.multiply(&mut hash, place);
             }
-            _mm_xor_si128(V128::broadcast(sum.total()).reverse().first(), self.mask)
+            self.tag(hash)
         }
     }
+}
+
+/// Where the hashing of a packet stands.
+struct Hash<V> {
+    sum: Sum<V>,
+    /// Of the vector before, if its place is even: what is added with the next one's.
+    low: V,
+    high: V,
 }

@@ -6,10 +6,10 @@ use std::arch::x86_64::*;
 
 /// One block.
 #[derive(Clone, Copy)]
-pub(super) struct V128(__m128i);
+pub(super) struct V128(pub(super) __m128i);
 
 vector! {
-    V128, 1, 6, "aes,pclmulqdq,ssse3,sse4.1",
+    V128, V128, 1, 6, "aes,pclmulqdq,ssse3,sse4.1",
     fn zero() -> V128 { V128(_mm_setzero_si128()) }
     fn broadcast(block: __m128i) -> V128 { V128(block) }
     fn load(from: *const u8) -> V128 {
@@ -38,6 +38,9 @@ vector! {
     fn with_first(self, block: __m128i) -> V128 { V128(block) }
     fn first(self) -> __m128i { self.0 }
     fn fold(self) -> __m128i { self.0 }
+    fn fold_once(self) -> V128 { self }
+    fn half(self) -> V128 { self }
+    fn from_half(half: V128) -> V128 { half }
     fn iota() -> V128 { V128(_mm_setzero_si128()) }
     fn add32(self, other: V128) -> V128 { V128(_mm_add_epi32(self.0, other.0)) }
     fn counters_big_endian(self) -> V128 { V128(_mm_shuffle_epi8(self.0, block(&COUNTER))) }

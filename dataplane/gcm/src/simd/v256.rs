@@ -1,5 +1,6 @@
 //! Two blocks at a time: AVX2, VAES, VPCLMULQDQ.
 
+use super::v128::V128;
 use super::vector::{COUNTER, REVERSE, Vector, block, load_bytes, store_bytes, vector};
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -9,7 +10,7 @@ use std::arch::x86_64::*;
 pub(super) struct V256(pub(super) __m256i);
 
 vector! {
-    V256, 2, 6, "avx2,vaes,vpclmulqdq",
+    V256, V128, 2, 6, "avx2,vaes,vpclmulqdq",
     fn zero() -> V256 { V256(_mm256_setzero_si256()) }
     fn broadcast(block: __m128i) -> V256 { V256(_mm256_broadcastsi128_si256(block)) }
     fn load(from: *const u8) -> V256 {
@@ -56,8 +57,14 @@ vector! {
     fn with_first(self, block: __m128i) -> V256 { V256(_mm256_inserti128_si256::<0>(self.0, block)) }
     fn first(self) -> __m128i { _mm256_castsi256_si128(self.0) }
     fn fold(self) -> __m128i {
-        _mm_xor_si128(_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0))
+        // SAFETY: this has the instructions of both widths.
+        unsafe { self.fold_once().0 }
     }
+    fn fold_once(self) -> V128 {
+        V128(_mm_xor_si128(_mm256_castsi256_si128(self.0), _mm256_extracti128_si256::<1>(self.0)))
+    }
+    fn half(self) -> V128 { V128(_mm256_castsi256_si128(self.0)) }
+    fn from_half(half: V128) -> V256 { V256(_mm256_zextsi128_si256(half.0)) }
     fn iota() -> V256 { V256(_mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0)) }
     fn add32(self, other: V256) -> V256 { V256(_mm256_add_epi32(self.0, other.0)) }
     fn counters_big_endian(self) -> V256 {

@@ -17,7 +17,7 @@ fn mask(start: usize, end: usize) -> __mmask64 {
 }
 
 vector! {
-    V512, 4, 8, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
+    V512, V256, 4, 8, "avx512f,avx512bw,avx512vl,vaes,vpclmulqdq,bmi2",
     fn zero() -> V512 { V512(_mm512_setzero_si512()) }
     fn broadcast(block: __m128i) -> V512 { V512(_mm512_broadcast_i32x4(block)) }
     fn load(from: *const u8) -> V512 {
@@ -43,10 +43,14 @@ vector! {
     fn with_first(self, block: __m128i) -> V512 { V512(_mm512_inserti32x4::<0>(self.0, block)) }
     fn first(self) -> __m128i { _mm512_castsi512_si128(self.0) }
     fn fold(self) -> __m128i {
-        let halves = [_mm512_castsi512_si256(self.0), _mm512_extracti64x4_epi64::<1>(self.0)];
-        // SAFETY: this has all that a width of 256 bits wants.
-        unsafe { V256(_mm256_xor_si256(halves[0], halves[1])).fold() }
+        // SAFETY: this has the instructions of both widths.
+        unsafe { self.fold_once().fold() }
     }
+    fn fold_once(self) -> V256 {
+        V256(_mm256_xor_si256(_mm512_castsi512_si256(self.0), _mm512_extracti64x4_epi64::<1>(self.0)))
+    }
+    fn half(self) -> V256 { V256(_mm512_castsi512_si256(self.0)) }
+    fn from_half(half: V256) -> V512 { V512(_mm512_zextsi256_si512(half.0)) }
     fn iota() -> V512 { V512(_mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0)) }
     fn add32(self, other: V512) -> V512 { V512(_mm512_add_epi32(self.0, other.0)) }
     fn counters_big_endian(self) -> V512 {

@@ -7,6 +7,8 @@ use std::arch::x86_64::*;
 
 /// A vector of [`LANES`](Vector::LANES) blocks of 16 bytes, block 0 first.
 pub(super) trait Vector: Copy {
+    /// Half as many blocks, but one at least.
+    type Half: Vector;
     /// Blocks.
     const LANES: usize;
     /// Vectors that are encrypted side by side: 6 or 8.
@@ -46,6 +48,12 @@ pub(super) trait Vector: Copy {
     unsafe fn first(self) -> __m128i;
     /// The sum (exclusive or) of all lanes.
     unsafe fn fold(self) -> __m128i;
+    /// The sum of the first half of the lanes and the second.
+    unsafe fn fold_once(self) -> Self::Half;
+    /// The first half of the lanes.
+    unsafe fn half(self) -> Self::Half;
+    /// With zeroes behind them.
+    unsafe fn from_half(half: Self::Half) -> Self;
     /// The numbers 0, 1, 2, ... in the last 4 bytes of the lanes, least byte first.
     unsafe fn iota() -> Self;
     /// Adds in each 4 bytes by themselves, least byte first.
@@ -171,9 +179,10 @@ pub(super) unsafe fn store_bytes(block: __m128i, mut to: *mut u8, len: usize) {
 
 /// Implements [`Vector`] with functions that are compiled for those instructions.
 macro_rules! vector {
-    ($type:ident, $lanes:literal, $unit:literal, $features:literal,
+    ($type:ident, $half:ty, $lanes:literal, $unit:literal, $features:literal,
      $(fn $name:ident $(<const $halves:ident: i32>)? ($($arguments:tt)*) $(-> $result:ty)? $body:block)*) => {
         impl Vector for $type {
+            type Half = $half;
             const LANES: usize = $lanes;
             const UNIT: usize = $unit;
             $(
