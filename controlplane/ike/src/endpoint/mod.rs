@@ -5,11 +5,12 @@ mod first;
 mod index;
 mod job;
 mod output;
+mod parked;
 mod request;
 mod view;
 
 pub use job::{Done, Job};
-pub(crate) use job::{Ready, Work};
+pub(crate) use job::{Jobs, Owner, Ready, Signing, Work};
 pub use output::{ChildUp, Counters, Down, Failed, IkeUp, Output};
 pub use request::RequestError;
 pub use view::{ChildView, IkeView, State};
@@ -21,8 +22,8 @@ use crate::sa::{Context, Effect, IkeSa};
 use crate::settings::Settings;
 use cookie::Cookies;
 use index::Index;
-use job::Parked;
 use model::Spi;
+use parked::Parked;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 /// Give it every datagram of the two IKE ports ([`Endpoint::handle_datagram`]), wake it when it wants to be
 /// ([`Endpoint::next_timeout`], [`Endpoint::handle_timeout`]), ask it for what you want, and after each of these do what
 /// [`Endpoint::poll`] gives until there is no more. It never blocks but for the arithmetic of Diffie-Hellman and of
-/// signatures. Time is what the caller says it is; it must not go backwards.
+/// signatures, and not for that where [`Settings::jobs`] gives it to somebody else. Time is what the caller says it is; it must not go backwards.
 pub struct Endpoint {
     settings: Settings,
     connections: Vec<Arc<Connection>>,
@@ -41,6 +42,7 @@ pub struct Endpoint {
     child_spis: HashMap<Spi, IkeSpi>,
     cookies: Cookies,
     clock: (Instant, Duration),
+    jobs: Jobs,
     parked: Parked,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -59,6 +61,7 @@ impl Endpoint {
             child_spis: HashMap::new(),
             cookies: Cookies::new(now)?,
             clock: (now, since_1970),
+            jobs: Jobs::default(),
             parked: Parked::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -137,12 +140,9 @@ impl Endpoint {
             } else {
                 ctx.counters.unexpected += 1;
             }
-            ctx.wanted.take()
         });
-        match known {
-            Some(Some(work)) => self.park(now, path, Ok(ours), datagram, work),
-            Some(None) => {}
-            None => self.counters.unknown_spi += 1,
+        if known.is_none() {
+            self.counters.unknown_spi += 1;
         }
     }
 
@@ -164,8 +164,8 @@ impl Endpoint {
             counters: &mut self.counters,
             child_spis: &mut self.child_spis,
             effects: Vec::new(),
-            ready: None,
-            wanted: None,
+            jobs: &mut self.jobs,
+            ready: Ready::default(),
             known_peer,
         }
     }

@@ -195,6 +195,10 @@ pub struct Counters {
     pub cookies_sent: u64,
     /// Dropped: a message that makes no sense where its IKE SA stands.
     pub unexpected: u64,
+    /// Dropped, to be sent again by the peer: the arithmetic of the same message is being done, or too much of others.
+    pub busy: u64,
+    /// Pieces of arithmetic that nobody else did (see [`crate::Settings::jobs`]).
+    pub computed_at_once: u64,
     /// IKE SAs that came to stand.
     pub ike_up: u64,
     /// Negotiations that failed.

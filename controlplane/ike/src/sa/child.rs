@@ -1,5 +1,6 @@
 //! Child SAs: pairs of SAs of ESP, offered, installed, lost.
 
+use super::foresee::first_group;
 use super::{Context, IkeSa, Pending, Rival};
 use crate::connection::ChildPolicy;
 use crate::crypto::{CryptoError, EspSuite, KeyPair, random};
@@ -50,7 +51,7 @@ pub(crate) struct Offering {
     pub(super) policy: Arc<ChildPolicy>,
     pub(super) spi: Spi,
     pub(super) proposals: Vec<Proposal>,
-    pub(super) pair: Option<KeyPair>,
+    pub(super) pair: Option<Arc<KeyPair>>,
     pub(super) nonce: Vec<u8>,
     pub(super) local: Vec<TrafficSelector>,
     pub(super) remote: Vec<TrafficSelector>,
@@ -201,8 +202,8 @@ impl IkeSa {
             offering.proposals = without_groups(offering.proposals);
             return Ok(offering);
         }
-        let group = offering.policy.proposals.iter().find_map(|proposal| proposal.groups.first());
-        let pair = group.map(|group| group.generate()).transpose();
+        let group = first_group(&offering.policy);
+        let pair = group.map(|group| ctx.generate(group)).transpose();
         match (pair, random::<{ super::pieces::NONCE }>()) {
             (Ok(pair), Ok(nonce)) => {
                 offering.pair = pair;
