@@ -32,6 +32,8 @@ pub struct Settings {
     /// How many of these may be under way. What would be one more is dropped, and comes again. Of first requests, half as
     /// many.
     pub most_jobs: usize,
+    /// What decides by chance when SAs are rekeyed; for tests, which want to see the same again. `None` for any.
+    pub seed: Option<u64>,
     /// How many requests may wait for their turn in one IKE SA.
     pub most_tasks: usize,
     /// How many child SAs one IKE SA may have.
@@ -54,6 +56,7 @@ impl Default for Settings {
             fragment_above: 1232,
             jobs: false,
             most_jobs: 1024,
+            seed: None,
             most_tasks: 256,
             most_children: 256,
         }

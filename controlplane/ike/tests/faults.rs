@@ -107,7 +107,7 @@ proptest! {
         slow in proptest::option::of(0..3000u64),
     ) {
         let groups: &[Group] = if pfs { &[Group::X25519] } else { &[] };
-        let settings = Settings { jobs: slow.is_some(), most_jobs: 2, ..Settings::default() };
+        let settings = Settings { jobs: slow.is_some(), most_jobs: 2, seed: Some(seed), ..Settings::default() };
         let (a, b) = (vec![with_dpd("a", groups)], vec![with_dpd("b", groups)]);
         let mut world = World::with_settings(settings, a, b);
         world.chance = Chance(seed);

@@ -263,6 +263,35 @@ fn lifetimes_rekey_by_themselves() {
     assert!(world.a.failures.is_empty() && world.b.failures.is_empty(), "{:?}", world.a.failures);
 }
 
+/// Many tunnels that came up at once are not all rekeyed at once; and from the same seed all happens at the same time again.
+#[test]
+fn rekeying_is_spread_by_chance() {
+    let rekeyed = |seed: u64| {
+        let with = |side| {
+            with_policy(connection(side), |policy| {
+                policy.lifetime = Lifetime { time: Some(Duration::from_secs(1000)), ..Lifetime::default() };
+            })
+        };
+        let settings = Settings { seed: Some(seed), ..Settings::default() };
+        let mut world = World::with_settings(settings, vec![with("a")], vec![with("b")]);
+        world.a_initiates();
+        world.run_seconds(5);
+        (1..50).for_each(|_| world.a_initiates());
+        world.run_seconds(5);
+        let view = world.a.standing(world.now);
+        let mut times: Vec<u64> =
+            view.iter().flat_map(|sa| &sa.children).map(|child| child.rekey_in.unwrap().as_secs()).collect();
+        times.sort_unstable();
+        assert_eq!(times.len(), 50);
+        times
+    };
+    let times = rekeyed(1);
+    assert_eq!(times, rekeyed(1));
+    assert_ne!(times, rekeyed(2));
+    assert!(times.iter().all(|time| (890..=970).contains(time)), "{times:?}");
+    assert!(times.last().unwrap() - times[0] > 30, "{times:?}");
+}
+
 #[test]
 fn what_cannot_be_rekeyed_ends_with_its_lifetime() {
     let short = ike::Connection { lifetime: Some(Duration::from_secs(20)), ..connection("a") };

@@ -266,17 +266,12 @@ fn label(entry: &EntryKey) -> String {
     format!("{}:{sequence}", name.get(..room).unwrap_or(name))
 }
 
-/// Packets of an SA without extended sequence numbers after which it wants another, as it has 2^32 of them.
-const SHORT_SEQUENCE: u64 = 3 << 30;
-
-/// The limits that the data plane watches. A tenth is left to negotiate in.
-pub fn limits(lifetime: &Lifetime, extended_sequence: bool) -> Limits {
-    let soft = |hard: u64| hard - hard / 10;
-    let numbers = (!extended_sequence).then_some(SHORT_SEQUENCE);
+/// What the data plane watches, of a pair that may serve so long and is to be rekeyed after that.
+pub fn limits(lifetime: &Lifetime, rekey_after: &Lifetime) -> Limits {
     Limits {
-        soft_packets: lifetime.packets.map(soft).into_iter().chain(numbers).min(),
+        soft_packets: rekey_after.packets,
         hard_packets: lifetime.packets,
-        soft_bytes: lifetime.bytes.map(soft),
+        soft_bytes: rekey_after.bytes,
         hard_bytes: lifetime.bytes,
     }
 }

@@ -122,12 +122,3 @@ fn nothing_that_is_taken_is_given_twice() {
     assert_eq!(children.free_indexes(3), None);
     assert_eq!(children.free_number(), 1);
 }
-
-#[test]
-fn an_sa_without_extended_numbers_is_renewed_before_they_end() {
-    let lifetime = Lifetime { bytes: Some(1000), ..Lifetime::default() };
-    let short = limits(&lifetime, false);
-    assert_eq!((short.soft_packets, short.hard_packets), (Some(SHORT_SEQUENCE), None));
-    assert_eq!((short.soft_bytes, short.hard_bytes), (Some(900), Some(1000)));
-    assert_eq!(limits(&lifetime, true).soft_packets, None);
-}

@@ -18,7 +18,7 @@ pub use view::{ChildView, IkeView, State};
 use crate::connection::Connection;
 use crate::crypto::{CryptoError, random};
 use crate::message::{ExchangeType, Header, IkeSpi};
-use crate::sa::{Context, Effect, IkeSa};
+use crate::sa::{Chance, Context, Effect, IkeSa};
 use crate::settings::Settings;
 use cookie::Cookies;
 use index::Index;
@@ -41,6 +41,7 @@ pub struct Endpoint {
     index: Index,
     child_spis: HashMap<Spi, IkeSpi>,
     cookies: Cookies,
+    chance: Chance,
     clock: (Instant, Duration),
     jobs: Jobs,
     parked: Parked,
@@ -55,6 +56,7 @@ impl Endpoint {
     /// [`CryptoError`] if OpenSSL has no chance to give.
     pub fn new(settings: Settings, now: Instant, since_1970: Duration) -> Result<Endpoint, CryptoError> {
         Ok(Endpoint {
+            chance: Chance::new(settings.seed)?,
             settings,
             connections: Vec::new(),
             index: Index::default(),
@@ -164,6 +166,7 @@ impl Endpoint {
             counters: &mut self.counters,
             child_spis: &mut self.child_spis,
             effects: Vec::new(),
+            chance: &mut self.chance,
             jobs: &mut self.jobs,
             ready: Ready::default(),
             known_peer,

@@ -126,6 +126,9 @@ pub struct ChildUp {
     pub remote_selectors: Vec<TrafficSelector>,
     /// As its policy says.
     pub lifetime: Lifetime,
+    /// After what to ask for another pair ([`super::Endpoint::rekey_child`]): a little less than the lifetime, by chance, so
+    /// that the peer does not do so at once. The endpoint itself sees to the time.
+    pub rekey_after: Lifetime,
     /// The inbound SPI of the pair whose place it takes.
     pub replaces: Option<Spi>,
     /// Whether to send on it at once. Else the peer may not have it yet: wait for [`Output::ChildSend`] (or for its first

@@ -1,6 +1,6 @@
 //! What time brings to an IKE SA: what is due, what waits for its turn, and the end.
 
-use super::child::{self, Child};
+use super::child::Child;
 use super::protect::Protection;
 use super::{Context, IkeSa, Pending, Phase, Task};
 use crate::endpoint::{Down, Output};
@@ -46,7 +46,7 @@ impl IkeSa {
         self.since = ctx.now;
         self.last_heard = ctx.now;
         let lifetime = self.connection().and_then(|connection| connection.lifetime);
-        self.rekey_at = lifetime.and_then(|time| ctx.now.checked_add(child::a_little_less(time)));
+        self.rekey_at = lifetime.and_then(|time| ctx.now.checked_add(ctx.chance.before(time)));
         self.ends_at = lifetime.and_then(|time| ctx.now.checked_add(time));
     }
 

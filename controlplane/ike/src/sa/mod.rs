@@ -17,6 +17,7 @@ mod fuzzing;
 mod informational;
 mod init;
 mod init_respond;
+mod jitter;
 mod life;
 pub(crate) mod nat;
 mod pieces;
@@ -28,6 +29,7 @@ mod window;
 pub(crate) use child::{Child, Offering};
 pub(crate) use exchange::NON_ESP_MARKER;
 pub(crate) use init_respond::{Answer, answer as answer_first, offered, respond as respond_to_first};
+pub(crate) use jitter::Chance;
 
 use crate::auth::PeerHashes;
 use crate::connection::{ChildPolicy, Connection};
@@ -58,6 +60,7 @@ pub(crate) struct Context<'a> {
     /// Which IKE SA has which inbound SPI of ESP.
     pub(crate) child_spis: &'a mut HashMap<Spi, IkeSpi>,
     pub(crate) effects: Vec<Effect>,
+    pub(crate) chance: &'a mut Chance,
     pub(crate) jobs: &'a mut Jobs,
     /// Arithmetic that somebody has done for what is handled.
     pub(crate) ready: Ready,

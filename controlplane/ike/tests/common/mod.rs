@@ -174,7 +174,7 @@ impl World {
             now,
             start: now,
             a: Gateway::new(settings.clone(), a, now),
-            b: Gateway::new(settings, b, now),
+            b: Gateway::new(Settings { seed: settings.seed.map(|seed| !seed), ..settings }, b, now),
             faults: Faults::default(),
             chance: Chance(0x9E37_79B9_7F4A_7C15),
             nat: None,
