@@ -368,9 +368,7 @@ class Certified(Negotiates):
 
     @classmethod
     def papers(cls, site, kind):
-        certificate, key = cls.authority.issue(f"{site.gateway}.example.net", kind)
-        trustpoint = f"crypto pki trustpoint CA\n ca-certificate {cls.authority.path}\n certificate {certificate}\n private-key {key}\n"
-        return {"authentication": "rsa-sig", "profile": " pki trustpoint CA\n" + trustpoint}
+        return negotiated.papers(cls.authority, site, kind)
 
     def test_each_kind_of_key(self):
         self.raise_tunnel()
