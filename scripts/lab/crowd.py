@@ -57,6 +57,9 @@ One gateway, both of its processes, and a crowd of initiators in one process bes
 which raises one tunnel alone and then --count, --burst of them at a time; each is an IKE SA and a child SA with a rule of its
 own, installed in the data plane before its peer hears of it. The gateway logs what it always logs.
 
+A hundred thousand tunnels: --only psk --count 100000 --burst 256. A transaction costs more the more tunnels there are, and what
+comes at once shares one.
+
 Columns and JSON fields:
   tunnels        how many came up
   per_second     of them, in a second of time, initiator and responder on the same cores

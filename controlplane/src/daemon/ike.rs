@@ -24,8 +24,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use zeroize::Zeroizing;
 
-/// Datagrams, or pieces of arithmetic, that are taken at once before anything else has its turn.
-const BURST: usize = 64;
+/// Datagrams, or pieces of arithmetic, that are taken at once before anything else has its turn. What comes of them shares a
+/// transaction, whose cost grows with all tunnels that there are.
+const BURST: usize = 256;
 /// Tunnels of an earlier control plane that are raised anew in a tick.
 const RAISED_AT_ONCE: usize = 64;
 /// Bytes of the largest file of certificates.

@@ -244,8 +244,12 @@ impl Children {
     /// Writes the rules of an entry's number anew, if that is one peer's of a dynamic entry.
     fn follow(&mut self, number: u32, entry: &EntryKey, dynamic: Option<&EntryKey>) {
         let Some(dynamic) = dynamic else { return };
-        let rules = self.carrier(number).map(|child| rules_of(child, dynamic));
-        let peers = self.peers.entry((entry.map.clone(), entry.sequence)).or_default();
+        let key = (entry.map.clone(), entry.sequence);
+        // All peers' rules bear the same label: there is one for all of them.
+        let others = self.peers.get(&key).into_iter().flat_map(BTreeMap::values).flatten().next();
+        let label = others.map_or_else(|| label(dynamic).into(), |rule| Arc::clone(&rule.label));
+        let rules = self.carrier(number).map(|child| rules_of(child, &label));
+        let peers = self.peers.entry(key).or_default();
         match rules {
             Some(rules) => peers.insert(number, rules),
             None => peers.remove(&number),
@@ -298,13 +302,12 @@ impl PlannedSa {
 }
 
 /// What has a dynamic entry's peer protect what is its own.
-fn rules_of(child: &Child, dynamic: &EntryKey) -> Vec<PolicyRule> {
-    let label: Arc<str> = label(dynamic).into();
+fn rules_of(child: &Child, label: &Arc<str>) -> Vec<PolicyRule> {
     let rule = |&selector: &model::Selector| PolicyRule {
         selector,
         marks: Marks::ANY,
         action: PolicyAction::ProtectFor(child.number),
-        label: Arc::clone(&label),
+        label: Arc::clone(label),
     };
     child.outbound.selectors.iter().map(rule).collect()
 }

@@ -89,7 +89,7 @@ fn peers_of_a_dynamic_entry_have_rules_as_long_as_they_carry() {
     let all_anew = |children: &Children| {
         let numbers = children.by_number.keys();
         let carriers = numbers.filter_map(|&number| children.carrier(number));
-        carriers.flat_map(|child| rules_of(child, &key("ANYONE"))).collect::<Vec<_>>()
+        carriers.flat_map(|child| rules_of(child, &label(&key("ANYONE")).into())).collect::<Vec<_>>()
     };
     // Pairs of four peers come, may send, and go, in an order without one.
     for step in 0..400_u32 {
