@@ -212,13 +212,16 @@ impl Daemon {
         true
     }
 
-    /// An SA nears its end or is past it. False if it is not IKE's.
+    /// An SA nears its end or is past it. False if its key is written in the configuration, so that only people can renew it.
     pub(super) fn renew(&mut self, index: u32, is_over: bool) -> bool {
         if self.ike.inherited.indexes().any(|known| known == index) {
             // Another is being negotiated all the while.
             return true;
         }
-        let Some(inbound) = self.ike.children.at(index).map(Child::spi) else { return false };
+        let Some(inbound) = self.ike.children.at(index).map(Child::spi) else {
+            // One that is gone, or only takes what is still on its way: another has its place.
+            return self.plan.sas.iter().all(|sa| sa.install.index != index);
+        };
         let endpoint = &mut self.ike.endpoint;
         let now = Instant::now();
         let asked =
