@@ -124,7 +124,7 @@ impl Plan {
             let map =
                 interface.and_then(|i| i.crypto_map.as_ref()).and_then(|name| config.crypto_maps().get(name));
             if let Some(map) = map {
-                let list = List::new(config, map, &self.entries, &children.rules(&map.name))
+                let list = List::new(config, map, &self.entries, children.rules(&map.name))
                     .map_err(|source| PlanError::Policy { map: map.name.clone(), source })?;
                 lists.push((port, Arc::new(list)));
             }

@@ -28,10 +28,11 @@ class Authority:
         certificate = self._build("authority", self.key, x509.BasicConstraints(ca=True, path_length=None))
         self.path = self._write("authority.pem", certificate)
 
-    def issue(self, host, kind):
-        """A certificate for a host, with a key of that kind: the paths of both."""
+    def issue(self, host, kind, others=0):
+        """A certificate for a host, and for so many other names, with a key of that kind: the paths of both."""
         key = _key(kind)
-        certificate = self._build(host, key, x509.SubjectAlternativeName([x509.DNSName(host)]))
+        names = [host, *(f"{number}.{host}" for number in range(others))]
+        certificate = self._build(host, key, x509.SubjectAlternativeName([x509.DNSName(name) for name in names]))
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )

@@ -64,6 +64,13 @@ def config(site, **changes):
     return base + _IKE.format(**(fields | changes)) + "end\n"
 
 
+def papers(authority, site, kind, **more):
+    """Changes by which a site proves itself with a certificate of that authority, and wants one of the other."""
+    certificate, key = authority.issue(f"{site.gateway}.example.net", kind, **more)
+    trustpoint = f"crypto pki trustpoint CA\n ca-certificate {authority.path}\n certificate {certificate}\n private-key {key}\n"
+    return {"authentication": "rsa-sig", "profile": " pki trustpoint CA\n" + trustpoint}
+
+
 _HUB = """\
 crypto ikev2 keyring SPOKES
  peer spoke-b

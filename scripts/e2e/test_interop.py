@@ -123,6 +123,33 @@ class BehindATranslator(LabCase):
         self.assertEqual((after["in"], after["out"]), (out["in"], out["out"]), "it is the same tunnel")
         self.assertEqual(self.ping(), (10, 10))
 
+    def test_we_keep_a_translator_before_us_awake(self):
+        # To strongSwan we are somewhere else than where we think. For as long as nobody speaks, we do (RFC 3948, section 4).
+        self.swan.swanctl("--terminate", "--ike", "peer", "--force", check=False)
+        namespace = self.lab.network.namespace(SITE_B.gateway)
+        self.lab.network.sysctl(
+            SITE_B.gateway, "net.netfilter.nf_conntrack_udp_timeout=60", "net.netfilter.nf_conntrack_udp_timeout_stream=60"
+        )
+        rules = (
+            "table ip before { chain to { type nat hook prerouting priority -100; ip daddr 203.0.113.9 dnat to %s; };"
+            ' chain count { type filter hook prerouting priority -300; iifname "%s" udp sport 4500 udp length 9 counter; }; }'
+        )
+        call("nft", rules % (SITE_A.wan_v4, WAN_LINK), namespace=namespace)
+        self.swan.load(SPOKE_CONFIG.replace(f"remote_addrs = {SITE_A.wan_v4}", "remote_addrs = 203.0.113.9"))
+        self.swan.swanctl("--initiate", "--child", "net")
+        standing = self.gateway.json("show", "crypto", "ikev2", "sa", "--json")["sa"]
+        (sa,) = [sa for sa in standing if sa["state"] == "established"]
+        self.assertTrue(sa["local_nat"] and sa["remote_nat"], sa)
+        self.assertEqual(self.ping(), (10, 10))
+
+        def kept_awake():
+            shown = call("nft", "list", "chain", "ip", "before", "count", namespace=namespace).stdout
+            return int(re.search(r"packets (\d+)", shown)[1])
+
+        self.assertEqual(kept_awake(), 0)
+        self.eventually("a keepalive of ours", kept_awake, 30)
+        self.assertEqual(self.ping(), (10, 10))
+
 
 class OverIpv6(Negotiates):
     """The outer packets and IKE are IPv6's, and both families go through."""

@@ -2,12 +2,15 @@
 
 strongSwan's user-space ESP speaks in UDP only, so that this is also the way of a peer behind a translator."""
 
+import shutil
+
 from lab.capture import Capture
 from lab.names import LAN_LINK, SITE_A, SITE_B, SITES, WAN_LINK
 from lab.traffic import PING_MARK, ping
 
 from . import negotiated
 from .case import LabCase
+from .certificates import Authority
 from .strongswan import StrongSwan
 
 CONFIG = f"""
@@ -73,10 +76,10 @@ class StrongSwanCarries(LabCase):
             print(f"--- charon said last:\n{self.swan.log(60)}", flush=True)
         return outcome
 
-    def fresh(self, transform="esp-gcm 256", esp="aes256gcm16", entry="", **more):
+    def fresh(self, transform="esp-gcm 256", esp="aes256gcm16", entry="", swan=CONFIG, **more):
         """Both ends anew, of this suite, with nothing between them."""
         self.swan.swanctl("--terminate", "--ike", "peer", "--force", check=False)
-        self.swan.load(CONFIG.replace("ESP", esp))
+        self.swan.load(swan.replace("ESP", esp))
         self.gateway.config.write_text(negotiated.config(SITE_A, entry=entry, transform=transform, **more))
         self.gateway.espalier("reload")
         self.gateway.espalier("clear", "crypto", "session")
@@ -139,6 +142,27 @@ class StrongSwanCarries(LabCase):
         self.carries()
         self.swan.swanctl("--terminate", "--ike", "peer")
         self.eventually("our SAs to go with theirs", lambda: not self.gateway.associations())
+
+    def test_certificates_go_in_fragments(self):
+        authority = Authority(self.lab.folder)
+        for kind in ("ed25519", "p256", "rsa"):
+            with self.subTest(kind):
+                theirs, their_key = authority.issue("gw-b.example.net", kind)
+                shutil.copy(their_key, self.swan.private / "gw-b.key")
+                by = [f"auth = pubkey\n            {what}" for what in (f"certs = {theirs}", f"cacerts = {authority.path}")]
+                swan = CONFIG.replace("auth = psk", by[0], 1).replace("auth = psk", by[1], 1)
+                self.fresh(swan=swan, **negotiated.papers(authority, SITE_A, kind, others=30))
+                self.raise_by_ping()
+                self.carries(5)
+                self.swan.swanctl("--terminate", "--ike", "peer")
+                self.eventually("our SAs to go with theirs", lambda: not self.gateway.associations())
+                self.swan.swanctl("--initiate", "--child", "net")
+                self.carries(5)
+        # They are long: what both say in IKE_AUTH goes in fragments (RFC 7383).
+        said = self.swan.log(2000)
+        for of in ("request", "response"):
+            self.assertRegex(said, rf"parsed IKE_AUTH {of} 1 \[ EF\(1/\d\) \]")
+            self.assertRegex(said, rf"generating IKE_AUTH {of} 1 \[ EF\(1/\d\) \]")
 
     def test_rekeying_from_strongswan_loses_nothing(self):
         self.fresh()

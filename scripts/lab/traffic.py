@@ -18,14 +18,6 @@ _TRANSMITTED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 _ROUND_TRIP = re.compile(r"= ([\d.]+)/([\d.]+)/([\d.]+)/")
 
 
-def answers(lab, site):
-    """Answers to IPv4 pings that the Linux of a site's host has had. Of a long stream of pings, ping itself may lose some for
-    want of a buffer, and waits for the last only as long as for twice the slowest before it."""
-    _, said = lab.complete("the count of answers", ["cat", "/proc/net/snmp"], site.host)
-    names, counts = (line.split() for line in said.splitlines() if line.startswith("Icmp:"))
-    return int(counts[names.index("InEchoReps")])
-
-
 # Pings that are sent at once, at most.
 AT_ONCE = 100
 
@@ -104,11 +96,10 @@ def ping_all_sizes(lab, sites, count=10, progress=lambda done, of: None):
     return rows
 
 
-def link_bytes(lab, role, link):
-    """(received, sent) in bytes since the link was made."""
+def link_counters(lab, role, link):
+    """What Linux counts of a link since it was made: `rx` and `tx`, each with `bytes` and `packets`."""
     shown = json.loads(call("ip", "-n", lab.network.namespace(role), "-s", "-j", "link", "show", link).stdout)
-    counters = shown[0].get("stats64") or shown[0]["stats"]
-    return counters["rx"]["bytes"], counters["tx"]["bytes"]
+    return shown[0].get("stats64") or shown[0]["stats"]
 
 
 class Iperf:
@@ -123,25 +114,29 @@ class Iperf:
         if not self.process.running():
             raise Failed(f"iperf3 did not start: {self.process.said()}")
 
-    def run(self, name, seconds, family=4, udp_rate=None, reverse=False, progress=lambda done, rate: None):
-        """One measurement. `udp_rate` in bit/s makes it UDP. Returns the facts; `ok` is whether data arrived."""
+    def run(self, name, seconds, family=4, udp_rate=None, tcp_pace=None, reverse=False, progress=lambda done, rate: None):
+        """One measurement. `udp_rate` in bit/s makes it UDP. `tcp_pace` in bit/s makes TCP send no faster, also not to catch
+        up, and have no more than some fifty packets on their way, which every queue has room for, also while nobody takes
+        from it. Returns the facts; `ok` is whether data arrived."""
         command = [
             "iperf3", f"-{family}", "-c", self.server.host_address(family), "-J", "-t", seconds,
             "--connect-timeout", 5000,
         ]  # fmt: skip
         if udp_rate:
             command += ["-u", "-b", udp_rate, "-l", 1300]
+        if tcp_pace:
+            command += ["--fq-rate", tcp_pace, "-w", "32K"]
         if reverse:
             command.append("-R")
         log = self.lab.folder / f"iperf3-{name}.json"
         process = self.lab.start(f"iperf3 {name}", command, log.name, self.client.host)
         sink = self.client.host if reverse else self.server.host
-        began, before = time.monotonic(), link_bytes(self.lab, sink, HOST_LINK)[0]
+        began, before = time.monotonic(), link_counters(self.lab, sink, HOST_LINK)["rx"]["bytes"]
         last, last_at = before, began
         try:
             while process.running():
                 time.sleep(0.25)
-                now, at = link_bytes(self.lab, sink, HOST_LINK)[0], time.monotonic()
+                now, at = link_counters(self.lab, sink, HOST_LINK)["rx"]["bytes"], time.monotonic()
                 if at - last_at >= 0.5:
                     progress(at - began, (now - last) * 8 / (at - last_at))
                     last, last_at = now, at

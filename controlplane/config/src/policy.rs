@@ -55,7 +55,7 @@ pub struct PolicyError;
 
 /// Flattens a crypto map of the configuration.
 pub fn policy(config: &Config, map: &CryptoMap) -> Result<Vec<PolicyRule>, PolicyError> {
-    policy_with(config, map, &BTreeMap::new())
+    policy_with(config, map, BTreeMap::new())
 }
 
 /// The same with the rules of tunnels that peers of its dynamic entries have, by the sequence numbers of these; they stand in
@@ -63,17 +63,17 @@ pub fn policy(config: &Config, map: &CryptoMap) -> Result<Vec<PolicyRule>, Polic
 pub fn policy_with(
     config: &Config,
     map: &CryptoMap,
-    peers: &BTreeMap<u16, Vec<PolicyRule>>,
+    mut peers: BTreeMap<u16, Vec<PolicyRule>>,
 ) -> Result<Vec<PolicyRule>, PolicyError> {
     let mut entries = Vec::new();
     for (&sequence, entry) in &map.entries {
-        let mut front = peers.get(&sequence).cloned().unwrap_or_default();
+        let mut front = peers.remove(&sequence).unwrap_or_default();
         for entry in config.written_out(entry) {
             let lists = entry.access_lists.iter().filter_map(|name| config.access_lists.get(name)).collect();
             entries.push(Flat { sequence, front: std::mem::take(&mut front), lists });
         }
     }
-    flatten(&entries)
+    flatten(entries)
 }
 
 /// One entry to be flattened.
@@ -86,14 +86,13 @@ struct Flat<'a> {
 
 /// From the last entry to the first, each in front of what comes of those behind it. `rest` holds that backwards, so that
 /// what comes in front of it is added at its end.
-fn flatten(entries: &[Flat<'_>]) -> Result<Vec<PolicyRule>, PolicyError> {
+fn flatten(entries: Vec<Flat<'_>>) -> Result<Vec<PolicyRule>, PolicyError> {
     let mut work = MAX_WORK;
     let mut rest: Vec<PolicyRule> = Vec::new();
-    for Flat { sequence, front, lists } in entries.iter().rev() {
-        let mut rules = front.clone();
+    for Flat { sequence, front: mut rules, lists } in entries.into_iter().rev() {
         // Lists of one entry are of different families, so their order says nothing.
         for list in lists {
-            add_list(list, *sequence, &rest, &mut work, &mut rules)?;
+            add_list(list, sequence, &rest, &mut work, &mut rules)?;
         }
         rest.extend(rules.into_iter().rev());
         if rest.len() > MAX_POLICY_RULES {

@@ -27,8 +27,13 @@ pub struct Settings {
     pub retry_after: Duration,
     /// The longest datagram that is not cut into fragments (RFC 7383), in bytes of UDP payload.
     pub fragment_above: usize,
-    /// Whether the arithmetic of first exchanges is the caller's to do ([`crate::Output::Compute`]); else it is done at once.
+    /// Whether Diffie-Hellman and signatures are the caller's to do ([`crate::Output::Compute`]); else they are done at once.
     pub jobs: bool,
+    /// How many of these may be under way. What would be one more is dropped, and comes again. Of first requests, half as
+    /// many.
+    pub most_jobs: usize,
+    /// What decides by chance when SAs are rekeyed; for tests, which want to see the same again. `None` for any.
+    pub seed: Option<u64>,
     /// How many requests may wait for their turn in one IKE SA.
     pub most_tasks: usize,
     /// How many child SAs one IKE SA may have.
@@ -50,6 +55,8 @@ impl Default for Settings {
             retry_after: Duration::from_secs(3),
             fragment_above: 1232,
             jobs: false,
+            most_jobs: 1024,
+            seed: None,
             most_tasks: 256,
             most_children: 256,
         }

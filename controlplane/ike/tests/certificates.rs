@@ -49,10 +49,11 @@ fn every_kind_of_key_with_an_authority_between() {
             });
             let [a, b] = sides;
             // Certificates are long: they go in fragments.
-            let settings = Settings { fragment_above: 576, ..Settings::default() };
+            let settings = Settings { fragment_above: 576, jobs: true, ..Settings::default() };
             let a = side("a", a, trust(&root, &[]));
             let b = side("b", b, trust(&root, &[]));
             let mut world = World::with_settings(settings, vec![a], vec![b]);
+            world.slow = 100;
             world.a_initiates();
             world.run_seconds(5);
             assert!(
@@ -61,6 +62,7 @@ fn every_kind_of_key_with_an_authority_between() {
                 world.b.failures
             );
             world.assert_paired(1);
+            world.assert_others_computed();
             assert!(world.largest <= 576);
         }
     }

@@ -104,13 +104,14 @@ proptest! {
         changed in 0..10u64,
         wishes in vec(wish(), 0..16),
         pfs in any::<bool>(),
-        jobs in any::<bool>(),
+        slow in proptest::option::of(0..3000u64),
     ) {
         let groups: &[Group] = if pfs { &[Group::X25519] } else { &[] };
-        let settings = Settings { jobs, ..Settings::default() };
+        let settings = Settings { jobs: slow.is_some(), most_jobs: 2, seed: Some(seed), ..Settings::default() };
         let (a, b) = (vec![with_dpd("a", groups)], vec![with_dpd("b", groups)]);
         let mut world = World::with_settings(settings, a, b);
         world.chance = Chance(seed);
+        world.slow = slow.unwrap_or(0);
         world.faults = Faults { lost, doubled, late, changed };
         world.a_initiates();
         world.run_seconds(20);
@@ -121,6 +122,9 @@ proptest! {
         world.faults = Faults::default();
         world.run_seconds(400);
         assert_at_rest(&world);
+        if slow.is_some() {
+            world.assert_others_computed();
+        }
     }
 
     /// Nothing that anybody can send makes an endpoint panic, or touches what stands.

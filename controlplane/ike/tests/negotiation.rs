@@ -55,6 +55,52 @@ fn somebody_else_may_do_the_arithmetic() {
     assert_eq!(b.half_open(), 1);
 }
 
+/// What strangers have computed is bounded, and does not keep those waiting who have proved themselves.
+#[test]
+fn a_flood_of_arithmetic_is_bounded() {
+    let settings = Settings { jobs: true, most_jobs: 8, cookie_threshold: 1000, ..Settings::default() };
+    let pfs = |side| with_policy(connection(side), |policy| policy.proposals[0].groups = vec![Group::X25519]);
+    let mut world = World::with_settings(settings, vec![pfs("a")], vec![pfs("b")]);
+    world.slow = 1;
+    world.a_initiates();
+    world.run_seconds(5);
+    world.assert_paired(1);
+    let mut flood = World::new(vec![connection("a")], vec![]);
+    flood.record = Some(Vec::new());
+    (0..20).for_each(|_| flood.a_initiates());
+    world.slow = 10_000;
+    for (from, to, bytes) in flood.record.unwrap() {
+        world.inject(from, to, &bytes);
+    }
+    world.run(Duration::from_millis(1));
+    assert_eq!((world.b.endpoint.counters().busy, world.b.endpoint.half_open()), (16, 4));
+    // The threads are as slow as ever, but there is still room for a peer.
+    let old = world.b.inbound()[0];
+    world.b.endpoint.rekey_child(world.now, old).unwrap();
+    world.run_seconds(60);
+    world.assert_paired(1);
+    assert_ne!(world.b.inbound()[0], old);
+    world.assert_others_computed();
+}
+
+/// An IKE SA that ends while something is computed for it takes nothing of that.
+#[test]
+fn what_is_computed_for_the_dead_is_lost() {
+    let settings = Settings { jobs: true, ..Settings::default() };
+    let mut world = World::with_settings(settings, vec![connection("a")], vec![connection("b")]);
+    world.slow = 1000;
+    for until in [0, 500, 1000, 1500, 2000] {
+        world.a_initiates();
+        world.run(Duration::from_millis(until));
+        for ike in world.a.endpoint.ike_sas(world.now).map(|sa| sa.ike).collect::<Vec<_>>() {
+            world.a.endpoint.delete(world.now, ike).unwrap();
+        }
+        world.run_seconds(120);
+        assert_eq!(world.a.endpoint.ike_sas(world.now).count(), 0);
+        world.assert_paired(0);
+    }
+}
+
 #[test]
 fn every_group_and_every_suite_of_ike() {
     let mut suites: Vec<(Encryption, Vec<Integrity>)> = Vec::new();
@@ -215,6 +261,35 @@ fn lifetimes_rekey_by_themselves() {
     assert_eq!(world.a.standing(world.now).len(), 1);
     assert!(world.a.ike_down.is_empty() && world.b.ike_down.is_empty());
     assert!(world.a.failures.is_empty() && world.b.failures.is_empty(), "{:?}", world.a.failures);
+}
+
+/// Many tunnels that came up at once are not all rekeyed at once; and from the same seed all happens at the same time again.
+#[test]
+fn rekeying_is_spread_by_chance() {
+    let rekeyed = |seed: u64| {
+        let with = |side| {
+            with_policy(connection(side), |policy| {
+                policy.lifetime = Lifetime { time: Some(Duration::from_secs(1000)), ..Lifetime::default() };
+            })
+        };
+        let settings = Settings { seed: Some(seed), ..Settings::default() };
+        let mut world = World::with_settings(settings, vec![with("a")], vec![with("b")]);
+        world.a_initiates();
+        world.run_seconds(5);
+        (1..50).for_each(|_| world.a_initiates());
+        world.run_seconds(5);
+        let view = world.a.standing(world.now);
+        let mut times: Vec<u64> =
+            view.iter().flat_map(|sa| &sa.children).map(|child| child.rekey_in.unwrap().as_secs()).collect();
+        times.sort_unstable();
+        assert_eq!(times.len(), 50);
+        times
+    };
+    let times = rekeyed(1);
+    assert_eq!(times, rekeyed(1));
+    assert_ne!(times, rekeyed(2));
+    assert!(times.iter().all(|time| (810..=900).contains(time)), "{times:?}");
+    assert!(times.last().unwrap() - times[0] > 30, "{times:?}");
 }
 
 #[test]

@@ -24,8 +24,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver};
 use zeroize::Zeroizing;
 
-/// Datagrams, or pieces of arithmetic, that are taken at once before anything else has its turn.
-const BURST: usize = 64;
+/// Datagrams, or pieces of arithmetic, that are taken at once before anything else has its turn. What comes of them shares a
+/// transaction, whose cost grows with all tunnels that there are.
+const BURST: usize = 256;
 /// Tunnels of an earlier control plane that are raised anew in a tick.
 const RAISED_AT_ONCE: usize = 64;
 /// Bytes of the largest file of certificates.
@@ -211,13 +212,16 @@ impl Daemon {
         true
     }
 
-    /// An SA nears its end or is past it. False if it is not IKE's.
+    /// An SA nears its end or is past it. False if its key is written in the configuration, so that only people can renew it.
     pub(super) fn renew(&mut self, index: u32, is_over: bool) -> bool {
         if self.ike.inherited.indexes().any(|known| known == index) {
             // Another is being negotiated all the while.
             return true;
         }
-        let Some(inbound) = self.ike.children.at(index).map(Child::spi) else { return false };
+        let Some(inbound) = self.ike.children.at(index).map(Child::spi) else {
+            // One that is gone, or only takes what is still on its way: another has its place.
+            return self.plan.sas.iter().all(|sa| sa.install.index != index);
+        };
         let endpoint = &mut self.ike.endpoint;
         let now = Instant::now();
         let asked =

@@ -178,7 +178,7 @@ impl Daemon {
                     first_sequence: 1,
                     replay_floor: 0,
                     iv_base: 0,
-                    limits: limits(&up.lifetime, up.suite.esn),
+                    limits: limits(&up.lifetime, &up.rekey_after),
                     entry: Some(number),
                     size: self.config.size(),
                 }),

@@ -244,8 +244,12 @@ impl Children {
     /// Writes the rules of an entry's number anew, if that is one peer's of a dynamic entry.
     fn follow(&mut self, number: u32, entry: &EntryKey, dynamic: Option<&EntryKey>) {
         let Some(dynamic) = dynamic else { return };
-        let rules = self.carrier(number).map(|child| rules_of(child, dynamic));
-        let peers = self.peers.entry((entry.map.clone(), entry.sequence)).or_default();
+        let key = (entry.map.clone(), entry.sequence);
+        // All peers' rules bear the same label: there is one for all of them.
+        let others = self.peers.get(&key).into_iter().flat_map(BTreeMap::values).flatten().next();
+        let label = others.map_or_else(|| label(dynamic).into(), |rule| Arc::clone(&rule.label));
+        let rules = self.carrier(number).map(|child| rules_of(child, &label));
+        let peers = self.peers.entry(key).or_default();
         match rules {
             Some(rules) => peers.insert(number, rules),
             None => peers.remove(&number),
@@ -266,17 +270,12 @@ fn label(entry: &EntryKey) -> String {
     format!("{}:{sequence}", name.get(..room).unwrap_or(name))
 }
 
-/// Packets of an SA without extended sequence numbers after which it wants another, as it has 2^32 of them.
-const SHORT_SEQUENCE: u64 = 3 << 30;
-
-/// The limits that the data plane watches. A tenth is left to negotiate in.
-pub fn limits(lifetime: &Lifetime, extended_sequence: bool) -> Limits {
-    let soft = |hard: u64| hard - hard / 10;
-    let numbers = (!extended_sequence).then_some(SHORT_SEQUENCE);
+/// What the data plane watches, of a pair that may serve so long and is to be rekeyed after that.
+pub fn limits(lifetime: &Lifetime, rekey_after: &Lifetime) -> Limits {
     Limits {
-        soft_packets: lifetime.packets.map(soft).into_iter().chain(numbers).min(),
+        soft_packets: rekey_after.packets,
         hard_packets: lifetime.packets,
-        soft_bytes: lifetime.bytes.map(soft),
+        soft_bytes: rekey_after.bytes,
         hard_bytes: lifetime.bytes,
     }
 }
@@ -303,13 +302,12 @@ impl PlannedSa {
 }
 
 /// What has a dynamic entry's peer protect what is its own.
-fn rules_of(child: &Child, dynamic: &EntryKey) -> Vec<PolicyRule> {
-    let label: Arc<str> = label(dynamic).into();
+fn rules_of(child: &Child, label: &Arc<str>) -> Vec<PolicyRule> {
     let rule = |&selector: &model::Selector| PolicyRule {
         selector,
         marks: Marks::ANY,
         action: PolicyAction::ProtectFor(child.number),
-        label: Arc::clone(&label),
+        label: Arc::clone(label),
     };
     child.outbound.selectors.iter().map(rule).collect()
 }

@@ -89,7 +89,7 @@ fn peers_of_a_dynamic_entry_have_rules_as_long_as_they_carry() {
     let all_anew = |children: &Children| {
         let numbers = children.by_number.keys();
         let carriers = numbers.filter_map(|&number| children.carrier(number));
-        carriers.flat_map(|child| rules_of(child, &key("ANYONE"))).collect::<Vec<_>>()
+        carriers.flat_map(|child| rules_of(child, &label(&key("ANYONE")).into())).collect::<Vec<_>>()
     };
     // Pairs of four peers come, may send, and go, in an order without one.
     for step in 0..400_u32 {
@@ -121,13 +121,4 @@ fn nothing_that_is_taken_is_given_twice() {
     assert_eq!(children.free_indexes(6), Some([2, 3]));
     assert_eq!(children.free_indexes(3), None);
     assert_eq!(children.free_number(), 1);
-}
-
-#[test]
-fn an_sa_without_extended_numbers_is_renewed_before_they_end() {
-    let lifetime = Lifetime { bytes: Some(1000), ..Lifetime::default() };
-    let short = limits(&lifetime, false);
-    assert_eq!((short.soft_packets, short.hard_packets), (Some(SHORT_SEQUENCE), None));
-    assert_eq!((short.soft_bytes, short.hard_bytes), (Some(900), Some(1000)));
-    assert_eq!(limits(&lifetime, true).soft_packets, None);
 }

@@ -1,4 +1,4 @@
-//! Diffie-Hellman off the event loop: a few threads, and as many jobs at once as the endpoint lets wait.
+//! Diffie-Hellman and signatures off the event loop: a few threads, and as many jobs at once as the endpoint lets wait.
 
 use ike::endpoint::{Done, Job};
 use std::thread::available_parallelism;
@@ -22,12 +22,12 @@ impl Pool {
     pub fn new(done: UnboundedSender<Done>) -> std::io::Result<Pool> {
         let count = available_parallelism().map_or(1, |cores| cores.get()).min(MOST_THREADS);
         let threads =
-            rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|n| format!("ike-dh-{n}"));
+            rayon::ThreadPoolBuilder::new().num_threads(count).thread_name(|n| format!("ike-pool-{n}"));
         Ok(Pool { threads: threads.build().map_err(std::io::Error::other)?, done })
     }
 
-    /// Has a job done; it comes back whatever becomes of it. How many wait is bounded by the endpoint, which counts each as a
-    /// half-open IKE SA or as one of ours.
+    /// Has a job done; it comes back whatever becomes of it. How many wait is bounded by the endpoint
+    /// ([`ike::Settings::most_jobs`]).
     pub fn start(&self, job: Job) {
         let done = self.done.clone();
         // Nobody takes it when we are about to end.

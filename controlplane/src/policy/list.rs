@@ -24,7 +24,7 @@ impl List {
         config: &Config,
         map: &CryptoMap,
         entries: &BTreeMap<EntryKey, u32>,
-        peers: &BTreeMap<u16, Vec<PolicyRule>>,
+        peers: BTreeMap<u16, Vec<PolicyRule>>,
     ) -> Result<List, PolicyError> {
         let rules = config::policy_with(config, map, peers)?;
         let numbers: BTreeMap<u16, u32> = map
@@ -46,11 +46,7 @@ impl List {
             };
             Rule { selector: rule.selector, marks: rule.marks, action }
         };
-        Ok(List {
-            map: map.name.clone(),
-            rules: rules.iter().map(rule).collect(),
-            labels: rules.iter().map(|rule| Label::lossy(&rule.label)).collect(),
-        })
+        Ok(List { map: map.name.clone(), rules: rules.iter().map(rule).collect(), labels: labels(&rules) })
     }
 
     /// How many rules there are.
@@ -62,4 +58,17 @@ impl List {
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
+}
+
+/// One for each rule. Rules in a row often bear the same: those of a hundred thousand peers of one entry.
+fn labels(rules: &[PolicyRule]) -> Vec<Label> {
+    let mut last: (&str, Label) = ("", Label::EMPTY);
+    let label = |rule| {
+        let PolicyRule { label, .. }: &PolicyRule = rule;
+        if **label != *last.0 {
+            last = (label, Label::lossy(label));
+        }
+        last.1
+    };
+    rules.iter().map(label).collect()
 }

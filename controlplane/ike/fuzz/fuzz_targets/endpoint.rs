@@ -51,7 +51,7 @@ fn connection(us: &str, them: &str) -> Connection {
 }
 
 fn endpoint(us: &str, them: &str, now: Instant) -> Endpoint {
-    let mut endpoint = Endpoint::new(Settings::default(), now, Duration::ZERO).expect("OpenSSL works");
+    let mut endpoint = Endpoint::new(Settings { jobs: true, ..Settings::default() }, now, Duration::ZERO).expect("OpenSSL works");
     endpoint.set_connections(vec![Arc::new(connection(us, them))]);
     endpoint
 }
@@ -63,10 +63,12 @@ fn settle(now: Instant, a: &mut Endpoint, b: &mut Endpoint) {
         for of_a in [true, false] {
             let (sender, receiver) = if of_a { (&mut *a, &mut *b) } else { (&mut *b, &mut *a) };
             while let Some(output) = sender.poll() {
-                if let Output::Transmit { from, to, bytes } = output {
-                    receiver.handle_datagram(now, from, to, &bytes);
-                    idle = false;
+                match output {
+                    Output::Transmit { from, to, bytes } => receiver.handle_datagram(now, from, to, &bytes),
+                    Output::Compute(job) => sender.handle_done(now, job.run()),
+                    _ => continue,
                 }
+                idle = false;
             }
         }
         if idle {

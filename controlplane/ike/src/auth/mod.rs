@@ -4,11 +4,13 @@ mod credential;
 mod psk;
 mod signature;
 mod trust;
+mod verifying;
 
 pub use credential::Credential;
 pub(crate) use psk::shared_key_auth;
 pub(crate) use signature::{HASHES, PeerHashes, sign, verify};
 pub use trust::Trust;
+pub(crate) use verifying::Verifying;
 
 use crate::crypto::{CryptoError, Prf, Secret};
 use openssl::x509::X509Name;

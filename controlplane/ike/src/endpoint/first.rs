@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::endpoint::{Failed, Output};
 use crate::message::{Body, Header, IkeSpi, NotifyType, ParseError, Payload};
 use crate::negotiate::{Explanation, Stage};
-use crate::sa::{Answer, NON_ESP_MARKER, answer_first, respond_to_first};
+use crate::sa::{Answer, NON_ESP_MARKER, answer_first, offered, respond_to_first};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +25,7 @@ impl Endpoint {
             self.with(now, spi, |sa, ctx| sa.answer_init_again(ctx, datagram));
             return;
         }
-        if self.parked.has_first(path.1, header.initiator_spi) {
+        if self.parked.has(path.1, header.initiator_spi) {
             // The same again, or what only looks so; the one that waits is answered.
             return;
         }
@@ -78,20 +78,23 @@ impl Endpoint {
     ) {
         let fits = |one: &&Arc<Connection>| one.fits(path.0.ip(), path.1.ip());
         let connections: Vec<Arc<Connection>> = self.connections.iter().filter(fits).cloned().collect();
-        let Ok(spi) = self.fresh_spi() else { return };
-        let mut ctx = self.context(now, false);
-        ctx.ready = ready;
-        let answer = respond_to_first(&mut ctx, &connections, spi, path, header, datagram, payloads);
-        let wanted = ctx.wanted;
+        let answer = match (offered(&connections, header, payloads), ready) {
+            (Ok(offered), None) if self.settings.jobs => {
+                return self.park(now, path, header.initiator_spi, datagram, offered.work());
+            }
+            (Ok(offered), ready) => {
+                let Ok(spi) = self.fresh_spi() else { return };
+                let mut ctx = self.context(now, false);
+                ctx.ready = ready.unwrap_or_default();
+                respond_to_first(&mut ctx, offered, spi, path, header, datagram)
+            }
+            (Err(answer), _) => *answer,
+        };
         let cause = match answer {
             Answer::Open(sa) => return self.index.put(sa, &self.settings),
             Answer::Refuse(bytes, cause) => {
                 self.send_first(path, bytes);
                 cause
-            }
-            Answer::Wait => {
-                let begun = (path.1, header.initiator_spi);
-                return wanted.into_iter().for_each(|work| self.park(now, path, Err(begun), datagram, work));
             }
             Answer::Ignore(cause) => Some(cause),
         };

@@ -1,162 +1,199 @@
-//! Diffie-Hellman by somebody else: the arithmetic of first exchanges, which is most of what raising a tunnel costs and what
-//! a flood of first requests would buy, done on the caller's threads.
+//! Arithmetic by somebody else: Diffie-Hellman and signatures, which are most of what raising a tunnel costs and what a
+//! flood would buy, done on the caller's threads.
+//!
+//! What a message or a task is going to take is foreseen before it is handled, and given away. It is handled when that is
+//! done, and finds it here; whatever was not foreseen right is done at once. So nothing that is agreed on depends on who
+//! does the arithmetic.
 
-use super::Endpoint;
-use crate::crypto::{DhError, Group, KeyPair, Shared};
-use crate::message::{Header, IkeSpi};
-use crate::sa::{Context, IkeSa};
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use crate::auth::{PeerHashes, Verifying, sign};
+use crate::crypto::{CryptoError, DhError, Group, KeyPair, Shared};
+use crate::message::{AuthMethod, IkeSpi};
+use crate::sa::Context;
 use std::sync::Arc;
-use std::time::Instant;
 
-/// Arithmetic that an endpoint waits for. Give what [`Job::run`] gives back to [`Endpoint::handle_done`].
-#[derive(Debug)]
+/// Arithmetic that an endpoint waits for. Give what [`Job::run`] gives back to [`super::Endpoint::handle_done`].
 pub struct Job {
     id: u64,
-    work: Work,
+    owner: Owner,
+    works: Vec<Work>,
 }
 
 /// A [`Job`] that has been done.
 pub struct Done {
-    id: u64,
-    ready: Ready,
+    pub(super) id: u64,
+    pub(super) owner: Owner,
+    pub(super) ready: Box<Ready>,
+}
+
+/// Who waits for a job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Owner {
+    /// A first request.
+    First,
+    /// An IKE SA.
+    Ike(IkeSpi),
 }
 
 /// What is to be computed.
-#[derive(Clone, Debug)]
 pub(crate) enum Work {
+    /// A fresh pair.
+    Generate(Group),
     /// The answering side's share.
     Answer(Group, Vec<u8>),
     /// The beginning side's second half.
     Agree(Arc<KeyPair>, Vec<u8>),
+    /// Whether the peer's signature is right, and its certificate.
+    Verify(Verifying),
+    /// Our signature.
+    Sign(Signing),
 }
 
-/// What was computed, and of what.
-pub(crate) enum Ready {
-    Answer(Group, Vec<u8>, Result<(Vec<u8>, Shared), DhError>),
-    Agree(Vec<u8>, Result<Shared, DhError>),
+/// What to sign, and how.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Signing {
+    pub(crate) credential: Arc<crate::auth::Credential>,
+    pub(crate) hashes: PeerHashes,
+    pub(crate) octets: Vec<u8>,
+}
+
+type Share = Result<(Vec<u8>, Shared), DhError>;
+type Signature = Result<(AuthMethod, Vec<u8>), CryptoError>;
+/// A question, and what came of it.
+type Answered<Q, A> = Option<(Q, A)>;
+
+/// What was computed, and of what: at most one thing of each kind.
+#[derive(Default)]
+pub(crate) struct Ready {
+    pair: Answered<Group, Result<KeyPair, CryptoError>>,
+    share: Answered<(Group, Vec<u8>), Share>,
+    shared: Answered<(Arc<KeyPair>, Vec<u8>), Result<Shared, DhError>>,
+    verified: Answered<Verifying, Result<(), String>>,
+    signature: Answered<Signing, Signature>,
+}
+
+impl Signing {
+    fn run(&self) -> Signature {
+        sign(&self.credential, self.hashes, &self.octets)
+    }
 }
 
 impl Job {
-    /// Does it. It takes from some ten microseconds (group 31) to some milliseconds (group 16).
+    /// Does it. It takes from some ten microseconds (group 31) to some milliseconds (group 16, or a signature by RSA).
     pub fn run(self) -> Done {
-        let ready = match self.work {
-            Work::Answer(group, peer) => {
-                let result = group.answer(&peer);
-                Ready::Answer(group, peer, result)
+        let mut ready = Box::<Ready>::default();
+        for work in self.works {
+            match work {
+                Work::Generate(group) => ready.pair = Some((group, group.generate())),
+                Work::Answer(group, peer) => {
+                    let share = group.answer(&peer);
+                    ready.share = Some(((group, peer), share));
+                }
+                Work::Agree(pair, peer) => {
+                    let shared = pair.agree(&peer);
+                    ready.shared = Some(((pair, peer), shared));
+                }
+                Work::Verify(verifying) => {
+                    let verified = verifying.run();
+                    let is_wrong = verified.is_err();
+                    ready.verified = Some((verifying, verified));
+                    if is_wrong {
+                        // To somebody else we prove nothing.
+                        break;
+                    }
+                }
+                Work::Sign(signing) => {
+                    let signature = signing.run();
+                    ready.signature = Some((signing, signature));
+                }
             }
-            Work::Agree(pair, peer) => {
-                let result = pair.agree(&peer);
-                Ready::Agree(peer, result)
-            }
-        };
-        Done { id: self.id, ready }
+        }
+        Done { id: self.id, owner: self.owner, ready }
+    }
+}
+
+/// What is computed may be secret, and what of is long.
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Job({} for {:?})", self.id, self.owner)
+    }
+}
+
+/// What is under way.
+#[derive(Default)]
+pub(crate) struct Jobs {
+    last: u64,
+    under_way: usize,
+}
+
+impl Jobs {
+    /// One has come back.
+    pub(super) fn came_back(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
     }
 }
 
 impl Context<'_> {
-    /// The answering side's share of an exchange; `None` if somebody else is to compute it, and the message then comes again.
-    pub(crate) fn answer(&mut self, group: Group, peer: &[u8]) -> Option<Result<(Vec<u8>, Shared), DhError>> {
-        match self.ready.take() {
-            Some(Ready::Answer(of, to, result)) if of == group && to == peer => return Some(result),
-            _ if !self.settings.jobs => return Some(group.answer(peer)),
-            _ => self.wanted = Some(Work::Answer(group, peer.to_vec())),
+    /// Gives arithmetic away. Its number; `None` if too much is under way already. Of first requests, which cost strangers
+    /// nothing, there may be half as much as of all: who has proved anything is not kept waiting by them.
+    pub(crate) fn give_away(&mut self, owner: Owner, works: Vec<Work>) -> Option<u64> {
+        let most = match owner {
+            Owner::First => self.settings.most_jobs / 2,
+            Owner::Ike(_) => self.settings.most_jobs,
+        };
+        if self.jobs.under_way >= most {
+            self.counters.busy += 1;
+            return None;
         }
-        None
+        self.jobs.under_way += 1;
+        self.jobs.last += 1;
+        let id = self.jobs.last;
+        self.outputs.push_back(super::Output::Compute(Job { id, owner, works }));
+        Some(id)
     }
 
-    /// The beginning side's second half, in the same way.
-    pub(crate) fn agree(&mut self, pair: &Arc<KeyPair>, peer: &[u8]) -> Option<Result<Shared, DhError>> {
-        match self.ready.take() {
-            Some(Ready::Agree(to, result)) if to == peer => return Some(result),
-            _ if !self.settings.jobs => return Some(pair.agree(peer)),
-            _ => self.wanted = Some(Work::Agree(pair.clone(), peer.to_vec())),
-        }
-        None
-    }
-}
-
-/// Messages that wait for a job.
-#[derive(Default)]
-pub(crate) struct Parked {
-    next: u64,
-    messages: HashMap<u64, Message>,
-    /// Those that are first requests, by where and under which SPI they begin.
-    first: HashMap<(SocketAddr, IkeSpi), u64>,
-}
-
-struct Message {
-    path: (SocketAddr, SocketAddr),
-    datagram: Vec<u8>,
-    /// The IKE SA that it is for; `None` for a first request, and then by whom.
-    ike: Result<IkeSpi, (SocketAddr, IkeSpi)>,
-    since: Instant,
-}
-
-impl Parked {
-    /// How many first requests wait.
-    pub(crate) fn first_requests(&self) -> usize {
-        self.first.len()
+    /// A fresh pair of that group.
+    pub(crate) fn generate(&mut self, group: Group) -> Result<Arc<KeyPair>, CryptoError> {
+        let pair = match self.ready.pair.take() {
+            Some((of, pair)) if of == group => pair,
+            _ => self.at_once(|| group.generate()),
+        };
+        pair.map(Arc::new)
     }
 
-    pub(crate) fn has_first(&self, from: SocketAddr, spi: IkeSpi) -> bool {
-        self.first.contains_key(&(from, spi))
-    }
-
-    fn park(&mut self, message: Message) -> u64 {
-        self.next += 1;
-        if let Err(begun) = message.ike {
-            self.first.insert(begun, self.next);
-        }
-        self.messages.insert(self.next, message);
-        self.next
-    }
-
-    fn take(&mut self, id: u64) -> Option<Message> {
-        let message = self.messages.remove(&id)?;
-        if let Err(begun) = message.ike {
-            self.first.remove(&begun);
-        }
-        Some(message)
-    }
-}
-
-impl Endpoint {
-    /// Takes what a job has given. One that comes too late, or twice, does no harm.
-    pub fn handle_done(&mut self, now: Instant, done: Done) {
-        let Some(Message { path, datagram, ike, .. }) = self.parked.take(done.id) else { return };
-        let Ok(header) = Header::parse(&datagram) else { return };
-        match ike {
-            Ok(spi) => {
-                let again = |sa: &mut IkeSa, ctx: &mut Context<'_>| {
-                    ctx.ready = Some(done.ready);
-                    sa.handle(ctx, path, &header, &datagram);
-                };
-                self.with(now, spi, again);
-            }
-            Err(_) => self.answer_again(now, path, &header, &datagram, done.ready),
+    /// The answering side's share of an exchange.
+    pub(crate) fn answer(&mut self, group: Group, peer: &[u8]) -> Share {
+        match self.ready.share.take() {
+            Some(((of, to), share)) if of == group && to == peer => share,
+            _ => self.at_once(|| group.answer(peer)),
         }
     }
 
-    /// Sets a message aside until its arithmetic is done.
-    pub(super) fn park(
-        &mut self,
-        now: Instant,
-        path: (SocketAddr, SocketAddr),
-        ike: Result<IkeSpi, (SocketAddr, IkeSpi)>,
-        datagram: &[u8],
-        work: Work,
-    ) {
-        // What nobody came back with must not stay for ever.
-        let patience = self.settings.half_open_for;
-        if self.parked.first_requests() >= self.settings.cookie_threshold {
-            let late = |message: &Message| now.saturating_duration_since(message.since) > patience;
-            let late: Vec<u64> =
-                self.parked.messages.iter().filter(|(_, one)| late(one)).map(|(id, _)| *id).collect();
-            late.into_iter().for_each(|id| drop(self.parked.take(id)));
+    /// The beginning side's second half.
+    pub(crate) fn agree(&mut self, pair: &Arc<KeyPair>, peer: &[u8]) -> Result<Shared, DhError> {
+        match self.ready.shared.take() {
+            Some(((of, with), shared)) if Arc::ptr_eq(&of, pair) && with == peer => shared,
+            _ => self.at_once(|| pair.agree(peer)),
         }
-        let id = self.parked.park(Message { path, datagram: datagram.to_vec(), ike, since: now });
-        self.outputs.push_back(super::Output::Compute(Job { id, work }));
+    }
+
+    /// Whether the peer's signature is right; else why not.
+    pub(crate) fn verify(&mut self, verifying: &Verifying) -> Result<(), String> {
+        match self.ready.verified.take() {
+            Some((of, verified)) if of == *verifying => verified,
+            _ => self.at_once(|| verifying.run()),
+        }
+    }
+
+    /// Our signature.
+    pub(crate) fn sign(&mut self, signing: &Signing) -> Signature {
+        match self.ready.signature.take() {
+            Some((of, signature)) if of == *signing => signature,
+            _ => self.at_once(|| signing.run()),
+        }
+    }
+
+    fn at_once<T>(&mut self, compute: impl FnOnce() -> T) -> T {
+        self.counters.computed_at_once += 1;
+        compute()
     }
 }

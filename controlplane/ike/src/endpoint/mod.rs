@@ -5,11 +5,12 @@ mod first;
 mod index;
 mod job;
 mod output;
+mod parked;
 mod request;
 mod view;
 
 pub use job::{Done, Job};
-pub(crate) use job::{Ready, Work};
+pub(crate) use job::{Jobs, Owner, Ready, Signing, Work};
 pub use output::{ChildUp, Counters, Down, Failed, IkeUp, Output};
 pub use request::RequestError;
 pub use view::{ChildView, IkeView, State};
@@ -17,12 +18,12 @@ pub use view::{ChildView, IkeView, State};
 use crate::connection::Connection;
 use crate::crypto::{CryptoError, random};
 use crate::message::{ExchangeType, Header, IkeSpi};
-use crate::sa::{Context, Effect, IkeSa};
+use crate::sa::{Chance, Context, Effect, IkeSa};
 use crate::settings::Settings;
 use cookie::Cookies;
 use index::Index;
-use job::Parked;
 use model::Spi;
+use parked::Parked;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,14 +34,16 @@ use std::time::{Duration, Instant};
 /// Give it every datagram of the two IKE ports ([`Endpoint::handle_datagram`]), wake it when it wants to be
 /// ([`Endpoint::next_timeout`], [`Endpoint::handle_timeout`]), ask it for what you want, and after each of these do what
 /// [`Endpoint::poll`] gives until there is no more. It never blocks but for the arithmetic of Diffie-Hellman and of
-/// signatures. Time is what the caller says it is; it must not go backwards.
+/// signatures, and not for that where [`Settings::jobs`] gives it to somebody else. Time is what the caller says it is; it must not go backwards.
 pub struct Endpoint {
     settings: Settings,
     connections: Vec<Arc<Connection>>,
     index: Index,
     child_spis: HashMap<Spi, IkeSpi>,
     cookies: Cookies,
+    chance: Chance,
     clock: (Instant, Duration),
+    jobs: Jobs,
     parked: Parked,
     outputs: VecDeque<Output>,
     counters: Counters,
@@ -53,12 +56,14 @@ impl Endpoint {
     /// [`CryptoError`] if OpenSSL has no chance to give.
     pub fn new(settings: Settings, now: Instant, since_1970: Duration) -> Result<Endpoint, CryptoError> {
         Ok(Endpoint {
+            chance: Chance::new(settings.seed)?,
             settings,
             connections: Vec::new(),
             index: Index::default(),
             child_spis: HashMap::new(),
             cookies: Cookies::new(now)?,
             clock: (now, since_1970),
+            jobs: Jobs::default(),
             parked: Parked::default(),
             outputs: VecDeque::new(),
             counters: Counters::default(),
@@ -137,12 +142,9 @@ impl Endpoint {
             } else {
                 ctx.counters.unexpected += 1;
             }
-            ctx.wanted.take()
         });
-        match known {
-            Some(Some(work)) => self.park(now, path, Ok(ours), datagram, work),
-            Some(None) => {}
-            None => self.counters.unknown_spi += 1,
+        if known.is_none() {
+            self.counters.unknown_spi += 1;
         }
     }
 
@@ -164,8 +166,9 @@ impl Endpoint {
             counters: &mut self.counters,
             child_spis: &mut self.child_spis,
             effects: Vec::new(),
-            ready: None,
-            wanted: None,
+            chance: &mut self.chance,
+            jobs: &mut self.jobs,
+            ready: Ready::default(),
             known_peer,
         }
     }

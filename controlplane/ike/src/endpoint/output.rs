@@ -126,6 +126,9 @@ pub struct ChildUp {
     pub remote_selectors: Vec<TrafficSelector>,
     /// As its policy says.
     pub lifetime: Lifetime,
+    /// After what to ask for another pair ([`super::Endpoint::rekey_child`]): a little less than the lifetime, by chance, so
+    /// that the peer does not do so at once. The endpoint itself sees to the time.
+    pub rekey_after: Lifetime,
     /// The inbound SPI of the pair whose place it takes.
     pub replaces: Option<Spi>,
     /// Whether to send on it at once. Else the peer may not have it yet: wait for [`Output::ChildSend`] (or for its first
@@ -195,6 +198,10 @@ pub struct Counters {
     pub cookies_sent: u64,
     /// Dropped: a message that makes no sense where its IKE SA stands.
     pub unexpected: u64,
+    /// Dropped, to be sent again by the peer: the arithmetic of the same message is being done, or too much of others.
+    pub busy: u64,
+    /// Pieces of arithmetic that nobody else did (see [`crate::Settings::jobs`]).
+    pub computed_at_once: u64,
     /// IKE SAs that came to stand.
     pub ike_up: u64,
     /// Negotiations that failed.

@@ -54,8 +54,9 @@ impl Endpoint {
             |cause: Cause| RequestError::Failed(Explanation { stage: Stage::Init, by_peer: false, cause });
         let spi = self.fresh_spi().map_err(|error| failed(Cause::Ours(error.to_string())))?;
         let mut ctx = self.context(now, false);
-        let mut sa = IkeSa::initiate(&mut ctx, connection, spi, (local, remote)).map_err(failed)?;
+        let mut sa = IkeSa::initiate(&ctx, connection, spi, (local, remote)).map_err(failed)?;
         sa.tasks.extend(child.map(Task::Child));
+        sa.pump(&mut ctx);
         self.index.put(Box::new(sa), &self.settings);
         Ok(spi)
     }

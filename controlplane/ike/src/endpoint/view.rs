@@ -97,7 +97,7 @@ impl Endpoint {
 
     /// How many peers have begun that have not proved anything, those that failed a moment ago included.
     pub fn half_open(&self) -> usize {
-        self.index.half_open() + self.parked.first_requests()
+        self.index.half_open() + self.parked.len()
     }
 }
 

@@ -3,10 +3,10 @@
 use super::child_conclude::refused_child;
 use super::pieces::{error_notify, notify};
 use super::{Context, IkeSa, Offering, Pending, Task};
-use crate::auth::{SignedOctets, Trust, shared_key_auth, sign, verify};
+use crate::auth::{SignedOctets, Trust, Verifying, shared_key_auth};
 use crate::connection::{Connection, LocalProof, RemoteProof};
-use crate::crypto::{CryptoError, Secret};
-use crate::endpoint::{Down, IkeUp, Output};
+use crate::crypto::{CryptoError, Prf, Secret};
+use crate::endpoint::{Down, IkeUp, Output, Signing};
 use crate::identity::{Identity, IdentityMatch};
 use crate::message::{AuthMethod, ExchangeType, IdBody, NotifyType, Payload};
 use crate::negotiate::{Cause, Refusal, Stage};
@@ -22,7 +22,7 @@ pub(crate) struct Proofs {
 
 /// What we remember until the answer comes.
 pub(crate) struct Authenticating {
-    proofs: Proofs,
+    pub(super) proofs: Proofs,
     offering: Option<Box<Offering>>,
 }
 
@@ -40,68 +40,112 @@ impl IkeSa {
         Some(if initiator { &keys.prove_initiator } else { &keys.prove_responder })
     }
 
-    /// Our proof: its method and its data.
-    pub(super) fn prove(
+    /// What there is for us to sign, if that is how we prove ourselves.
+    pub(super) fn signing(
         &self,
         connection: &Connection,
         proofs: &Proofs,
         identity: &[u8],
-    ) -> Result<(AuthMethod, Vec<u8>), Cause> {
+    ) -> Result<Option<Signing>, Cause> {
+        let LocalProof::Certificate(credential) = &connection.local_proof else { return Ok(None) };
+        let (prf, octets) = self.our_octets(proofs, identity)?;
+        let octets = octets.to_bytes(prf).map_err(ours)?;
+        Ok(Some(Signing { credential: credential.clone(), hashes: self.abilities.hashes, octets }))
+    }
+
+    fn our_octets<'a>(
+        &'a self,
+        proofs: &'a Proofs,
+        identity: &'a [u8],
+    ) -> Result<(Prf, SignedOctets<'a>), Cause> {
         let (Some(keys), Some(key)) = (&self.keys, self.prove_key(self.is_initiator)) else {
             return Err(Cause::Ours("no keys".to_owned()));
         };
-        let octets = SignedOctets { message: &proofs.our_message, nonce: &proofs.their_nonce, key, identity };
-        let ours = |error: CryptoError| Cause::Ours(error.to_string());
-        match &connection.local_proof {
-            LocalProof::SharedKey(secret) => shared_key_auth(keys.prf, secret, &octets)
-                .map(|auth| (AuthMethod::SHARED_KEY, auth.expose().to_vec()))
-                .map_err(ours),
-            LocalProof::Certificate(credential) => octets
-                .to_bytes(keys.prf)
-                .and_then(|octets| sign(credential, self.abilities.hashes, &octets))
-                .map_err(ours),
+        let (message, nonce) = (&proofs.our_message, &proofs.their_nonce);
+        Ok((keys.prf, SignedOctets { message, nonce, key, identity }))
+    }
+
+    fn their_octets<'a>(
+        &'a self,
+        proofs: &'a Proofs,
+        IdBody(identity): IdBody<'a>,
+    ) -> Result<(Prf, SignedOctets<'a>), Cause> {
+        let (Some(keys), Some(key)) = (&self.keys, self.prove_key(!self.is_initiator)) else {
+            return Err(Cause::Ours("no keys".to_owned()));
+        };
+        let (message, nonce) = (&proofs.their_message, &proofs.our_nonce);
+        Ok((keys.prf, SignedOctets { message, nonce, key, identity }))
+    }
+
+    /// Our proof: its method and its data.
+    pub(super) fn prove(
+        &self,
+        ctx: &mut Context<'_>,
+        connection: &Connection,
+        proofs: &Proofs,
+        identity: &[u8],
+    ) -> Result<(AuthMethod, Vec<u8>), Cause> {
+        if let Some(signing) = self.signing(connection, proofs, identity)? {
+            return ctx.sign(&signing).map_err(ours);
         }
+        let LocalProof::SharedKey(secret) = &connection.local_proof else {
+            return Err(Cause::Ours("nothing to prove ourselves by".to_owned()));
+        };
+        let (prf, octets) = self.our_octets(proofs, identity)?;
+        let auth = shared_key_auth(prf, secret, &octets).map_err(ours)?;
+        Ok((AuthMethod::SHARED_KEY, auth.expose().to_vec()))
+    }
+
+    /// What there is to verify of the peer's proof, if it is to be a signature.
+    pub(super) fn verifying(
+        &self,
+        ctx: &Context<'_>,
+        connection: &Connection,
+        proofs: &Proofs,
+        id: IdBody<'_>,
+        payloads: &[Payload<'_>],
+    ) -> Result<Option<Verifying>, Cause> {
+        let RemoteProof::Certificate(trust) = &connection.remote_proof else { return Ok(None) };
+        let (method, data) = proof_of(connection, payloads)?;
+        let (prf, octets) = self.their_octets(proofs, id)?;
+        Ok(Some(Verifying {
+            trust: trust.clone(),
+            certificates: certificates(payloads),
+            identity: Identity::parse(id),
+            now: ctx.since_1970,
+            method,
+            octets: octets.to_bytes(prf).map_err(ours)?,
+            data: data.to_vec(),
+        }))
     }
 
     /// Whether the peer's proof is right.
     pub(super) fn verify(
         &self,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         connection: &Connection,
         proofs: &Proofs,
-        IdBody(identity): IdBody<'_>,
+        id: IdBody<'_>,
         payloads: &[Payload<'_>],
     ) -> Result<(), Cause> {
-        let (Some(keys), Some(key)) = (&self.keys, self.prove_key(!self.is_initiator)) else {
-            return Err(Cause::Ours("no keys".to_owned()));
-        };
-        let ours = |error: CryptoError| Cause::Ours(error.to_string());
-        let wanted = connection.remote_proof.name();
-        let Some((method, data)) = auth_payload(payloads) else {
-            return Err(Cause::Method { wanted, presented: "EAP".to_owned() });
-        };
-        let octets = SignedOctets { message: &proofs.their_message, nonce: &proofs.our_nonce, key, identity };
-        let identity = Identity::parse(IdBody(identity));
-        match (&connection.remote_proof, method) {
-            (RemoteProof::SharedKey(secret), AuthMethod::SHARED_KEY) => {
-                let right = shared_key_auth(keys.prf, secret, &octets).map_err(ours)?;
-                let is_right = right == Secret::new(data.to_vec());
-                if is_right { Ok(()) } else { Err(Cause::SharedKey { identity }) }
-            }
-            (RemoteProof::Certificate(trust), method) if method != AuthMethod::SHARED_KEY => {
-                let octets = octets.to_bytes(keys.prf).map_err(ours)?;
-                let key = trust.check(&certificates(payloads), &identity, ctx.since_1970);
-                let checked = key.and_then(|key| verify(&key, method, data, &octets).map_err(str::to_owned));
-                checked.map_err(|reason| Cause::Certificate { identity, reason })
-            }
-            _ => Err(Cause::Method { wanted, presented: method.to_string() }),
+        let identity = Identity::parse(id);
+        if let Some(verifying) = self.verifying(ctx, connection, proofs, id, payloads)? {
+            return ctx.verify(&verifying).map_err(|reason| Cause::Certificate { identity, reason });
         }
+        let RemoteProof::SharedKey(secret) = &connection.remote_proof else {
+            return Err(Cause::Ours("nothing to verify the peer by".to_owned()));
+        };
+        let (_, data) = proof_of(connection, payloads)?;
+        let (prf, octets) = self.their_octets(proofs, id)?;
+        let right = shared_key_auth(prf, secret, &octets).map_err(ours)?;
+        let is_right = right == Secret::new(data.to_vec());
+        if is_right { Ok(()) } else { Err(Cause::SharedKey { identity }) }
     }
 
     pub(super) fn send_auth(&mut self, ctx: &mut Context<'_>, proofs: Proofs) {
         let Some(connection) = self.connection().cloned() else { return };
         let identity = connection.local_identity.to_body();
-        let proof = match self.prove(&connection, &proofs, &identity) {
+        let proof = match self.prove(ctx, &connection, &proofs, &identity) {
             Ok(proof) => proof,
             Err(cause) => return self.auth_failed(ctx, false, cause),
         };
@@ -170,15 +214,11 @@ impl IkeSa {
 
     fn check_responder(
         &self,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         proofs: &Proofs,
         payloads: &[Payload<'_>],
     ) -> Result<Identity, (bool, Cause)> {
-        let id = payloads.iter().find_map(|payload| match payload {
-            Payload::IdR(id) => Some(*id),
-            _ => None,
-        });
-        let (Some(id), Some(_)) = (id, auth_payload(payloads)) else {
+        let (Some(id), Some(_)) = (id_payload(payloads), auth_payload(payloads)) else {
             let kind = error_notify(payloads);
             return Err(match kind {
                 Some(kind) => (true, Cause::Refused(Refusal(kind))),
@@ -228,7 +268,32 @@ impl IkeSa {
     }
 }
 
-pub(super) fn auth_payload<'a>(payloads: &[Payload<'a>]) -> Option<(AuthMethod, &'a [u8])> {
+fn ours(error: CryptoError) -> Cause {
+    Cause::Ours(error.to_string())
+}
+
+/// Who the responder says it is.
+pub(super) fn id_payload<'a>(payloads: &[Payload<'a>]) -> Option<IdBody<'a>> {
+    payloads.iter().find_map(|payload| match payload {
+        Payload::IdR(id) => Some(*id),
+        _ => None,
+    })
+}
+
+/// The peer's proof, if it is of the kind that is wanted of it.
+fn proof_of<'a>(connection: &Connection, payloads: &[Payload<'a>]) -> Result<(AuthMethod, &'a [u8]), Cause> {
+    let wanted = connection.remote_proof.name();
+    let Some((method, data)) = auth_payload(payloads) else {
+        return Err(Cause::Method { wanted, presented: "EAP".to_owned() });
+    };
+    let by_key = matches!(connection.remote_proof, RemoteProof::SharedKey(_));
+    if by_key != (method == AuthMethod::SHARED_KEY) {
+        return Err(Cause::Method { wanted, presented: method.to_string() });
+    }
+    Ok((method, data))
+}
+
+fn auth_payload<'a>(payloads: &[Payload<'a>]) -> Option<(AuthMethod, &'a [u8])> {
     payloads.iter().find_map(|payload| match payload {
         Payload::Auth { method, data } => Some((*method, *data)),
         _ => None,
@@ -252,9 +317,10 @@ pub(super) fn certificate_request(trust: &Trust) -> Payload<'_> {
     Payload::CertReq { encoding: X509_SIGNATURE, data: trust.hashes() }
 }
 
-fn certificates<'a>(payloads: &[Payload<'a>]) -> Vec<&'a [u8]> {
-    let certificate = |payload: &Payload<'a>| match payload {
-        Payload::Cert { encoding: X509_SIGNATURE, data } => Some(*data),
+/// What the peer proves itself by, in DER, its own certificate first.
+fn certificates(payloads: &[Payload<'_>]) -> Vec<Vec<u8>> {
+    let certificate = |payload: &Payload<'_>| match payload {
+        Payload::Cert { encoding: X509_SIGNATURE, data } => Some(data.to_vec()),
         _ => None,
     };
     payloads.iter().filter_map(certificate).collect()

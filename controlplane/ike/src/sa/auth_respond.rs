@@ -25,7 +25,7 @@ impl IkeSa {
         self.connections = vec![connection.clone()];
         self.peer_identity = Some(identity);
         let body = connection.local_identity.to_body();
-        let (method, data) = match self.prove(&connection, &proofs, &body) {
+        let (method, data) = match self.prove(ctx, &connection, &proofs, &body) {
             Ok(proof) => proof,
             Err(cause) => {
                 self.refuse(ctx, header, NotifyType::AUTHENTICATION_FAILED, &[]);
@@ -65,10 +65,20 @@ impl IkeSa {
     /// Who the peer is, and which connection it is for.
     fn check_initiator(
         &self,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         proofs: &Proofs,
         payloads: &[Payload<'_>],
     ) -> Result<(Identity, Arc<Connection>), Cause> {
+        let (peer, identity, connection) = self.presented(payloads)?;
+        self.verify(ctx, &connection, proofs, peer, payloads)?;
+        Ok((identity, connection))
+    }
+
+    /// Who the peer says it is, and which connection that is for.
+    pub(super) fn presented<'a>(
+        &self,
+        payloads: &[Payload<'a>],
+    ) -> Result<(IdBody<'a>, Identity, Arc<Connection>), Cause> {
         let (mut peer, mut us) = (None, None);
         for payload in payloads {
             match payload {
@@ -80,7 +90,6 @@ impl IkeSa {
         let peer = peer.ok_or_else(|| Cause::Protocol("a request without an identity".to_owned()))?;
         let identity = Identity::parse(peer);
         let connection = expecting(&self.connections, &identity, us.as_ref())?;
-        self.verify(ctx, &connection, proofs, peer, payloads)?;
-        Ok((identity, connection))
+        Ok((peer, identity, connection))
     }
 }

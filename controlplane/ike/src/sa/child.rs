@@ -1,5 +1,6 @@
 //! Child SAs: pairs of SAs of ESP, offered, installed, lost.
 
+use super::foresee::first_group;
 use super::{Context, IkeSa, Pending, Rival};
 use crate::connection::ChildPolicy;
 use crate::crypto::{CryptoError, EspSuite, KeyPair, random};
@@ -9,7 +10,7 @@ use crate::negotiate::{Cause, esp_offer, without_groups};
 use crate::selector::TrafficSelector;
 use model::{KeyMaterial, Mode, Spi};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// A pair that is installed.
 pub(crate) struct Child {
@@ -50,7 +51,7 @@ pub(crate) struct Offering {
     pub(super) policy: Arc<ChildPolicy>,
     pub(super) spi: Spi,
     pub(super) proposals: Vec<Proposal>,
-    pub(super) pair: Option<KeyPair>,
+    pub(super) pair: Option<Arc<KeyPair>>,
     pub(super) nonce: Vec<u8>,
     pub(super) local: Vec<TrafficSelector>,
     pub(super) remote: Vec<TrafficSelector>,
@@ -136,18 +137,10 @@ pub(super) struct Agreed {
     pub(super) send: bool,
 }
 
-/// 90 to 97 percent of it, by chance.
-pub(super) fn a_little_less(lifetime: Duration) -> Duration {
-    let chance = random::<1>().map_or(0, |[byte]| u32::from(byte) % 71);
-    lifetime.saturating_mul(900 + chance) / 1000
-}
-
 impl Context<'_> {
-    /// When to ask again for what the peer had no time for: not when it does the same, or both would hinder each other
-    /// for ever.
-    pub(super) fn retry_at(&self) -> Instant {
-        let chance = random::<1>().map_or(0, |[byte]| u32::from(byte));
-        self.now + self.settings.retry_after * (128 + chance) / 256
+    /// When to ask again for what the peer had no time for.
+    pub(super) fn retry_at(&mut self) -> Instant {
+        self.now + self.chance.pause(self.settings.retry_after)
     }
 
     /// An SPI of ESP that none of our pairs has.
@@ -201,8 +194,8 @@ impl IkeSa {
             offering.proposals = without_groups(offering.proposals);
             return Ok(offering);
         }
-        let group = offering.policy.proposals.iter().find_map(|proposal| proposal.groups.first());
-        let pair = group.map(|group| group.generate()).transpose();
+        let group = first_group(&offering.policy);
+        let pair = group.map(|group| ctx.generate(group)).transpose();
         match (pair, random::<{ super::pieces::NONCE }>()) {
             (Ok(pair), Ok(nonce)) => {
                 offering.pair = pair;
@@ -220,6 +213,7 @@ impl IkeSa {
     pub(super) fn install(&mut self, ctx: &mut Context<'_>, agreed: Agreed) {
         let Some(connection) = self.connection() else { return };
         let Agreed { policy, suite, mode, local, remote, inbound, outbound, replaces, send } = agreed;
+        let rekey_after = ctx.chance.before_end(&policy.lifetime, &suite);
         let child = Child {
             inbound: inbound.0,
             outbound: outbound.0,
@@ -228,7 +222,7 @@ impl IkeSa {
             mode,
             local_selectors: local.clone(),
             remote_selectors: remote.clone(),
-            rekey_at: policy.lifetime.time.and_then(|time| ctx.now.checked_add(a_little_less(time))),
+            rekey_at: rekey_after.time.and_then(|time| ctx.now.checked_add(time)),
             replaced_by: None,
             leaving: None,
             since: ctx.now,
@@ -248,6 +242,7 @@ impl IkeSa {
             local_selectors: local,
             remote_selectors: remote,
             lifetime: policy.lifetime,
+            rekey_after,
             replaces,
             send,
         })));

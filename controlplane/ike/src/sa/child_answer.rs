@@ -105,11 +105,13 @@ impl IkeSa {
         let peer_spi = spi_of(&chosen).ok_or_else(|| protocol("an SPI of ESP that is none"))?;
         let (key, shared) = match (suite.group, said.key) {
             (None, _) => (None, None),
-            (Some(group), Some((number, public))) if number == group.id() => match group.answer(public) {
-                Ok((public, shared)) => (Some((group.id(), public)), Some(shared)),
-                Err(error @ DhError::PublicValue(_)) => return Err(protocol(&error.to_string())),
-                Err(error) => return Err(ours(error.to_string())),
-            },
+            (Some(group), Some((number, public))) if number == group.id() => {
+                match ctx.answer(group, public) {
+                    Ok((public, shared)) => (Some((group.id(), public)), Some(shared)),
+                    Err(error @ DhError::PublicValue(_)) => return Err(protocol(&error.to_string())),
+                    Err(error) => return Err(ours(error.to_string())),
+                }
+            }
             (Some(group), sent) => {
                 let cause = Cause::KeyExchangeGroup {
                     ours: vec![group],

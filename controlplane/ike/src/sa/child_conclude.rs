@@ -25,7 +25,7 @@ impl IkeSa {
             .rival
             .as_ref()
             .is_some_and(|rival| nonces.0.min(nonces.1) < rival.lowest_nonce.as_slice());
-        match self.check_child(&offering, payloads, nonces) {
+        match self.check_child(ctx, &offering, payloads, nonces) {
             Ok(agreed) if offering.gone.contains(&agreed.outbound.0.get()) => {
                 // The peer has deleted it already; the old pair goes as if the new one had stood for a while.
                 offering.abandon(ctx);
@@ -58,6 +58,7 @@ impl IkeSa {
 
     fn check_child(
         &self,
+        ctx: &mut Context<'_>,
         offering: &Offering,
         payloads: &[Payload<'_>],
         nonces: (&[u8], &[u8]),
@@ -88,7 +89,7 @@ impl IkeSa {
             (Some(group), Some(pair), Some((number, public)))
                 if group == pair.group() && number == group.id() =>
             {
-                Some(pair.agree(public).map_err(|error| Cause::Protocol(error.to_string()))?)
+                Some(ctx.agree(pair, public).map_err(|error| Cause::Protocol(error.to_string()))?)
             }
             _ => return Err(protocol("its key is of another group than the one that it chose")),
         };

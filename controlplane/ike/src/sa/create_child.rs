@@ -77,7 +77,7 @@ impl IkeSa {
                     let current = offering.pair.as_ref().map(|pair| pair.group());
                     let wanted = offered_group(&offering.proposals, number);
                     if let Some(group) = wanted.filter(|group| Some(*group) != current)
-                        && let Ok(pair) = group.generate()
+                        && let Ok(pair) = ctx.generate(group)
                     {
                         offering.pair = Some(pair);
                         return self.send_offering(ctx, offering);

@@ -5,8 +5,7 @@ use super::window::{Place, back_off};
 use super::{Context, IkeSa, Pending, Phase, Task};
 use crate::endpoint::{Down, Output};
 use crate::message::{
-    Body, ExchangeType, Header, NotifyType, ParseError, Payload, PayloadType, Sealed, parse_chain,
-    write_message,
+    Body, ExchangeType, Header, NotifyType, ParseError, Payload, PayloadType, Sealed, write_message,
 };
 use crate::negotiate::{Cause, Stage};
 use crate::sa::protect::Opened;
@@ -96,8 +95,10 @@ impl IkeSa {
 
     /// Sends the outstanding request again if it is time, or gives the peer up.
     pub(super) fn retransmit(&mut self, ctx: &mut Context<'_>) {
+        // What is answered already, and only waits for its arithmetic, is not asked again.
+        let has_answer = self.has_waiting(true);
         let Some(outstanding) = &mut self.window.outstanding else { return };
-        if outstanding.again_at > ctx.now {
+        if has_answer || outstanding.again_at > ctx.now {
             return;
         }
         if outstanding.tries >= ctx.settings.tries {
@@ -139,12 +140,16 @@ impl IkeSa {
         header: &Header,
         datagram: &[u8],
     ) {
+        if self.has_waiting(header.response) {
+            ctx.counters.busy += 1;
+            return;
+        }
         match Body::parse(header, datagram) {
             Ok(Body::Sealed(sealed)) if header.exchange != ExchangeType::IKE_SA_INIT => {
                 self.handle_sealed(ctx, path, header, &sealed);
             }
-            Ok(Body::Clear(payloads)) if header.exchange == ExchangeType::IKE_SA_INIT && header.response => {
-                self.init_answered(ctx, header, datagram, &payloads);
+            Ok(Body::Clear(_)) if header.exchange == ExchangeType::IKE_SA_INIT && header.response => {
+                self.clear_came(ctx, header, datagram);
             }
             // Whatever else comes in clear could be anybody's.
             Ok(_) => ctx.counters.unexpected += 1,
@@ -189,8 +194,18 @@ impl IkeSa {
             return;
         }
         self.heard(ctx, path);
-        let Opened::Whole(first, inside) = opened else { return };
-        let payloads = parse_chain(first, inside.expose());
+        if let Opened::Whole(first, inside) = opened {
+            self.message_came(ctx, header, first, inside);
+        }
+    }
+
+    /// Handles a message whose arithmetic is done, or which takes none.
+    pub(super) fn message_ready(
+        &mut self,
+        ctx: &mut Context<'_>,
+        header: &Header,
+        payloads: Result<Vec<Payload<'_>>, ParseError>,
+    ) {
         if header.response {
             self.answer_came(ctx, header, payloads);
         } else {
@@ -290,10 +305,13 @@ impl IkeSa {
 
     /// Asks the peer for something.
     pub(super) fn start(&mut self, ctx: &mut Context<'_>, task: Task) {
-        if !self.is_established() && !matches!(task, Task::DeleteIke(_)) {
+        let begins = matches!(self.phase, Phase::Initiating) && matches!(task, Task::Init | Task::Auth(_));
+        if !self.is_established() && !begins && !matches!(task, Task::DeleteIke(_)) {
             return;
         }
         match task {
+            Task::Init => self.ask_init(ctx),
+            Task::Auth(proofs) => self.send_auth(ctx, *proofs),
             Task::Child(policy) => self.ask_child(ctx, policy, None),
             Task::RekeyChild(inbound) => self.ask_rekey_child(ctx, inbound),
             Task::DeleteChild(inbound, reason) => self.ask_delete_child(ctx, inbound, reason),

@@ -3,9 +3,9 @@
 use super::auth::Proofs;
 use super::nat::{self, Nat};
 use super::pieces::{Exchange, Extras, NONCE, error_notify, notify, offered_group, refused, wanted_group};
-use super::{Abilities, Context, IkeSa, Pending, Phase};
+use super::{Abilities, Context, IkeSa, Pending, Phase, Task};
 use crate::connection::Connection;
-use crate::crypto::{CryptoError, DhError, KeyPair, Shared, random};
+use crate::crypto::{CryptoError, KeyPair, random};
 use crate::endpoint::Down;
 use crate::keys::{Seed, first_seed, ike_keys};
 use crate::message::{ExchangeType, Header, IkeSpi, NotifyType, Payload, Proposal};
@@ -19,37 +19,51 @@ const RESTARTS: u32 = 4;
 
 /// What we remember until the answer comes.
 pub(crate) struct Initiating {
-    pair: Arc<KeyPair>,
+    pub(super) pair: Arc<KeyPair>,
     nonce: Vec<u8>,
-    offer: Vec<Proposal>,
+    pub(super) offer: Vec<Proposal>,
     cookie: Option<Vec<u8>>,
     restarts: u32,
 }
 
 impl IkeSa {
-    /// Begins.
+    /// One that begins as soon as it is pumped.
     pub(crate) fn initiate(
-        ctx: &mut Context<'_>,
+        ctx: &Context<'_>,
         connection: Arc<Connection>,
         spi: IkeSpi,
         path: (SocketAddr, SocketAddr),
     ) -> Result<IkeSa, Cause> {
-        let offer = ike_offer(&connection.proposals, &[]);
-        let group = connection.proposals.iter().find_map(|proposal| proposal.groups.first());
-        let Some(&group) = group else { return Err(Cause::Ours("no DH group is configured".to_owned())) };
-        let ours = |error: CryptoError| Cause::Ours(error.to_string());
-        let initiating = Initiating {
-            pair: Arc::new(group.generate().map_err(ours)?),
-            nonce: random::<NONCE>().map_err(ours)?.to_vec(),
-            offer,
-            cookie: None,
-            restarts: 0,
-        };
+        if connection.proposals.iter().all(|proposal| proposal.groups.is_empty()) {
+            return Err(Cause::Ours("no DH group is configured".to_owned()));
+        }
         let mut sa = IkeSa::new(ctx.now, true, (spi, IkeSpi(0)), path, Phase::Initiating);
         sa.connections = vec![connection];
         sa.announced = true;
-        sa.send_init(ctx, initiating);
+        sa.tasks.push_back(Task::Init);
         Ok(sa)
+    }
+
+    /// Sends the first request.
+    pub(super) fn ask_init(&mut self, ctx: &mut Context<'_>) {
+        match self.initiating(ctx) {
+            Ok(initiating) => self.send_init(ctx, initiating),
+            Err(cause) => self.init_failed(ctx, false, cause),
+        }
+    }
+
+    fn initiating(&self, ctx: &mut Context<'_>) -> Result<Initiating, Cause> {
+        let ours = |error: CryptoError| Cause::Ours(error.to_string());
+        let Some(connection) = self.connection() else { return Err(Cause::NoConnection) };
+        let group = connection.proposals.iter().find_map(|proposal| proposal.groups.first());
+        let Some(&group) = group else { return Err(Cause::Ours("no DH group is configured".to_owned())) };
+        Ok(Initiating {
+            pair: ctx.generate(group).map_err(ours)?,
+            nonce: random::<NONCE>().map_err(ours)?.to_vec(),
+            offer: ike_offer(&connection.proposals, &[]),
+            cookie: None,
+            restarts: 0,
+        })
     }
 
     fn send_init(&mut self, ctx: &mut Context<'_>, initiating: Initiating) {
@@ -83,11 +97,6 @@ impl IkeSa {
                 return;
             }
         };
-        if std::mem::take(&mut self.waits) && ctx.ready.is_none() {
-            // An answer is here already, and its arithmetic is being done.
-            self.waits = true;
-            return;
-        }
         let restart = notify(payloads, NotifyType::COOKIE).map(|cookie| (Some(cookie), None)).or_else(|| {
             notify(payloads, NotifyType::INVALID_KE_PAYLOAD).map(|data| (None, Some(wanted_group(data))))
         });
@@ -96,22 +105,15 @@ impl IkeSa {
             ctx.counters.unexpected += 1;
             return;
         }
-        let shared = match self.init_shared(ctx, payloads) {
-            Some(shared) => shared,
-            None => {
-                self.waits = true;
-                return;
-            }
-        };
         let Some(Pending::Init(mut initiating)) = self.window.restart() else { return };
         if let Some((cookie, group)) = restart {
-            match self.change(&mut initiating, cookie, group) {
+            match self.change(ctx, &mut initiating, cookie, group) {
                 Ok(()) => self.send_init(ctx, *initiating),
                 Err(cause) => self.init_failed(ctx, true, cause),
             }
             return;
         }
-        match self.init_agreed(ctx, &initiating, header, payloads, shared) {
+        match self.init_agreed(ctx, &initiating, header, payloads) {
             Ok(nonce) => {
                 self.window.skip_first();
                 let proofs = Proofs {
@@ -120,27 +122,9 @@ impl IkeSa {
                     our_nonce: initiating.nonce,
                     their_nonce: nonce,
                 };
-                self.send_auth(ctx, proofs);
+                self.tasks.push_front(Task::Auth(Box::new(proofs)));
             }
             Err((by_peer, cause)) => self.init_failed(ctx, by_peer, cause),
-        }
-    }
-
-    /// What the two share, if the answer is of the group that was asked in. The outer `None`: it is still being computed.
-    fn init_shared(
-        &self,
-        ctx: &mut Context<'_>,
-        payloads: &[Payload<'_>],
-    ) -> Option<Option<Result<Shared, DhError>>> {
-        let pair = match self.window.outstanding.as_ref().map(|request| &request.pending) {
-            Some(Pending::Init(initiating)) => &initiating.pair,
-            _ => return Some(None),
-        };
-        match Exchange::read(payloads) {
-            Some(exchange) if exchange.group == pair.group().id() => {
-                ctx.agree(pair, exchange.public).map(Some)
-            }
-            _ => Some(None),
         }
     }
 
@@ -153,6 +137,7 @@ impl IkeSa {
     /// Another form of the first request: with a cookie, or with a key of another group.
     fn change(
         &self,
+        ctx: &mut Context<'_>,
         initiating: &mut Initiating,
         cookie: Option<&[u8]>,
         group: Option<u16>,
@@ -171,8 +156,8 @@ impl IkeSa {
             let current = initiating.pair.group().id();
             match offered_group(&initiating.offer, number) {
                 Some(group) if number != current => {
-                    let pair = group.generate().map_err(|error| Cause::Ours(error.to_string()))?;
-                    initiating.pair = Arc::new(pair);
+                    let pair = ctx.generate(group).map_err(|error| Cause::Ours(error.to_string()))?;
+                    initiating.pair = pair;
                 }
                 _ => {
                     let ours = self.connections.iter().flat_map(|connection| &connection.proposals);
@@ -187,11 +172,10 @@ impl IkeSa {
     /// Takes what the responder chose. Gives its nonce, or why not and whether the peer refused.
     fn init_agreed(
         &mut self,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         initiating: &Initiating,
         header: &Header,
         payloads: &[Payload<'_>],
-        shared: Option<Result<Shared, DhError>>,
     ) -> Result<Vec<u8>, (bool, Cause)> {
         let ours = |error: CryptoError| (false, Cause::Ours(error.to_string()));
         let theirs = |what: &str| (false, Cause::Protocol(what.to_owned()));
@@ -205,9 +189,10 @@ impl IkeSa {
         let chosen = accept(&initiating.offer, exchange.proposals).map_err(|cause| (false, cause))?;
         let suite =
             ike_suite(&chosen).ok_or_else(|| theirs("it chose algorithms that do not go together"))?;
-        let shared = shared.filter(|_| suite.group == initiating.pair.group());
-        let shared =
-            shared.ok_or_else(|| theirs("its key is of another group than the one that it chose"))?;
+        if suite.group != initiating.pair.group() || exchange.group != suite.group.id() {
+            return Err(theirs("its key is of another group than the one that it chose"));
+        }
+        let shared = ctx.agree(&initiating.pair, exchange.public);
         let shared = shared.map_err(|error| (false, Cause::Protocol(error.to_string())))?;
         self.responder_spi = header.responder_spi;
         let seed = Seed {

@@ -5,6 +5,7 @@ use super::pieces::{Exchange, Extras, NONCE};
 use super::{Abilities, Context, IkeSa, Phase, nat};
 use crate::connection::Connection;
 use crate::crypto::{DhError, IkeSuite, Shared, random};
+use crate::endpoint::Work;
 use crate::keys::{Seed, first_seed, ike_keys};
 use crate::message::{
     ExchangeType, Header, IkeSpi, NotifyType, Payload, PayloadType, Proposal, write_message, write_proposals,
@@ -20,10 +21,26 @@ pub(crate) enum Answer {
     Open(Box<IkeSa>),
     /// An answer that leaves nothing behind, and why, if it is for people to know.
     Refuse(Vec<u8>, Option<Cause>),
-    /// None yet: its arithmetic is still being done.
-    Wait,
     /// No answer.
     Ignore(Cause),
+}
+
+/// What of a first request we would take.
+pub(crate) struct Offered<'p, 'a> {
+    /// For whom it may be.
+    connections: Vec<Arc<Connection>>,
+    abilities: Abilities,
+    chosen: Proposal,
+    suite: IkeSuite,
+    exchange: Exchange<'p, 'a>,
+    payloads: &'p [Payload<'a>],
+}
+
+impl Offered<'_, '_> {
+    /// The arithmetic that it takes to answer it.
+    pub(crate) fn work(&self) -> Work {
+        Work::Answer(self.suite.group, self.exchange.public.to_vec())
+    }
 }
 
 /// The longest offer that a refusal names to another Espalier: no request makes us send much more than it was itself.
@@ -75,49 +92,46 @@ fn fitting(
     first.map(|chosen| (fitting, chosen)).ok_or(why)
 }
 
-/// Answers a first request between these addresses.
+/// What of a first request between the addresses of these connections we would take; or how it is refused.
+pub(crate) fn offered<'p, 'a>(
+    connections: &[Arc<Connection>],
+    header: &Header,
+    payloads: &'p [Payload<'a>],
+) -> Result<Offered<'p, 'a>, Box<Answer>> {
+    let Some(exchange) = Exchange::read(payloads) else {
+        let cause = Cause::Protocol("a first request without SA, KE or nonce".to_owned());
+        return Err(refuse(header, NotifyType::INVALID_SYNTAX, &[], Some(cause)).into());
+    };
+    let abilities = Abilities::read(payloads);
+    let (connections, chosen) = fitting(connections, exchange.proposals).map_err(|cause| {
+        let ours: Vec<Proposal> =
+            connections.iter().flat_map(|connection| ike_offer(&connection.proposals, &[])).collect();
+        Box::new(no_proposal(header, abilities, &ours, cause))
+    })?;
+    let Some(suite) = ike_suite(&chosen) else {
+        let (ours, theirs) = (Offer::default(), Some(Offer::new(std::slice::from_ref(&chosen))));
+        let cause = Cause::Proposals { ours, theirs, difference: None };
+        return Err(refuse(header, NotifyType::NO_PROPOSAL_CHOSEN, &[], Some(cause)).into());
+    };
+    if exchange.group != suite.group.id() {
+        let group = suite.group.id().to_be_bytes();
+        return Err(refuse(header, NotifyType::INVALID_KE_PAYLOAD, &group, None).into());
+    }
+    Ok(Offered { connections, abilities, chosen, suite, exchange, payloads })
+}
+
+/// Answers it.
 pub(crate) fn respond(
     ctx: &mut Context<'_>,
-    connections: &[Arc<Connection>],
+    offered: Offered<'_, '_>,
     spi: IkeSpi,
     path: (SocketAddr, SocketAddr),
     header: &Header,
     datagram: &[u8],
-    payloads: &[Payload<'_>],
 ) -> Answer {
-    let Some(exchange) = Exchange::read(payloads) else {
-        let cause = Cause::Protocol("a first request without SA, KE or nonce".to_owned());
-        return refuse(header, NotifyType::INVALID_SYNTAX, &[], Some(cause));
-    };
-    let abilities = Abilities::read(payloads);
-    let (connections, chosen) = match fitting(connections, exchange.proposals) {
-        Ok(fitting) => fitting,
-        Err(cause) => {
-            let ours: Vec<Proposal> =
-                connections.iter().flat_map(|connection| ike_offer(&connection.proposals, &[])).collect();
-            return no_proposal(header, abilities, &ours, cause);
-        }
-    };
-    let Some(suite) = ike_suite(&chosen) else {
-        let (ours, theirs) = (Offer::default(), Some(Offer::new(std::slice::from_ref(&chosen))));
-        let cause = Cause::Proposals { ours, theirs, difference: None };
-        return refuse(header, NotifyType::NO_PROPOSAL_CHOSEN, &[], Some(cause));
-    };
-    if exchange.group != suite.group.id() {
-        return refuse(header, NotifyType::INVALID_KE_PAYLOAD, &suite.group.id().to_be_bytes(), None);
-    }
-    let Some(share) = ctx.answer(suite.group, exchange.public) else { return Answer::Wait };
-    let request = connections.iter().find_map(|connection| connection.remote_proof.trust());
-    let request = request.map(certificate_request);
-    let opened = share.and_then(|share| {
-        open(ctx, suite, share, spi, path, header, &exchange, payloads, &chosen, datagram, request)
-    });
-    match opened {
-        Ok(mut sa) => {
-            sa.connections = connections;
-            sa.abilities = abilities;
-            Answer::Open(sa)
-        }
+    let share = ctx.answer(offered.suite.group, offered.exchange.public);
+    match share.and_then(|share| open(ctx, offered, share, spi, path, header, datagram)) {
+        Ok(sa) => Answer::Open(sa),
         Err(DhError::PublicValue(group)) => {
             let cause = Cause::Protocol(format!("its public value is not one of {group}"));
             refuse(header, NotifyType::INVALID_SYNTAX, &[], Some(cause))
@@ -136,20 +150,16 @@ fn no_proposal(header: &Header, abilities: Abilities, ours: &[Proposal], cause: 
     Answer::Refuse(answer(header, IkeSpi(0), &payloads), Some(cause))
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that a first exchange is made of, once")]
 fn open(
     ctx: &mut Context<'_>,
-    suite: IkeSuite,
+    offered: Offered<'_, '_>,
     (public, shared): (Vec<u8>, Shared),
     spi: IkeSpi,
     path: (SocketAddr, SocketAddr),
     header: &Header,
-    exchange: &Exchange<'_, '_>,
-    payloads: &[Payload<'_>],
-    chosen: &Proposal,
     datagram: &[u8],
-    certificate_request: Option<Payload<'_>>,
 ) -> Result<Box<IkeSa>, DhError> {
+    let Offered { connections, abilities, chosen, suite, exchange, payloads } = offered;
     let nonce = random::<NONCE>()?;
     let seed = Seed {
         initiator_nonce: exchange.nonce,
@@ -162,13 +172,14 @@ fn open(
     let (local, remote) = path;
     let extras = Extras::new(header.initiator_spi, spi, local, remote);
     let mut answers = vec![
-        Payload::Sa(vec![chosen.clone()]),
+        Payload::Sa(vec![chosen]),
         Payload::KeyExchange { group: suite.group.id(), data: &public },
         Payload::Nonce(&nonce),
     ];
     answers.extend(extras.payloads());
     answers.push(Payload::notify(NotifyType::CHILDLESS_IKEV2_SUPPORTED, &[]));
-    answers.extend(certificate_request);
+    let trust = connections.iter().find_map(|connection| connection.remote_proof.trust());
+    answers.extend(trust.map(|trust| certificate_request(trust)));
     let message = answer(header, spi, &answers);
     let proofs = Proofs {
         our_message: message.clone(),
@@ -178,6 +189,8 @@ fn open(
     };
     let phase = Phase::HalfOpen(Box::new(proofs));
     let mut sa = IkeSa::new(ctx.now, false, (header.initiator_spi, spi), path, phase);
+    sa.connections = connections;
+    sa.abilities = abilities;
     sa.nat = nat::detect(payloads, header.initiator_spi, IkeSpi(0), remote, local);
     sa.keys = Some(keys);
     sa.protection = Some(Protection::new(suite, ciphers.from_responder, ciphers.from_initiator));

@@ -1,6 +1,6 @@
 //! What time brings to an IKE SA: what is due, what waits for its turn, and the end.
 
-use super::child::{self, Child};
+use super::child::Child;
 use super::protect::Protection;
 use super::{Context, IkeSa, Pending, Phase, Task};
 use crate::endpoint::{Down, Output};
@@ -18,6 +18,7 @@ impl IkeSa {
         self.lose_children(ctx, Down::IkeGone);
         self.phase = Phase::Closing;
         self.tasks.clear();
+        self.take_prepared();
         self.expires = Some(ctx.now + ctx.settings.linger);
         self.say_down(ctx, reason);
     }
@@ -45,7 +46,7 @@ impl IkeSa {
         self.since = ctx.now;
         self.last_heard = ctx.now;
         let lifetime = self.connection().and_then(|connection| connection.lifetime);
-        self.rekey_at = lifetime.and_then(|time| ctx.now.checked_add(child::a_little_less(time)));
+        self.rekey_at = lifetime.and_then(|time| ctx.now.checked_add(ctx.chance.before(time)));
         self.ends_at = lifetime.and_then(|time| ctx.now.checked_add(time));
     }
 
@@ -53,12 +54,13 @@ impl IkeSa {
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
         let outstanding = self.window.outstanding.as_ref();
         let established = self.is_established();
-        let idle = outstanding.is_none();
+        let idle = outstanding.is_none() && !self.prepares();
+        let unanswered = outstanding.filter(|_| !self.has_waiting(true));
         let dpd = self.connection().and_then(|connection| connection.dpd);
         let waiting = |at: Instant| self.retry_at.map_or(at, |retry| retry.max(at));
         [
             self.expires,
-            outstanding.map(|request| request.again_at),
+            unanswered.map(|request| request.again_at),
             self.protection.as_ref().and_then(Protection::deadline),
             self.rekey_at.filter(|_| self.is_settled()),
             self.ends_at.filter(|_| self.is_settled()),
@@ -82,6 +84,9 @@ impl IkeSa {
             protection.tick(now);
         }
         self.retransmit(ctx);
+        if matches!(self.phase, Phase::Initiating) {
+            return self.pump(ctx);
+        }
         if !self.is_established() {
             return;
         }
@@ -101,7 +106,8 @@ impl IkeSa {
         }
         let dpd = self.connection().and_then(|connection| connection.dpd);
         let silent = dpd.is_some_and(|dpd| now.saturating_duration_since(self.last_heard) >= dpd);
-        if silent && self.window.outstanding.is_none() && self.tasks.is_empty() {
+        let idle = self.window.outstanding.is_none() && !self.prepares();
+        if silent && idle && self.tasks.is_empty() {
             self.tasks.push_back(Task::Liveness);
         }
         if self.nat.ours && self.last_sent + ctx.settings.keepalive <= now {
@@ -121,13 +127,13 @@ impl IkeSa {
 
     /// Asks for what waits, if nothing is asked already.
     pub(crate) fn pump(&mut self, ctx: &mut Context<'_>) {
-        while self.window.outstanding.is_none() && !self.is_dead() {
+        while self.window.outstanding.is_none() && !self.prepares() && !self.is_dead() {
             if self.retry_at.is_some_and(|at| at > ctx.now) {
                 return;
             }
             self.retry_at = None;
             let Some(task) = self.tasks.pop_front() else { return };
-            self.start(ctx, task);
+            self.begin(ctx, task);
         }
     }
 

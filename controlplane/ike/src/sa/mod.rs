@@ -11,25 +11,29 @@ mod child_conclude;
 mod create_child;
 mod create_child_respond;
 mod exchange;
+mod foresee;
 #[cfg(fuzzing)]
 mod fuzzing;
 mod informational;
 mod init;
 mod init_respond;
+mod jitter;
 mod life;
 pub(crate) mod nat;
 mod pieces;
 mod protect;
 mod rekey;
+mod waiting;
 mod window;
 
 pub(crate) use child::{Child, Offering};
 pub(crate) use exchange::NON_ESP_MARKER;
-pub(crate) use init_respond::{Answer, answer as answer_first, respond as respond_to_first};
+pub(crate) use init_respond::{Answer, answer as answer_first, offered, respond as respond_to_first};
+pub(crate) use jitter::Chance;
 
 use crate::auth::PeerHashes;
 use crate::connection::{ChildPolicy, Connection};
-use crate::endpoint::{Counters, Down, Failed, Output, Ready, Work};
+use crate::endpoint::{Counters, Down, Failed, Jobs, Output, Ready};
 use crate::identity::Identity;
 use crate::keys::IkeKeys;
 use crate::message::IkeSpi;
@@ -42,6 +46,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use waiting::Waiting;
 use window::Window;
 
 /// What an IKE SA may use of its endpoint while it handles something.
@@ -55,10 +60,10 @@ pub(crate) struct Context<'a> {
     /// Which IKE SA has which inbound SPI of ESP.
     pub(crate) child_spis: &'a mut HashMap<Spi, IkeSpi>,
     pub(crate) effects: Vec<Effect>,
-    /// Arithmetic that somebody has done for this message.
-    pub(crate) ready: Option<Ready>,
-    /// Arithmetic that is to be done before this message can be handled; it then comes again.
-    pub(crate) wanted: Option<Work>,
+    pub(crate) chance: &'a mut Chance,
+    pub(crate) jobs: &'a mut Jobs,
+    /// Arithmetic that somebody has done for what is handled.
+    pub(crate) ready: Ready,
     /// Whether the connection has another IKE SA that stands.
     pub(crate) known_peer: bool,
 }
@@ -83,8 +88,11 @@ pub(crate) enum Effect {
 }
 
 /// What is to be asked of the peer when the window is free.
-#[derive(Clone, Debug)]
 pub(crate) enum Task {
+    /// The first of all.
+    Init,
+    /// The second.
+    Auth(Box<auth::Proofs>),
     Child(Arc<ChildPolicy>),
     RekeyChild(Spi),
     DeleteChild(Spi, Down),
@@ -156,8 +164,7 @@ pub(crate) struct IkeSa {
     pub(crate) protection: Option<Protection>,
     pub(crate) keys: Option<IkeKeys>,
     pub(crate) window: Window,
-    /// Whether a message for it is set aside until its arithmetic is done.
-    pub(crate) waits: bool,
+    waiting: Vec<Waiting>,
     pub(crate) tasks: VecDeque<Task>,
     pub(crate) children: Vec<Child>,
     /// When it is forgotten, whatever it waits for.
@@ -196,7 +203,7 @@ impl IkeSa {
             protection: None,
             keys: None,
             window: Window::new(),
-            waits: false,
+            waiting: Vec::new(),
             tasks: VecDeque::new(),
             children: Vec::new(),
             expires: None,

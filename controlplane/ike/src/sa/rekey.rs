@@ -8,13 +8,14 @@ use crate::keys::{Seed, ike_keys, next_seed};
 use crate::message::{ExchangeType, Header, IkeSpi, NotifyType, Payload, Proposal};
 use crate::negotiate::{Cause, Offer, Stage, accept, choose, ike_offer, ike_suite};
 use crate::sa::protect::Protection;
+use std::sync::Arc;
 
 /// What we remember until the answer comes.
 pub(crate) struct Rekeying {
     spi: IkeSpi,
-    pair: KeyPair,
+    pub(super) pair: Arc<KeyPair>,
     nonce: Vec<u8>,
-    offer: Vec<Proposal>,
+    pub(super) offer: Vec<Proposal>,
     restarted: bool,
     pub(super) rival: Option<Rival<IkeSpi>>,
 }
@@ -29,7 +30,7 @@ type Refused = (NotifyType, Vec<u8>, Option<Box<Cause>>);
 
 impl IkeSa {
     pub(super) fn ask_rekey(&mut self, ctx: &mut Context<'_>, again: Option<Rekeying>) {
-        let rekeying = match again.map_or_else(|| self.rekeying(), Ok) {
+        let rekeying = match again.map_or_else(|| self.rekeying(ctx), Ok) {
             Ok(rekeying) => rekeying,
             Err(cause) => return self.report(ctx, None, Stage::Rekey, false, cause),
         };
@@ -42,7 +43,7 @@ impl IkeSa {
         self.request(ctx, ExchangeType::CREATE_CHILD_SA, &payloads, pending);
     }
 
-    fn rekeying(&self) -> Result<Rekeying, Cause> {
+    fn rekeying(&self, ctx: &mut Context<'_>) -> Result<Rekeying, Cause> {
         let ours = |error: crate::crypto::CryptoError| Cause::Ours(error.to_string());
         let Some(connection) = self.connection() else { return Err(Cause::NoConnection) };
         let spi = IkeSpi(u64::from_be_bytes(random().map_err(ours)?));
@@ -50,7 +51,7 @@ impl IkeSa {
         // The group that was agreed on before will do again.
         let group = self.protection.as_ref().map(|protection| protection.suite.group);
         let group = group.ok_or_else(|| Cause::Ours("no group".to_owned()))?;
-        let pair = group.generate().map_err(ours)?;
+        let pair = ctx.generate(group).map_err(ours)?;
         let nonce = random::<NONCE>().map_err(ours)?.to_vec();
         Ok(Rekeying { spi, pair, nonce, offer, restarted: false, rival: None })
     }
@@ -65,7 +66,7 @@ impl IkeSa {
             Some(NotifyType::INVALID_KE_PAYLOAD) if !rekeying.restarted && self.is_established() => {
                 let number = notify(payloads, NotifyType::INVALID_KE_PAYLOAD).map_or(0, wanted_group);
                 if let Some(group) = offered_group(&rekeying.offer, number)
-                    && let Ok(pair) = group.generate()
+                    && let Ok(pair) = ctx.generate(group)
                 {
                     (rekeying.pair, rekeying.restarted) = (pair, true);
                     return self.ask_rekey(ctx, Some(rekeying));
@@ -130,7 +131,7 @@ impl IkeSa {
             return Err(protocol("its key is of another group than the one that it chose"));
         }
         let shared =
-            rekeying.pair.agree(exchange.public).map_err(|error| Cause::Protocol(error.to_string()))?;
+            ctx.agree(&rekeying.pair, exchange.public).map_err(|error| Cause::Protocol(error.to_string()))?;
         let seed = Seed {
             initiator_nonce: &rekeying.nonce,
             responder_nonce: exchange.nonce,
@@ -176,6 +177,7 @@ impl IkeSa {
     pub(super) fn inherit(&mut self, ctx: &mut Context<'_>, to: IkeSpi) {
         let children = std::mem::take(&mut self.children);
         let mut tasks = std::mem::take(&mut self.tasks);
+        self.take_prepared().into_iter().for_each(|task| tasks.push_front(task));
         tasks.retain(|task| !matches!(task, Task::RekeyIke));
         ctx.outputs.push_back(Output::IkeRekeyed { old: self.spi(), new: to });
         ctx.effects.push(Effect::Inherit { to, children, tasks });
@@ -245,7 +247,7 @@ impl IkeSa {
         if exchange.group != suite.group.id() {
             return Err((NotifyType::INVALID_KE_PAYLOAD, suite.group.id().to_be_bytes().to_vec(), None));
         }
-        let (public, shared) = match suite.group.answer(exchange.public) {
+        let (public, shared) = match ctx.answer(suite.group, exchange.public) {
             Ok(answer) => answer,
             Err(error @ DhError::PublicValue(_)) => return Err(syntax(&error.to_string())),
             Err(error) => return Err(ours(error.to_string())),

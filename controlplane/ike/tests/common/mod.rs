@@ -5,7 +5,7 @@ pub mod certificates;
 
 use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
 use ike::crypto::{Encryption, Group, Integrity, Prf, Secret};
-use ike::endpoint::{ChildUp, Down, Failed, IkeView, State};
+use ike::endpoint::{ChildUp, Down, Failed, IkeView, Job, State};
 use ike::negotiate::{EspProposal, IkeProposal};
 use ike::{Endpoint, Identity, IdentityMatch, Output, Settings, TrafficSelector};
 use model::{IcvLen, KeyLen, Lifetime, Mode, PortRange, Protocol, Spi};
@@ -51,6 +51,19 @@ struct Datagram {
     bytes: Vec<u8>,
 }
 
+/// What is to happen.
+enum Coming {
+    Datagram(Datagram),
+    /// Arithmetic of A or of B is done.
+    Computed(bool, Job),
+}
+
+/// What a gateway leaves to the world.
+enum Left {
+    Datagram(Datagram),
+    Job(Job),
+}
+
 /// One gateway: its endpoint, and what came of it.
 pub struct Gateway {
     pub endpoint: Endpoint,
@@ -81,10 +94,12 @@ impl Gateway {
         }
     }
 
-    fn note(&mut self, output: Output, now: Instant) -> Option<Datagram> {
+    fn note(&mut self, output: Output) -> Option<Left> {
         match output {
-            Output::Compute(job) => self.endpoint.handle_done(now, job.run()),
-            Output::Transmit { from, to, bytes } => return Some(Datagram { from, to, bytes }),
+            Output::Compute(job) => return Some(Left::Job(job)),
+            Output::Transmit { from, to, bytes } => {
+                return Some(Left::Datagram(Datagram { from, to, bytes }));
+            }
             Output::IkeUp(_) => self.ike_up += 1,
             Output::IkeRekeyed { .. } => {}
             Output::IkeDown { reason, .. } => self.ike_down.push(reason),
@@ -130,7 +145,9 @@ pub struct World {
     pub chance: Chance,
     /// Where the world sees A, if there is a NAT before it.
     pub nat: Option<SocketAddr>,
-    wire: BTreeMap<(Instant, u64), Datagram>,
+    /// The longest time that arithmetic takes, in milliseconds; where it takes none, it is done at once.
+    pub slow: u64,
+    coming: BTreeMap<(Instant, u64), Coming>,
     count: u64,
     pub delivered: u64,
     pub largest: usize,
@@ -157,11 +174,12 @@ impl World {
             now,
             start: now,
             a: Gateway::new(settings.clone(), a, now),
-            b: Gateway::new(settings, b, now),
+            b: Gateway::new(Settings { seed: settings.seed.map(|seed| !seed), ..settings }, b, now),
             faults: Faults::default(),
             chance: Chance(0x9E37_79B9_7F4A_7C15),
             nat: None,
-            wire: BTreeMap::new(),
+            slow: 0,
+            coming: BTreeMap::new(),
             count: 0,
             delivered: 0,
             largest: 0,
@@ -187,8 +205,16 @@ impl World {
             loop {
                 let gateway = if of_a { &mut self.a } else { &mut self.b };
                 let Some(output) = gateway.endpoint.poll() else { break };
-                if let Some(datagram) = gateway.note(output, self.now) {
-                    self.put_on_wire(datagram);
+                match gateway.note(output) {
+                    Some(Left::Datagram(datagram)) => self.put_on_wire(datagram),
+                    Some(Left::Job(job)) if self.slow == 0 => {
+                        gateway.endpoint.handle_done(self.now, job.run())
+                    }
+                    Some(Left::Job(job)) => {
+                        let takes = Duration::from_millis(self.chance.next() % self.slow);
+                        self.comes(self.now + takes, Coming::Computed(of_a, job));
+                    }
+                    None => {}
                 }
             }
         }
@@ -222,29 +248,38 @@ impl World {
             }
             let late = if self.chance.happens(self.faults.late) { self.chance.next() % 3000 } else { 0 };
             let at = self.now + Duration::from_millis(10 + late);
-            self.count += 1;
-            self.wire.insert((at, self.count), Datagram { from: datagram.from, to: datagram.to, bytes });
+            self.comes(at, Coming::Datagram(Datagram { from: datagram.from, to: datagram.to, bytes }));
         }
+    }
+
+    fn comes(&mut self, at: Instant, what: Coming) {
+        self.count += 1;
+        self.coming.insert((at, self.count), what);
     }
 
     /// The next thing to happen happens; says whether there was any before `until`.
     fn step(&mut self, until: Instant) -> bool {
-        let next_datagram = self.wire.first_key_value().map(|((at, _), _)| *at);
+        let next = self.coming.first_key_value().map(|((at, _), _)| *at);
         let timers = [self.a.endpoint.next_timeout(), self.b.endpoint.next_timeout()];
-        let Some(at) = timers.into_iter().chain([next_datagram]).flatten().min().filter(|at| *at <= until)
-        else {
+        let Some(at) = timers.into_iter().chain([next]).flatten().min().filter(|at| *at <= until) else {
             return false;
         };
         self.now = self.now.max(at);
-        if next_datagram == Some(at) {
-            if let Some((_, datagram)) = self.wire.pop_first() {
-                self.delivered += 1;
-                let Datagram { from, to, bytes } = datagram;
-                if to.ip() == a_address().ip() {
-                    self.a.endpoint.handle_datagram(self.now, from, to, &bytes);
-                } else if to.ip() == b_address().ip() {
-                    self.b.endpoint.handle_datagram(self.now, from, to, &bytes);
+        if next == Some(at) {
+            match self.coming.pop_first() {
+                Some((_, Coming::Datagram(Datagram { from, to, bytes }))) => {
+                    self.delivered += 1;
+                    if to.ip() == a_address().ip() {
+                        self.a.endpoint.handle_datagram(self.now, from, to, &bytes);
+                    } else if to.ip() == b_address().ip() {
+                        self.b.endpoint.handle_datagram(self.now, from, to, &bytes);
+                    }
                 }
+                Some((_, Coming::Computed(of_a, job))) => {
+                    let gateway = if of_a { &mut self.a } else { &mut self.b };
+                    gateway.endpoint.handle_done(self.now, job.run());
+                }
+                None => {}
             }
         } else {
             self.a.endpoint.handle_timeout(self.now);
@@ -272,9 +307,15 @@ impl World {
 
     /// Puts a datagram on the wire that nobody sent.
     pub fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        self.count += 1;
         let bytes = bytes.to_vec();
-        self.wire.insert((self.now, self.count), Datagram { from, to, bytes });
+        self.comes(self.now, Coming::Datagram(Datagram { from, to, bytes }));
+    }
+
+    /// No endpoint did any arithmetic itself.
+    pub fn assert_others_computed(&self) {
+        for gateway in [&self.a, &self.b] {
+            assert_eq!(gateway.endpoint.counters().computed_at_once, 0);
+        }
     }
 
     /// Both ends hold the same pairs, with the same keys, and each sends on one that the other receives.
