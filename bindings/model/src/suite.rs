@@ -250,6 +250,11 @@ impl Suite {
         }
     }
 
+    /// Whether whoever sees the packets cannot read them.
+    pub const fn encrypts(self) -> bool {
+        !matches!(self, Suite::AesGmac { .. } | Suite::CipherHmac { cipher: Cipher::Null, .. })
+    }
+
     /// The parts of its keying material.
     pub const fn key_shape(self) -> KeyShape {
         match self {

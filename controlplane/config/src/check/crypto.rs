@@ -1,6 +1,6 @@
 //! Crypto maps: every name leads somewhere, every entry is whole, and no key and no SPI serves twice.
 
-use super::negotiation::{leads_to, negotiation, not_ourselves};
+use super::negotiation::{leads_to, negotiation, not_ourselves, padding, tfc};
 use super::{family_name, find, keys, no_interface};
 use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, Kind, MapDraft};
 use crate::source::{At, Fault, Report};
@@ -172,6 +172,7 @@ fn manual(draft: &Draft, what: &str, entry: &EntryDraft, report: &mut Report<'_,
             }
         }
     }
+    padding(draft, entry, report);
     let session = |key: &KeyDraft| Some(SessionKey { spi: key.spi.value, key: keys::material(key)? });
     Some(ManualKeys {
         peer: entry.peer()?.value,
@@ -179,6 +180,7 @@ fn manual(draft: &Draft, what: &str, entry: &EntryDraft, report: &mut Report<'_,
         transform_set: entry.transform_set()?.value.clone(),
         inbound: session(entry.inbound.value()?)?,
         outbound: session(entry.outbound.value()?)?,
+        tfc: tfc(&entry.tfc),
     })
 }
 

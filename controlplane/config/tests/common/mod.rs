@@ -192,6 +192,11 @@ fn maps(lists4: usize, lists6: usize, sets: Vec<(Suite, bool)>) -> impl Strategy
                 text += &format!("crypto map MAP {sequence} ipsec-manual\n set peer 203.0.113.{peer}\n");
                 text.extend(description.map(|description| format!(" description {description}\n")));
                 text += &format!(" set transform-set SET{set}\n match address {}\n", list4(list));
+                text += [
+                    " set security-association dummy disable\n",
+                    " set security-association tfc-padding 64\n",
+                    "",
+                ][usize::from(peer % 3)];
                 text += [" set udp-encapsulation\n", " set udp-encapsulation port 61000\n", "", ""]
                     [usize::from(peer % 4)];
                 let list_6 = list_6.filter(|_| lists6 > 0);
@@ -273,11 +278,15 @@ fn negotiations() -> impl Strategy<Value = Vec<String>> {
         "crypto ikev2 dpd 30\n",
         "crypto ipsec security-association lifetime seconds 900\n",
         "crypto ipsec security-association lifetime kilobytes 5000\n",
+        "crypto ipsec security-association dummy pps 25\n",
+        "crypto ipsec security-association tfc-padding mtu\n",
     ];
     let of_entry = vec![
         " set pfs group20\n",
         " set security-association lifetime seconds 600\n",
         " set security-association lifetime kilobytes disable\n",
+        " set security-association dummy seconds 3600\n",
+        " set security-association tfc-padding 9600\n",
         " set peer 203.0.113.8\n",
     ];
     let parts = (
@@ -287,8 +296,8 @@ fn negotiations() -> impl Strategy<Value = Vec<String>> {
         whose,
         rules,
         extra,
-        subsequence(globals, 0..4),
-        subsequence(of_entry, 0..5),
+        subsequence(globals, 0..6),
+        subsequence(of_entry, 0..7),
     );
     parts.prop_map(|(algorithms, groups, keys, whose, rules, extra, globals, of_entry)| {
         let sets = "crypto ipsec transform-set N1 esp-gcm 256\ncrypto ipsec transform-set N2 esp-aes esp-sha256-hmac\n";

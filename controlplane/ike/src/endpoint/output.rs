@@ -126,6 +126,8 @@ pub struct ChildUp {
     pub remote_selectors: Vec<TrafficSelector>,
     /// As its policy says.
     pub lifetime: Lifetime,
+    /// Whether the peer takes TFC padding (RFC 7296, section 3.10.1).
+    pub tfc_padding: bool,
     /// The inbound SPI of the pair whose place it takes.
     pub replaces: Option<Spi>,
     /// Whether to send on it at once. Else the peer may not have it yet: wait for [`Output::ChildSend`] (or for its first
