@@ -16,6 +16,7 @@ MODULES = (
     "test_scenarios",
     "test_suite_scenarios",
     "test_tfc",
+    "test_implicit_iv",
     "test_size",
     "test_conservation",
     "test_datagrams",

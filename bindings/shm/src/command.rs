@@ -492,6 +492,8 @@ pub(crate) const fn suite_numbers(suite: Suite) -> [u8; 3] {
             Cipher::AesCbc(_) => 6,
             Cipher::AesCtr(_) => 7,
         },
+        Suite::AesGcmIiv { .. } => 8,
+        Suite::ChaCha20Poly1305Iiv => 9,
     };
     [family, suite.key_shape().cipher as u8, suite.icv_len() as u8]
 }
@@ -510,6 +512,8 @@ pub(crate) fn suite_from(numbers: [u8; 3]) -> Option<Suite> {
         5 => with(Cipher::TripleDesCbc)?,
         6 => with(Cipher::AesCbc(aes()?))?,
         7 => with(Cipher::AesCtr(aes()?))?,
+        8 => Suite::AesGcmIiv { key: aes()? },
+        9 => Suite::ChaCha20Poly1305Iiv,
         _ => return None,
     };
     (suite_numbers(suite) == numbers).then_some(suite)
