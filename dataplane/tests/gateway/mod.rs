@@ -56,6 +56,8 @@ pub(crate) struct Site {
     pub(crate) size: SizeRules,
     /// How it hides the lengths of its packets, and when there are any.
     pub(crate) tfc: Tfc,
+    /// Of both SAs.
+    pub(crate) limits: shm::Limits,
     /// SPI and key of what it sends and of what it receives; a suite that wants more has it over and over.
     pub(crate) outbound: (u32, [u8; 20]),
     pub(crate) inbound: (u32, [u8; 20]),
@@ -84,6 +86,7 @@ impl Site {
             suite: Suite::AES_GCM_128,
             size: SizeRules::default(),
             tfc: Tfc::NONE,
+            limits: shm::Limits::default(),
             outbound: (0x1001, [7; 20]),
             inbound: (0x2001, [9; 20]),
             esn: false,
@@ -140,7 +143,7 @@ impl Site {
             first_sequence: self.first_sequence,
             replay_floor: self.first_sequence - 1,
             iv_base: 0,
-            limits: shm::Limits::default(),
+            limits: self.limits,
             size: self.size,
             tfc: self.tfc,
             entry: Some(ENTRY),
