@@ -63,6 +63,10 @@ pub struct Association {
     pub tfc: Tfc,
     /// Nanoseconds since 1970.
     pub installed_at: u64,
+    /// Seconds until it must have been replaced; unknown where no daemon could be asked, or if it has no such limit.
+    pub remaining_seconds: Option<u64>,
+    /// Bytes that it may still carry, if that is limited.
+    pub remaining_bytes: Option<u64>,
     /// What it counted.
     #[serde(flatten)]
     pub counters: SaCounts,
@@ -132,6 +136,13 @@ pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
         path_mtu: sa.path_mtu,
         tfc: d.tfc,
         installed_at: d.installed_at,
+        remaining_seconds: serves.and_then(|(_, entry)| match entry.keying {
+            KeyingFacts::Ikev2 { lifetime, .. } => {
+                Some(lifetime?.saturating_sub(view.now.saturating_sub(d.installed_at) / 1_000_000_000))
+            }
+            KeyingFacts::Manual { .. } | KeyingFacts::Dynamic { .. } => None,
+        }),
+        remaining_bytes: d.limits.hard_bytes.map(|limit| limit.saturating_sub(sa.counters.bytes)),
         counters: sa.counters,
     }
 }
@@ -199,8 +210,10 @@ fn write_pair(text: &mut String, local: IpAddr, remote: IpAddr, sas: &[&Associat
     }
     let (encaps, decaps) = (sum(outbound, |sa| sa.counters.packets), sum(inbound, |sa| sa.counters.packets));
     let (out_bytes, in_bytes) = (sum(outbound, |sa| sa.counters.bytes), sum(inbound, |sa| sa.counters.bytes));
-    writeln!(text, "    #pkts encaps: {encaps}, #pkts encrypt: {encaps}, #bytes encrypt: {out_bytes}")?;
-    writeln!(text, "    #pkts decaps: {decaps}, #pkts decrypt: {decaps}, #bytes decrypt: {in_bytes}")?;
+    // One pass does all three.
+    writeln!(text, "    #pkts encaps: {encaps}, #pkts encrypt: {encaps}, #pkts digest: {encaps}")?;
+    writeln!(text, "    #pkts decaps: {decaps}, #pkts decrypt: {decaps}, #pkts verify: {decaps}")?;
+    writeln!(text, "    #bytes encrypt: {out_bytes}, #bytes decrypt: {in_bytes}")?;
     let (dummies_out, dummies_in) =
         (sum(outbound, |sa| sa.counters.dummies), sum(inbound, |sa| sa.counters.dummies));
     if (dummies_out, dummies_in) != (0, 0) {
@@ -239,6 +252,12 @@ fn write_sa(text: &mut String, sa: &Association) -> std::fmt::Result {
     writeln!(text, "        transform: {} ,", sa.transform)?;
     writeln!(text, "        in use settings ={{{mode}{keys}{esn}}}")?;
     writeln!(text, "        conn id: {}, packets: {}, bytes: {}", sa.index, c.packets, c.bytes)?;
+    if sa.remaining_seconds.is_some() || sa.remaining_bytes.is_some() {
+        let or_none = |left: Option<u64>| left.map_or("unlimited".to_owned(), |left| left.to_string());
+        let kilobytes = or_none(sa.remaining_bytes.map(|bytes| bytes / 1024));
+        let seconds = or_none(sa.remaining_seconds);
+        writeln!(text, "        sa timing: remaining key lifetime (k/sec): ({kilobytes}/{seconds})")?;
+    }
     if sa.tfc != Tfc::NONE {
         let padding = match sa.tfc.padding {
             TfcPadding::None => "none".to_owned(),
