@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from lab.names import SITE_A, SITE_B, SITES
-from lab.traffic import ping
+from lab.traffic import first_contact, ping
 from scapy.layers.inet import IP, UDP
 
 from . import negotiated
@@ -36,6 +36,7 @@ class BetweenGateways(Negotiates):
                         self.reload(gateway, site, transform=transform, mode=mode)
                     self.clear()
                     self.raise_tunnel()
+                    first_contact(self.lab, SITES)
                     rows = [
                         ping(self.lab, sender, receiver, family, size=size, count=10)
                         for sender, receiver in (SITES, SITES[::-1])

@@ -5,7 +5,7 @@ negotiated it."""
 import os
 
 from lab.names import SITE_A, SITE_B, SITES, WAN_LINK
-from lab.traffic import PING_MARK, ping
+from lab.traffic import PING_MARK, first_contact, ping
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 
@@ -164,6 +164,7 @@ class Negotiated(Negotiates):
 
     def test_pings_cross_among_dummies_and_look_like_them(self):
         self.raise_tunnel()
+        first_contact(self.lab, SITES)
         wire = Cable(self.lab, "gw-b", WAN_LINK)
         self.addCleanup(wire.close)
         rows = [
