@@ -164,6 +164,7 @@ fn sa(tunnel: Tunnel, direction: Direction, case: &Case) -> Result<Command, Erro
         iv_base: 0,
         limits: shm::Limits::default(),
         size: model::SizeRules::default(),
+        tfc: model::Tfc::NONE,
         entry: Some(tunnel.0),
     })))
 }

@@ -146,6 +146,7 @@ mod tests {
             first_sequence: 1,
             replay_floor: 0,
             iv_base,
+            tfc: model::Tfc::NONE,
             installed_at: 0,
         };
         SaStatus { descriptor, next_sequence, highest, path_mtu: None, counters: SaCounts::default() }

@@ -7,7 +7,7 @@ use crate::memory::{Memory, SaName};
 use crate::negotiate::children::Children;
 use crate::policy::List;
 use config::{Config, EntryKey, Interface, Tunnel};
-use model::{Direction, Selector};
+use model::{Direction, Selector, Tfc};
 use shm::{AttachPort, Command, Device, InstallSa, Limits, PortId, PortIp, PortName, PortStatus, SaStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -336,6 +336,7 @@ fn planned(
         iv_base: if inbound { 0 } else { start.iv_base },
         limits: Limits::default(),
         size: tunnel.size,
+        tfc: if inbound { Tfc::NONE } else { tunnel.tfc },
         entry: Some(entry),
     };
     PlannedSa { entry: tunnel.entry.clone(), install: Box::new(install), selectors }

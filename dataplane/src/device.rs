@@ -49,8 +49,8 @@ impl DeviceSa {
         esn: bool,
     ) -> Option<Result<DeviceSa, dpdk::Error>> {
         let (scheme, transform) = match suite {
-            Suite::AesGcm { .. } | Suite::AesGmac { .. } => return None,
-            Suite::ChaCha20Poly1305 => {
+            Suite::AesGcm { .. } | Suite::AesGcmIiv { .. } | Suite::AesGmac { .. } => return None,
+            Suite::ChaCha20Poly1305 | Suite::ChaCha20Poly1305Iiv => {
                 let aad = Aad::new(0, 0, esn).len() as u8;
                 (Scheme::ChaCha20Poly1305, Transform::ChaCha20Poly1305 { key: keys.cipher, aad })
             }

@@ -6,7 +6,7 @@ use crate::fib::Fibs;
 use crate::policy::Policy;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
-use model::{IcvLen, SizeRules, Spi};
+use model::{IcvLen, SizeRules, Spi, Tfc};
 use shm::Limits;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(crate) struct Snapshot {
     pub(crate) inbound: Arc<SpiTable<InboundSa>>,
     /// Outbound SAs by the policy entry that they serve.
     pub(crate) outbound: Arc<[Option<Arc<OutboundSa>>]>,
+    /// The policy entries that are served by an SA which sends dummies.
+    pub(crate) dummies: Arc<[u32]>,
     /// Where a route look-up goes.
     pub(crate) fibs: Fibs,
     /// By next-hop id; a route look-up gives the id.
@@ -43,6 +45,7 @@ impl Snapshot {
             ports: [const { None }; MAX_PORTS],
             inbound: Arc::new(SpiTable::new(std::iter::empty(), 0)),
             outbound: Arc::new([]),
+            dummies: Arc::new([]),
             fibs,
             next_hops: Arc::new([]),
         }
@@ -144,6 +147,8 @@ impl From<shm::NextHop> for NextHop {
 pub(crate) enum Protection {
     /// Our own kernel: AES-GCM.
     Gcm(IcvLen),
+    /// Our own kernel: AES-GCM, outbound, with traffic flow confidentiality, which the way of all others does not know.
+    GcmTfc(IcvLen),
     /// Our own kernel: GMAC.
     Gmac,
     /// A crypto device: everything else.
@@ -186,6 +191,8 @@ pub(crate) struct OutboundSa {
     pub(crate) limits: Limits,
     /// What becomes of packets that are too long.
     pub(crate) size: SizeRules,
+    /// How it hides the lengths of its packets, and when there are any.
+    pub(crate) tfc: Tfc,
     /// The sequence number that it began with.
     pub(crate) first_sequence: u64,
     /// Of our own kernel.

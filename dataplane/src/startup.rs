@@ -131,6 +131,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
         orders.push(sender);
         let hiring = Hiring {
             number,
+            of: workers,
             core: *core,
             idle: args.idle,
             tsc_hz: dpdk::tsc_hz(),

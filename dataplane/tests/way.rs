@@ -113,6 +113,8 @@ fn so_it_is_with_every_kind_of_suite() {
         Suite::AesGcm { key: KeyLen::Aes256, icv: IcvLen::Bytes12 },
         Suite::AesGmac { key: KeyLen::Aes192 },
         Suite::ChaCha20Poly1305,
+        Suite::ChaCha20Poly1305Iiv,
+        Suite::AesGcmIiv { key: KeyLen::Aes256 },
         with(Cipher::AesCbc(KeyLen::Aes256), Hmac::Sha256),
         with(Cipher::AesCtr(KeyLen::Aes192), Hmac::Sha512),
         with(Cipher::TripleDesCbc, Hmac::Sha1),

@@ -15,6 +15,8 @@ MODULES = (
     "test_hostile",
     "test_scenarios",
     "test_suite_scenarios",
+    "test_tfc",
+    "test_implicit_iv",
     "test_size",
     "test_conservation",
     "test_datagrams",

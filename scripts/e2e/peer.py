@@ -68,6 +68,8 @@ class PeerCase(LabCase):
     gateways = False
     # Instead of that of scripts/e2e/manual.
     config_text = None
+    # SAs that it has from the start.
+    written_down = 2
 
     @classmethod
     def setUpClass(cls):
@@ -79,7 +81,7 @@ class PeerCase(LabCase):
         network.ip("gw-b", "-6", "address", "add", f"{SITE_B.wan_v6}/64", "dev", WAN_LINK, "nodad")
         cls.gateway = cls.lab.add_gateway(SITE_A, cls.configuration())
         cls.gateway.start()
-        cls.gateway.wait_ready()
+        cls.gateway.wait_ready(sas=cls.written_down)
         cls.keys = manual_keys(cls.gateway.config)
         cls.wire = Cable(cls.lab, "gw-b", WAN_LINK)
         cls.addClassCleanup(cls.wire.close)

@@ -118,6 +118,10 @@ class RaisedByTraffic(Negotiates):
             self.assertEqual(sa["children"][0]["policy"], "SITES 10")
             text = gateway.espalier("show", "crypto", "ikev2", "sa", "detail").stdout
             self.assertIn("aes-gcm-256", text)
+            text = gateway.espalier("show", "crypto", "ipsec", "sa").stdout
+            self.assertRegex(text, r"remaining key lifetime \(k/sec\): \(unlimited/[1-9]\d+\)")
+            for word in ("encaps", "encrypt", "digest", "decaps", "decrypt", "verify"):
+                self.assertRegex(text, rf"#pkts {word}: [1-9]")
             (session,) = gateway.json("show", "crypto", "session", "--json")["sessions"]
             self.assertEqual((session["status"], session["peer"]), ("up", peer.wan_v4))
             self.assertIn("UP-ACTIVE", gateway.espalier("show", "crypto", "session").stdout)

@@ -136,6 +136,12 @@ class StrongSwanCarries(LabCase):
                 self.raise_by_ping()
                 self.carries()
 
+    def test_padding_is_cut_off_at_the_other_end(self):
+        self.fresh(entry=" set security-association tfc-padding mtu\n")
+        self.raise_by_ping()
+        self.carries()
+        self.assertGreater(self.ours()["outbound"]["tfc_padding"], 20 * 1000)
+
     def test_strongswan_initiates(self):
         self.fresh()
         self.swan.swanctl("--initiate", "--child", "net")

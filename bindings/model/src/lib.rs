@@ -11,6 +11,7 @@ mod selector;
 mod size;
 mod spi;
 mod suite;
+mod tfc;
 
 pub use ipnet::{IpNet as Prefix, Ipv4Net as Ipv4Prefix, Ipv6Net as Ipv6Prefix};
 pub use key::KeyMaterial;
@@ -20,6 +21,7 @@ pub use selector::{PortRange, Protocol, Selector, SelectorError};
 pub use size::{DontFragment, Fragmentation, SizeRules};
 pub use spi::{Spi, SpiError};
 pub use suite::{Cipher, Hmac, IcvLen, IvRule, KeyLen, KeyShape, Keys, Suite, WrongKeyLength};
+pub use tfc::{Dummies, Tfc, TfcPadding};
 
 use serde::{Deserialize, Serialize};
 

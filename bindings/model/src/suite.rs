@@ -121,6 +121,11 @@ pub enum Suite {
         /// Of the tag on the wire.
         icv: IcvLen,
     },
+    /// AES-GCM with an implicit IV (RFC 8750): the sequence number, which is sent anyway. Its ICV has 16 bytes.
+    AesGcmIiv {
+        /// Of the AES key, without the salt.
+        key: KeyLen,
+    },
     /// AES-GMAC (RFC 4543): packets stay readable.
     AesGmac {
         /// Of the AES key, without the salt.
@@ -128,6 +133,8 @@ pub enum Suite {
     },
     /// ChaCha20-Poly1305 (RFC 7634).
     ChaCha20Poly1305,
+    /// ChaCha20-Poly1305 with an implicit IV (RFC 8750).
+    ChaCha20Poly1305Iiv,
     /// A cipher, and an HMAC over what it made.
     CipherHmac {
         /// Encrypts.
@@ -142,6 +149,8 @@ pub enum Suite {
 pub enum IvRule {
     /// There is none.
     None,
+    /// The sequence number itself, which is not sent once more. So no key may serve two SAs, nor one SA that begins anew.
+    Sequence,
     /// A counter, which the peer may well foresee: all that a counter mode asks for.
     Counter,
     /// A counter, encrypted, as who foresees the IV of CBC learns what he guessed right (RFC 3602, section 2.1).
@@ -205,13 +214,16 @@ impl Suite {
         let aes = KeyLen::ALL.iter().flat_map(|&key| [Cipher::AesCbc(key), Cipher::AesCtr(key)]);
         let ciphers = [Cipher::Null, Cipher::TripleDesCbc].into_iter().chain(aes);
         let hmac = ciphers.flat_map(|cipher| Hmac::ALL.map(|hmac| Suite::CipherHmac { cipher, hmac }));
-        gcm.chain(gmac).chain([Suite::ChaCha20Poly1305]).chain(hmac)
+        let implicit = KeyLen::ALL.map(|key| Suite::AesGcmIiv { key });
+        let chacha = [Suite::ChaCha20Poly1305, Suite::ChaCha20Poly1305Iiv];
+        gcm.chain(implicit).chain(gmac).chain(chacha).chain(hmac)
     }
 
     /// Bytes of IV that each packet carries.
     pub const fn iv_len(self) -> usize {
         match self {
             Suite::AesGcm { .. } | Suite::AesGmac { .. } | Suite::ChaCha20Poly1305 => 8,
+            Suite::AesGcmIiv { .. } | Suite::ChaCha20Poly1305Iiv => 0,
             Suite::CipherHmac { cipher, .. } => match cipher {
                 Cipher::Null => 0,
                 Cipher::TripleDesCbc | Cipher::AesCtr(_) => 8,
@@ -227,6 +239,7 @@ impl Suite {
             Suite::CipherHmac { cipher: Cipher::TripleDesCbc | Cipher::AesCbc(_), .. } => {
                 IvRule::EncryptedCounter
             }
+            Suite::AesGcmIiv { .. } | Suite::ChaCha20Poly1305Iiv => IvRule::Sequence,
             _ => IvRule::Counter,
         }
     }
@@ -245,18 +258,28 @@ impl Suite {
     pub const fn icv_len(self) -> usize {
         match self {
             Suite::AesGcm { icv, .. } => icv.bytes(),
-            Suite::AesGmac { .. } | Suite::ChaCha20Poly1305 => 16,
+            Suite::AesGcmIiv { .. }
+            | Suite::AesGmac { .. }
+            | Suite::ChaCha20Poly1305
+            | Suite::ChaCha20Poly1305Iiv => 16,
             Suite::CipherHmac { hmac, .. } => hmac.icv_len(),
         }
+    }
+
+    /// Whether whoever sees the packets cannot read them.
+    pub const fn encrypts(self) -> bool {
+        !matches!(self, Suite::AesGmac { .. } | Suite::CipherHmac { cipher: Cipher::Null, .. })
     }
 
     /// The parts of its keying material.
     pub const fn key_shape(self) -> KeyShape {
         match self {
-            Suite::AesGcm { key, .. } | Suite::AesGmac { key } => {
+            Suite::AesGcm { key, .. } | Suite::AesGcmIiv { key } | Suite::AesGmac { key } => {
                 KeyShape { cipher: key.bytes(), salt: 4, integrity: 0 }
             }
-            Suite::ChaCha20Poly1305 => KeyShape { cipher: 32, salt: 4, integrity: 0 },
+            Suite::ChaCha20Poly1305 | Suite::ChaCha20Poly1305Iiv => {
+                KeyShape { cipher: 32, salt: 4, integrity: 0 }
+            }
             Suite::CipherHmac { cipher, hmac } => {
                 let (cipher, salt) = match cipher {
                     Cipher::Null => (0, 0),
@@ -308,8 +331,10 @@ impl fmt::Display for Suite {
         match self {
             Suite::AesGcm { key, icv: IcvLen::Bytes16 } => write!(f, "esp-gcm {}", key.bits()),
             Suite::AesGcm { key, icv } => write!(f, "esp-gcm {} icv {}", key.bits(), icv.bytes()),
+            Suite::AesGcmIiv { key } => write!(f, "esp-gcm {} implicit-iv", key.bits()),
             Suite::AesGmac { key } => write!(f, "esp-gmac {}", key.bits()),
             Suite::ChaCha20Poly1305 => f.write_str("esp-chacha20-poly1305"),
+            Suite::ChaCha20Poly1305Iiv => f.write_str("esp-chacha20-poly1305 implicit-iv"),
             Suite::CipherHmac { cipher, hmac } => write!(f, "{cipher} {hmac}"),
         }
     }
@@ -357,7 +382,7 @@ mod tests {
     fn every_suite_once_and_each_with_a_name_of_its_own() {
         let names: BTreeSet<String> = Suite::all().map(|suite| suite.to_string()).collect();
         assert_eq!(names.len(), Suite::all().count());
-        assert_eq!(names.len(), 3 * 3 + 3 + 1 + 8 * 4);
+        assert_eq!(names.len(), 3 * 3 + 3 + 3 + 2 + 8 * 4);
         assert!(names.contains("esp-aes 256 esp-sha256-hmac") && names.contains("esp-gcm 192 icv 12"));
     }
 
@@ -382,7 +407,8 @@ mod tests {
     #[test]
     fn a_text_is_whole_blocks_and_an_iv_is_there_where_a_rule_is() {
         for suite in Suite::all() {
-            assert_eq!(suite.iv_rule() == IvRule::None, suite.iv_len() == 0, "{suite}");
+            let sent = !matches!(suite.iv_rule(), IvRule::None | IvRule::Sequence);
+            assert_eq!(sent, suite.iv_len() != 0, "{suite}");
             // The encrypted counter is one block.
             if suite.iv_rule() == IvRule::EncryptedCounter {
                 assert_eq!(suite.iv_len(), suite.alignment(), "{suite}");

@@ -10,8 +10,8 @@ pub use attach::{AttachPort, MacAddress, PortIp};
 use crate::codec::{Field, Malformed, Reader, Slot, Writer};
 use crate::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_PORTS, MAX_REPLAY_WINDOW, MAX_SA_CAPACITY};
 use model::{
-    Cipher, Direction, DontFragment, Fragmentation, Hmac, IcvLen, KeyLen, KeyMaterial, Mode, PortRange,
-    Prefix, Protocol, Selector, SizeRules, Spi, Suite,
+    Cipher, Direction, DontFragment, Dummies, Fragmentation, Hmac, IcvLen, KeyLen, KeyMaterial, Mode,
+    PortRange, Prefix, Protocol, Selector, SizeRules, Spi, Suite, Tfc, TfcPadding,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -97,6 +97,8 @@ pub struct InstallSa {
     pub limits: Limits,
     /// Outbound: what becomes of packets that are too long for it.
     pub size: SizeRules,
+    /// Outbound: how it hides the lengths of its packets, and when there are any.
+    pub tfc: Tfc,
     /// The policy entry that it serves, for people and for inbound accounting.
     pub entry: Option<u32>,
 }
@@ -447,6 +449,37 @@ const fn size_from(number: u8) -> Option<SizeRules> {
     Some(SizeRules { df, fragmentation })
 }
 
+/// A kind and a number for padding, and for dummies.
+pub(crate) const fn tfc_numbers(tfc: Tfc) -> [(u8, u16); 2] {
+    let padding = match tfc.padding {
+        TfcPadding::None => (0, 0),
+        TfcPadding::UpTo(len) => (1, len),
+        TfcPadding::Mtu => (2, 0),
+    };
+    let dummies = match tfc.dummies {
+        Dummies::None => (0, 0),
+        Dummies::PerSecond(rate) => (1, rate as u16),
+        Dummies::Seconds(seconds) => (2, seconds),
+    };
+    [padding, dummies]
+}
+
+pub(crate) fn tfc_from([padding, dummies]: [(u8, u16); 2]) -> Option<Tfc> {
+    let padding = match padding {
+        (0, 0) => TfcPadding::None,
+        (1, len) => TfcPadding::UpTo(len),
+        (2, 0) => TfcPadding::Mtu,
+        _ => return None,
+    };
+    let dummies = match dummies {
+        (0, 0) => Dummies::None,
+        (1, rate) if rate != 0 => Dummies::PerSecond(u8::try_from(rate).ok()?),
+        (2, seconds) if seconds != 0 => Dummies::Seconds(seconds),
+        _ => return None,
+    };
+    Some(Tfc { padding, dummies })
+}
+
 /// Family of the suite, bytes of cipher key, bytes of ICV, which say which of the family it is.
 pub(crate) const fn suite_numbers(suite: Suite) -> [u8; 3] {
     let family = match suite {
@@ -459,6 +492,8 @@ pub(crate) const fn suite_numbers(suite: Suite) -> [u8; 3] {
             Cipher::AesCbc(_) => 6,
             Cipher::AesCtr(_) => 7,
         },
+        Suite::AesGcmIiv { .. } => 8,
+        Suite::ChaCha20Poly1305Iiv => 9,
     };
     [family, suite.key_shape().cipher as u8, suite.icv_len() as u8]
 }
@@ -477,6 +512,8 @@ pub(crate) fn suite_from(numbers: [u8; 3]) -> Option<Suite> {
         5 => with(Cipher::TripleDesCbc)?,
         6 => with(Cipher::AesCbc(aes()?))?,
         7 => with(Cipher::AesCtr(aes()?))?,
+        8 => Suite::AesGcmIiv { key: aes()? },
+        9 => Suite::ChaCha20Poly1305Iiv,
         _ => return None,
     };
     (suite_numbers(suite) == numbers).then_some(suite)
@@ -522,6 +559,10 @@ impl InstallSa {
             w.u64(limit)?;
         }
         w.u8(size_number(self.size))?;
+        for (kind, number) in tfc_numbers(self.tfc) {
+            w.u8(kind)?;
+            w.u16(number)?;
+        }
         w.u32(self.entry.unwrap_or(NONE))?;
         // A port or limit of zero, or an entry that reads as "none", would come back as something else.
         if self.udp_port == Some(0) {
@@ -563,6 +604,8 @@ impl InstallSa {
         let limits = [r.u64()?, r.u64()?, r.u64()?, r.u64()?];
         let limits = Limits::from_words(limits).ok_or(Malformed(Field::Lifetime))?;
         let size = size_from(r.u8()?).ok_or(Malformed(Field::Flags))?;
+        let tfc = [(r.u8()?, r.u16()?), (r.u8()?, r.u16()?)];
+        let tfc = tfc_from(tfc).ok_or(Malformed(Field::Tfc))?;
         let entry = match r.u32()? {
             NONE => None,
             entry => Some(below(entry, MAX_ENTRIES, Field::Entry)?),
@@ -590,6 +633,7 @@ impl InstallSa {
             iv_base,
             limits,
             size,
+            tfc,
             entry,
         }))
     }

@@ -6,13 +6,14 @@
 use crate::codec::{address_bytes, address_from};
 use crate::command::{
     InstallSa, Limits, direction_from, direction_number, mode_from, mode_number, suite_from, suite_numbers,
+    tfc_from, tfc_numbers,
 };
 use crate::guarded::Guarded;
 use crate::layout::{HEADER_BYTES, MAX_ENTRIES, MAX_REPLAY_WINDOW, MAX_SA_CAPACITY};
 use crate::memory::{One, Overlaid, Overlay};
 use crate::segment::{Header, Kind, Segment, SegmentError, Writers};
 use crate::windows::Windows;
-use model::{Direction, Mode, Spi, Suite};
+use model::{Direction, Mode, Spi, Suite, Tfc};
 use serde::Serialize;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -51,7 +52,7 @@ impl SharedCounter {
 #[repr(C)]
 #[derive(Debug)]
 pub struct SaCounters {
-    /// Packets protected or accepted.
+    /// Packets protected or accepted, dummies among them.
     pub packets: SharedCounter,
     /// Bytes of inner packets.
     pub bytes: SharedCounter,
@@ -69,17 +70,21 @@ pub struct SaCounters {
     pub expired: SharedCounter,
     /// Packets lost for another reason.
     pub other: SharedCounter,
-    reserved: [SharedCounter; 3],
+    /// Dummy packets (RFC 4303, section 2.6).
+    pub dummies: SharedCounter,
+    /// Outbound: bytes of TFC padding (RFC 4303, section 2.7).
+    pub tfc_padding: SharedCounter,
+    reserved: [SharedCounter; 1],
 }
 
 /// Words of a descriptor in memory.
-const DESCRIPTOR_WORDS: usize = 18;
+const DESCRIPTOR_WORDS: usize = 19;
 
 /// The slot of one SA.
 #[repr(C, align(64))]
 pub struct SaSlot {
     descriptor: Guarded<DESCRIPTOR_WORDS>,
-    reserved: [AtomicU64; 5],
+    reserved: [AtomicU64; 4],
     /// Place of the replay window: offset in words, shifted by [`PLACE_SHIFT`], and binary logarithm of its words plus 1.
     place: AtomicU64,
     /// Outbound: the next sequence number to use. Taken in blocks.
@@ -137,6 +142,8 @@ pub struct SaDescriptor {
     pub replay_floor: u64,
     /// A packet's IV is this plus its sequence number.
     pub iv_base: u64,
+    /// Outbound: how it hides the lengths of its packets, and when there are any.
+    pub tfc: Tfc,
     /// When it was installed, in nanoseconds since 1970.
     pub installed_at: u64,
 }
@@ -166,6 +173,7 @@ impl SaDescriptor {
             first_sequence: sa.first_sequence,
             replay_floor: sa.replay_floor,
             iv_base: sa.iv_base,
+            tfc: sa.tfc,
             installed_at,
         }
     }
@@ -183,6 +191,8 @@ impl SaDescriptor {
         let [m0, m1] = halves(moved);
         let moved_port = self.moved_to.map_or(0, |to| u32::from(to.port()));
         let [soft_packets, hard_packets, soft_bytes, hard_bytes] = self.limits.words();
+        let [(padding, padding_to), (dummies, rate)] = tfc_numbers(self.tfc);
+        let ([p0, p1], [d0, d1]) = (padding_to.to_ne_bytes(), rate.to_ne_bytes());
         [
             u64::from_ne_bytes([
                 flags,
@@ -211,6 +221,7 @@ impl SaDescriptor {
             pair(self.udp_port.unwrap_or_default().into(), moved_port),
             m0,
             m1,
+            u64::from_ne_bytes([padding, 0, p0, p1, dummies, 0, d0, d1]),
         ]
     }
 
@@ -235,7 +246,9 @@ impl SaDescriptor {
             ports,
             m0,
             m1,
+            tfc,
         ] = words;
+        let [padding, _, p0, p1, dummies, _, d0, d1] = tfc.to_ne_bytes();
         let [flags, direction, mode, suite, key, icv, family, _] = small.to_ne_bytes();
         if flags & FLAG_USED == 0 {
             return None;
@@ -267,6 +280,10 @@ impl SaDescriptor {
             first_sequence,
             replay_floor,
             iv_base,
+            tfc: tfc_from([
+                (padding, u16::from_ne_bytes([p0, p1])),
+                (dummies, u16::from_ne_bytes([d0, d1])),
+            ])?,
             installed_at,
         })
     }
@@ -332,6 +349,8 @@ impl SaSlot {
             malformed: c.malformed.get(),
             expired: c.expired.get(),
             other: c.other.get(),
+            dummies: c.dummies.get(),
+            tfc_padding: c.tfc_padding.get(),
         }
     }
 }
@@ -476,6 +495,8 @@ impl SaTable {
             &c.malformed,
             &c.expired,
             &c.other,
+            &c.dummies,
+            &c.tfc_padding,
         ] {
             counter.set(0);
         }
@@ -535,7 +556,7 @@ pub(crate) fn now() -> u64 {
 /// What an SA counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SaCounts {
-    /// Packets protected or accepted.
+    /// Packets protected or accepted, dummies among them.
     pub packets: u64,
     /// Bytes of inner packets.
     pub bytes: u64,
@@ -553,6 +574,10 @@ pub struct SaCounts {
     pub expired: u64,
     /// Packets lost for another reason.
     pub other: u64,
+    /// Dummy packets (RFC 4303, section 2.6).
+    pub dummies: u64,
+    /// Outbound: bytes of TFC padding (RFC 4303, section 2.7).
+    pub tfc_padding: u64,
 }
 
 /// All that a reader can know of an SA.

@@ -1,6 +1,6 @@
 //! Transform sets, crypto maps and dynamic ones.
 
-use crate::{DhGroup, Name};
+use crate::{DhGroup, Name, TfcSettings};
 use model::{KeyMaterial, Mode, Spi, Suite};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -70,6 +70,8 @@ pub struct ManualKeys {
     pub inbound: SessionKey,
     /// `set session-key outbound esp`.
     pub outbound: SessionKey,
+    /// What differs from [`Config::tfc`](crate::Config::tfc).
+    pub tfc: TfcSettings,
 }
 
 /// What IKE is to negotiate, and with whom.
@@ -85,6 +87,8 @@ pub struct Negotiation {
     pub profile: Option<Name>,
     /// What differs from [`Config::lifetime`](crate::Config::lifetime).
     pub lifetime: SaLifetime,
+    /// What differs from [`Config::tfc`](crate::Config::tfc).
+    pub tfc: TfcSettings,
 }
 
 /// `lifetime seconds` and `lifetime kilobytes`, as far as they are said.

@@ -27,6 +27,7 @@ mod root;
 mod route;
 mod secret;
 mod source;
+mod tfc;
 mod write;
 
 pub use access_list::{AccessList, Family, PortMatch, Rule, Verb};
@@ -46,4 +47,5 @@ pub use parse::parse;
 pub use policy::{MAX_POLICY_RULES, PolicyAction, PolicyError, PolicyRule, policy, policy_with};
 pub use root::{Config, Negotiated, Tunnel};
 pub use route::{StaticRoute, Target};
+pub use tfc::TfcSettings;
 pub use write::Secrets;

@@ -3,9 +3,9 @@
 use crate::{
     AccessList, CryptoMap, DynamicMap, Entry, EntryKey, Family, IkePolicy, IkeProfile, IkeProposal,
     Interface, IpsecProfile, Keying, Keyring, KeyringPeer, ManualKeys, Name, Negotiation, ReplayWindow,
-    SaLifetime, SessionKey, StaticRoute, TransformSet, Trustpoint, Verb,
+    SaLifetime, SessionKey, StaticRoute, TfcSettings, TransformSet, Trustpoint, Verb,
 };
-use model::{Lifetime, Mode, Prefix, Selector, SizeRules, Suite};
+use model::{Lifetime, Mode, Prefix, Selector, SizeRules, Suite, Tfc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -34,6 +34,8 @@ pub struct Config {
     pub(crate) dpd: Option<u16>,
     /// `crypto ipsec security-association lifetime`.
     pub(crate) lifetime: SaLifetime,
+    /// `crypto ipsec security-association tfc-padding` and `dummy`.
+    pub(crate) tfc: TfcSettings,
     pub(crate) ipsec_profiles: BTreeMap<Name, IpsecProfile>,
     pub(crate) dynamic_maps: BTreeMap<Name, DynamicMap>,
     pub(crate) crypto_maps: BTreeMap<Name, CryptoMap>,
@@ -63,6 +65,8 @@ pub struct Tunnel<'a> {
     pub replay: ReplayWindow,
     /// Of the outbound SA.
     pub size: SizeRules,
+    /// Of the outbound SA; no padding in transport mode.
+    pub tfc: Tfc,
     /// SPI and key of the inbound SA.
     pub inbound: &'a SessionKey,
     /// SPI and key of the outbound SA.
@@ -200,6 +204,14 @@ impl Config {
         }
     }
 
+    /// How outbound SAs hide the lengths of their packets, and when there are any: what an entry says, and where it says nothing,
+    /// what the configuration says for all. Transport mode has no padding.
+    pub fn tfc(&self, said: TfcSettings, mode: Mode) -> Tfc {
+        let tfc = said.or(self.tfc);
+        let padding = if mode == Mode::Transport { model::TfcPadding::None } else { tfc.padding };
+        Tfc { padding, ..tfc }
+    }
+
     /// The keys that a negotiation may use: those of its profile's keyring; without a profile, `crypto isakmp key` and every
     /// `crypto keyring`.
     pub fn shared_keys(&self, negotiation: &Negotiation) -> Vec<&KeyringPeer> {
@@ -246,6 +258,7 @@ impl Config {
                 let Keying::Manual(keys) = &entry.keying else { continue };
                 let Some(local) = source.address_towards(keys.peer) else { continue };
                 let Some(set) = self.transform_sets.get(&keys.transform_set) else { continue };
+                let mode = self.mode(entry, set, local, keys.peer);
                 tunnels.push(Tunnel {
                     entry: EntryKey { map: map.name.clone(), sequence },
                     settings: entry,
@@ -253,10 +266,11 @@ impl Config {
                     local,
                     peer: keys.peer,
                     suite: set.suite,
-                    mode: self.mode(entry, set, local, keys.peer),
+                    mode,
                     esn: set.esn,
                     replay: self.replay,
                     size: self.size,
+                    tfc: self.tfc(keys.tfc, mode),
                     inbound: &keys.inbound,
                     outbound: &keys.outbound,
                     selectors: self.permits(entry),

@@ -203,6 +203,7 @@ fn write_manual(
     if let Some(port) = keys.udp_port {
         writeln!(text, " set udp-encapsulation port {port}")?;
     }
+    ike::write_tfc(text, " set security-association", keys.tfc)?;
     entry.access_lists.iter().try_for_each(|name| writeln!(text, " match address {name}"))
 }
 

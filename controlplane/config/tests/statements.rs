@@ -6,7 +6,7 @@ use config::{
     ClassMatch, Config, Family, FlagMatch, IkeCipher, IkeIdentity, Negotiated, PortMatch, Proof,
     ReplayWindow, Rule, Secrets, Severity, StaticRoute, Target, Verb, parse, render,
 };
-use model::{Hmac, KeyLen, Mode, Protocol, Suite};
+use model::{Dummies, Hmac, KeyLen, Mode, Protocol, Suite, Tfc, TfcPadding};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
@@ -130,6 +130,11 @@ fn what_ike_is_told() {
     };
     assert_eq!(lifetime(site), (3600, Some(4_608_000 << 10)));
     assert_eq!(lifetime(spoke), (28_800, None));
+    let tfc = |negotiated: &Negotiated<'_>, mode| config.tfc(negotiated.negotiation.tfc, mode);
+    let both = Tfc { padding: TfcPadding::Mtu, dummies: Dummies::PerSecond(5) };
+    assert_eq!(tfc(site, Mode::Tunnel), both);
+    assert_eq!(tfc(site, Mode::Transport), Tfc { padding: TfcPadding::None, ..both });
+    assert_eq!(tfc(spoke, Mode::Tunnel), Tfc { padding: TfcPadding::UpTo(700), dummies: Dummies::None });
     assert_eq!(spoke.dynamic.as_ref().unwrap().to_string(), "SPOKES 10");
     assert_eq!((spoke.selectors.len(), last.selectors.len()), (1, 0));
 

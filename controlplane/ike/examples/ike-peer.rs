@@ -38,8 +38,10 @@ impl Arguments {
 
 fn encryptions() -> Vec<Encryption> {
     let mut all = vec![Encryption::TripleDes, Encryption::ChaCha20Poly1305, Encryption::Null];
+    all.push(Encryption::ChaCha20Poly1305Iiv);
     for key in [KeyLen::Aes128, KeyLen::Aes192, KeyLen::Aes256] {
         all.extend([Encryption::AesCbc(key), Encryption::AesCtr(key), Encryption::AesGmac(key)]);
+        all.push(Encryption::AesGcmIiv(key));
         all.extend(
             [IcvLen::Bytes8, IcvLen::Bytes12, IcvLen::Bytes16].map(|icv| Encryption::AesGcm(key, icv)),
         );

@@ -154,6 +154,8 @@ mod tests {
             (Encryption::AesGcm(key, IcvLen::Bytes16), None, 36),
             (Encryption::AesGmac(key), None, 36),
             (Encryption::ChaCha20Poly1305, None, 36),
+            (Encryption::AesGcmIiv(KeyLen::Aes192), None, 28),
+            (Encryption::ChaCha20Poly1305Iiv, None, 36),
             (Encryption::AesCbc(key), Some(Integrity::HmacSha512), 96),
             (Encryption::AesCtr(KeyLen::Aes128), Some(Integrity::HmacSha256), 52),
             (Encryption::TripleDes, Some(Integrity::HmacSha1), 44),

@@ -145,6 +145,7 @@ fn selectors_are_narrowed_to_what_both_want() {
     let world = up(World::new(vec![a], vec![b]));
     let pair = world.a.installed.values().next().unwrap();
     assert_eq!(pair.local_selectors, [subnet("10.1.7.0/24")]);
+    assert!(pair.tfc_padding);
     assert_eq!(pair.remote_selectors, [subnet("10.2.0.0/16"), subnet("10.3.0.0/16")]);
 }
 
@@ -157,6 +158,8 @@ fn transport_mode_where_both_want_it() {
         })
     };
     let world = up(World::new(vec![transport("a")], vec![transport("b")]));
+    // There, nobody could tell padding from the rest, and so nobody takes any.
+    assert!([&world.a, &world.b].iter().all(|side| side.installed.values().all(|pair| !pair.tfc_padding)));
     let pair = world.a.installed.values().next().unwrap();
     assert_eq!(pair.mode, Mode::Transport);
     assert_eq!(pair.local_selectors[0].to_string(), "192.0.2.1/32");

@@ -14,7 +14,7 @@ use config::Config;
 use ike::RequestError;
 use ike::endpoint::{ChildUp, Down, Failed, IkeUp, Output};
 use ike::message::IkeSpi;
-use model::{Direction, KeyMaterial, Selector, Spi};
+use model::{Direction, KeyMaterial, Selector, Spi, Tfc, TfcPadding};
 use shm::{Command, InstallSa};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -159,6 +159,16 @@ impl Daemon {
         let [inbound, outbound] =
             children.free_indexes(capacity).ok_or("the data plane's SA table is full")?;
         let window = self.config.replay().packets();
+        let wanted = self.config.tfc(tunnel.tfc, up.mode);
+        let tfc = if up.tfc_padding { wanted } else { Tfc { padding: TfcPadding::None, ..wanted } };
+        if tfc != wanted {
+            tracing::warn!(
+                target: IPSEC,
+                peer = %up.remote.ip(),
+                "crypto map {}: the peer takes no TFC padding, and so it is sent none",
+                up.policy
+            );
+        }
         let sa = |direction, index, (spi, key): &(Spi, KeyMaterial), selectors: Vec<Selector>| {
             let is_inbound = direction == Direction::Inbound;
             let mut sa = PlannedSa {
@@ -181,6 +191,7 @@ impl Daemon {
                     limits: limits(&up.lifetime, &up.rekey_after),
                     entry: Some(number),
                     size: self.config.size(),
+                    tfc: if is_inbound { Tfc::NONE } else { tfc },
                 }),
                 selectors,
             };

@@ -24,6 +24,7 @@ fn sa(direction: Direction, spi: u32, index: u32) -> PlannedSa {
             limits: Limits::default(),
             entry: Some(5),
             size: model::SizeRules::default(),
+            tfc: model::Tfc::NONE,
         }),
         selectors: Vec::new(),
     }

@@ -3,6 +3,7 @@
 use super::suites;
 use config::{
     Config, EntryKey, IdentityRule, IkeIdentity, IkeProfile, KeyringPeer, Negotiated, Proof, SharedKey,
+    TfcSettings,
 };
 use ike::auth::{CertificateError, Credential, Trust};
 use ike::connection::{ChildPolicy, Connection, LocalProof, RemoteProof};
@@ -66,6 +67,8 @@ pub struct Tunnel {
     pub ways: Vec<Way>,
     /// Which packets it is for at most; none: what the peer wants.
     pub permits: Vec<Selector>,
+    /// How its SAs are to hide the lengths of their packets, and when there are any.
+    pub tfc: TfcSettings,
 }
 
 /// Everything.
@@ -264,6 +267,7 @@ impl<'c> Builder<'c> {
             dynamic: negotiated.dynamic.clone(),
             ways,
             permits: negotiated.selectors.clone(),
+            tfc: negotiated.negotiation.tfc,
         };
         self.out.tunnels.insert(name, tunnel);
     }

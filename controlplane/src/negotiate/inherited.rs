@@ -154,6 +154,7 @@ mod tests {
             first_sequence: 1,
             replay_floor: 0,
             iv_base: 0,
+            tfc: model::Tfc::NONE,
             installed_at,
         };
         SaStatus { descriptor, next_sequence: 1, highest: 0, path_mtu: None, counters: SaCounts::default() }
@@ -167,7 +168,8 @@ mod tests {
             let policy: Arc<str> = format!("SITES {sequence}").into();
             let [local, remote] = ["192.0.2.1", remote].map(|text| text.parse().unwrap());
             let ways = vec![Way { connection: "peer".into(), local, remote }];
-            let tunnel = Tunnel { entry: entry(sequence), dynamic: None, ways, permits: Vec::new() };
+            let (entry_key, permits, tfc) = (entry(sequence), Vec::new(), config::TfcSettings::default());
+            let tunnel = Tunnel { entry: entry_key, dynamic: None, ways, permits, tfc };
             connections.tunnels.insert(Arc::clone(&policy), tunnel);
             connections.by_entry.insert(entry(sequence), policy);
             entries.insert(entry(sequence), number as u32);

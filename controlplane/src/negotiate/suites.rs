@@ -9,8 +9,10 @@ use model::{Cipher, Hmac, IcvLen, KeyLen, Suite};
 pub fn esp_proposal(set: &TransformSet, pfs: Option<DhGroup>) -> EspProposal {
     let (encryption, hmac) = match set.suite {
         Suite::AesGcm { key, icv } => (Encryption::AesGcm(key, icv), None),
+        Suite::AesGcmIiv { key } => (Encryption::AesGcmIiv(key), None),
         Suite::AesGmac { key } => (Encryption::AesGmac(key), None),
         Suite::ChaCha20Poly1305 => (Encryption::ChaCha20Poly1305, None),
+        Suite::ChaCha20Poly1305Iiv => (Encryption::ChaCha20Poly1305Iiv, None),
         Suite::CipherHmac { cipher, hmac } => {
             let encryption = match cipher {
                 Cipher::Null => Encryption::Null,
@@ -33,8 +35,10 @@ pub fn esp_proposal(set: &TransformSet, pfs: Option<DhGroup>) -> EspProposal {
 pub fn suite(agreed: &EspSuite) -> Option<Suite> {
     let cipher = match agreed.encryption {
         Encryption::AesGcm(key, icv) => return Some(Suite::AesGcm { key, icv }),
+        Encryption::AesGcmIiv(key) => return Some(Suite::AesGcmIiv { key }),
         Encryption::AesGmac(key) => return Some(Suite::AesGmac { key }),
         Encryption::ChaCha20Poly1305 => return Some(Suite::ChaCha20Poly1305),
+        Encryption::ChaCha20Poly1305Iiv => return Some(Suite::ChaCha20Poly1305Iiv),
         Encryption::Null => Cipher::Null,
         Encryption::TripleDes => Cipher::TripleDesCbc,
         Encryption::AesCbc(key) => Cipher::AesCbc(key),

@@ -74,6 +74,8 @@ pub struct View {
     pub images: Vec<Images>,
     /// The configuration, where a daemon could be asked.
     pub facts: Option<ConfigFacts>,
+    /// When this was, in nanoseconds since 1970.
+    pub now: u64,
 }
 
 impl View {
@@ -86,6 +88,7 @@ impl View {
             counters: observer.counters().snapshot(),
             sas: observer.sa_table().live().collect(),
             facts,
+            now: nanoseconds(),
         })
     }
 
@@ -102,6 +105,12 @@ impl View {
     fn hostname(&self) -> Option<String> {
         self.facts.as_ref().and_then(|facts| facts.hostname.clone())
     }
+}
+
+/// Since 1970; 0 if the clock is before that.
+fn nanoseconds() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// The rules in the order in which they are asked, which is not that of their numbers where the policy is changed.

@@ -2,7 +2,7 @@
 
 use super::{Page, View};
 use crate::operator::facts::KeyingFacts;
-use model::{Direction, Mode, Spi};
+use model::{Direction, Dummies, Mode, Spi, Tfc, TfcPadding};
 use serde::Serialize;
 use shm::{SaCounts, SaStatus};
 use std::collections::BTreeMap;
@@ -59,8 +59,14 @@ pub struct Association {
     pub highest_sequence: Option<u64>,
     /// Outbound: what its path was seen to take, in bytes of the outer packet, where that is less than the port takes.
     pub path_mtu: Option<u16>,
+    /// Outbound: how it hides the lengths of its packets, and when there are any.
+    pub tfc: Tfc,
     /// Nanoseconds since 1970.
     pub installed_at: u64,
+    /// Seconds until it must have been replaced; unknown where no daemon could be asked, or if it has no such limit.
+    pub remaining_seconds: Option<u64>,
+    /// Bytes that it may still carry, if that is limited.
+    pub remaining_bytes: Option<u64>,
     /// What it counted.
     #[serde(flatten)]
     pub counters: SaCounts,
@@ -128,7 +134,15 @@ pub(super) fn association(view: &View, sa: &SaStatus) -> Association {
         next_sequence: outbound.then_some(sa.next_sequence),
         highest_sequence: (!outbound).then_some(sa.highest),
         path_mtu: sa.path_mtu,
+        tfc: d.tfc,
         installed_at: d.installed_at,
+        remaining_seconds: serves.and_then(|(_, entry)| match entry.keying {
+            KeyingFacts::Ikev2 { lifetime, .. } => {
+                Some(lifetime?.saturating_sub(view.now.saturating_sub(d.installed_at) / 1_000_000_000))
+            }
+            KeyingFacts::Manual { .. } | KeyingFacts::Dynamic { .. } => None,
+        }),
+        remaining_bytes: d.limits.hard_bytes.map(|limit| limit.saturating_sub(sa.counters.bytes)),
         counters: sa.counters,
     }
 }
@@ -196,8 +210,15 @@ fn write_pair(text: &mut String, local: IpAddr, remote: IpAddr, sas: &[&Associat
     }
     let (encaps, decaps) = (sum(outbound, |sa| sa.counters.packets), sum(inbound, |sa| sa.counters.packets));
     let (out_bytes, in_bytes) = (sum(outbound, |sa| sa.counters.bytes), sum(inbound, |sa| sa.counters.bytes));
-    writeln!(text, "    #pkts encaps: {encaps}, #pkts encrypt: {encaps}, #bytes encrypt: {out_bytes}")?;
-    writeln!(text, "    #pkts decaps: {decaps}, #pkts decrypt: {decaps}, #bytes decrypt: {in_bytes}")?;
+    // One pass does all three.
+    writeln!(text, "    #pkts encaps: {encaps}, #pkts encrypt: {encaps}, #pkts digest: {encaps}")?;
+    writeln!(text, "    #pkts decaps: {decaps}, #pkts decrypt: {decaps}, #pkts verify: {decaps}")?;
+    writeln!(text, "    #bytes encrypt: {out_bytes}, #bytes decrypt: {in_bytes}")?;
+    let (dummies_out, dummies_in) =
+        (sum(outbound, |sa| sa.counters.dummies), sum(inbound, |sa| sa.counters.dummies));
+    if (dummies_out, dummies_in) != (0, 0) {
+        writeln!(text, "    #send dummy packets {dummies_out}, #recv dummy packets {dummies_in}")?;
+    }
     let (sent, received) = (sum(outbound, Association::errors), sum(inbound, Association::errors));
     writeln!(text, "    #send errors {sent}, #recv errors {received}\n")?;
     writeln!(text, "     local crypto endpt.: {local}, remote crypto endpt.: {remote}")?;
@@ -231,6 +252,26 @@ fn write_sa(text: &mut String, sa: &Association) -> std::fmt::Result {
     writeln!(text, "        transform: {} ,", sa.transform)?;
     writeln!(text, "        in use settings ={{{mode}{keys}{esn}}}")?;
     writeln!(text, "        conn id: {}, packets: {}, bytes: {}", sa.index, c.packets, c.bytes)?;
+    if sa.remaining_seconds.is_some() || sa.remaining_bytes.is_some() {
+        let or_none = |left: Option<u64>| left.map_or("unlimited".to_owned(), |left| left.to_string());
+        let kilobytes = or_none(sa.remaining_bytes.map(|bytes| bytes / 1024));
+        let seconds = or_none(sa.remaining_seconds);
+        writeln!(text, "        sa timing: remaining key lifetime (k/sec): ({kilobytes}/{seconds})")?;
+    }
+    if sa.tfc != Tfc::NONE {
+        let padding = match sa.tfc.padding {
+            TfcPadding::None => "none".to_owned(),
+            TfcPadding::UpTo(bytes) => format!("to {bytes} bytes"),
+            TfcPadding::Mtu => "to the mtu".to_owned(),
+        };
+        let dummies = match sa.tfc.dummies {
+            Dummies::None => "none".to_owned(),
+            Dummies::PerSecond(rate) => format!("{rate} pps"),
+            Dummies::Seconds(seconds) => format!("every {seconds} seconds"),
+        };
+        let padded = c.tfc_padding;
+        writeln!(text, "        tfc padding: {padding}, bytes of it: {padded}; dummies: {dummies}")?;
+    }
     match (sa.next_sequence, sa.highest_sequence) {
         (Some(next), _) => writeln!(text, "        next sequence number: {next}")?,
         (_, Some(highest)) => {

@@ -108,6 +108,8 @@ pub fn prepare(
     let low = u32::from_be_bytes([l0, l1, l2, l3]);
     let sequence =
         if parameters.esn { sequence::infer(highest, parameters.window, low) } else { u64::from(low) };
+    // Of a suite that sends none: it is the sequence number (RFC 8750), or nobody asks for it.
+    let iv = if parameters.shape.iv_len() == 0 { sequence.to_be_bytes() } else { iv };
     Ok(Opening {
         sequence,
         nonce: iv::nonce(parameters.salt, iv),

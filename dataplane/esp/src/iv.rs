@@ -4,6 +4,9 @@
 //! number, which is never used twice within an SA. So IVs of two SAs with one key (manual keys, before and after a
 //! restart) differ as long as their bases are farther apart than the packets sent.
 //!
+//! An implicit IV is the sequence number alone (RFC 8750, section 4), and there such a base must be 0: nothing but the key
+//! tells two SAs apart, so that no key may serve two.
+//!
 //! That is all that a counter mode asks for. CBC asks for IVs that nobody can foresee (RFC 3602, section 2.1; RFC 2451,
 //! section 3), so there the counter is encrypted before it is sent: NIST SP 800-38A, appendix C, first method. It is put
 //! where the IV goes, and CBC begins one block early, from an IV of zero: what comes out in its place is the counter

@@ -24,6 +24,7 @@ pub mod replay;
 pub mod sequence;
 pub mod shape;
 pub mod size;
+pub mod tfc;
 mod transport;
 pub mod tunnel;
 pub mod udp;

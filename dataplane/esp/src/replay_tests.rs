@@ -72,6 +72,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (-40_i64..40).prop_map(Step::Near),
         4 => (-400_i64..100).prop_map(Step::Near),
         1 => (-5000_i64..5000).prop_map(Step::Near),
+        1 => (-70_000_i64..70_000).prop_map(Step::Near),
         4 => any::<prop::sample::Index>().prop_map(Step::Again),
         1 => (0..1_u64 << 30).prop_map(Step::Jump),
     ];
@@ -144,7 +145,7 @@ fn without_a_window_only_the_highest_is_kept() {
 proptest! {
     #[test]
     fn agrees_with_a_set(
-        window in prop_oneof![1_u32..200, Just(32), Just(64), Just(1024), Just(4096), Just(0)],
+        window in prop_oneof![1_u32..200, Just(32), Just(64), Just(1024), Just(4096), Just(1 << 16), Just(0)],
         roomy: bool,
         floor in floors(),
         steps in steps(),

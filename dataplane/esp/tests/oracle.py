@@ -2,7 +2,7 @@
 
 A job is {"do": "open", "sa": SA, "packet": HEX} or {"do": "seal", "sa": SA, "seq": N, "iv": HEX, "inner": HEX}, all whole
 IP packets; SA is {"spi": N, "key": HEX with the salt, "local": ADDRESS, "remote": ADDRESS, "tos": N, "esn": the high half of
-the sequence number, or null}. A result is {"packet": HEX}, or {"inner": HEX, "next_header": N, "padding": HEX, "seq": N}, or
+the sequence number, or null}. {"do": "open-implicit", ...} is a packet whose IV is not sent. A result is {"packet": HEX}, or {"inner": HEX, "next_header": N, "padding": HEX, "seq": N}, or
 {"error": what scapy said}.
 
 Exits 3, and says why, where there is no scapy that is fit for this.
@@ -15,6 +15,7 @@ import sys
 logging.getLogger("scapy").setLevel(logging.ERROR)
 
 try:
+    from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # scapy does without it, silently
     from scapy.layers.inet import IP
     from scapy.layers.inet6 import IPv6
@@ -56,6 +57,25 @@ def open_packet(job):
     }
 
 
+def open_implicit(job):
+    """scapy has no implicit IV, so that this is the library alone (RFC 8750, section 4)."""
+    key, high = bytes.fromhex(job["sa"]["key"]), job["sa"]["esn"]
+    esp = bytes(IP(bytes.fromhex(job["packet"])).payload)
+    low = esp[4:8]
+    aad = esp[:4] + (b"" if high is None else high.to_bytes(4, "big")) + low
+    try:
+        text = AESGCM(key[:-4]).decrypt(key[-4:] + (high or 0).to_bytes(4, "big") + low, esp[8:], aad)
+    except InvalidTag:
+        return {"error": "integrity"}
+    end = len(text) - 2 - text[-2]
+    return {
+        "inner": text[:end].hex(),
+        "next_header": text[-1],
+        "padding": text[end:-2].hex(),
+        "seq": int.from_bytes(low, "big"),
+    }
+
+
 def padding(sa, esp):
     """What stands before the trailer. scapy before 2.6 takes it from the wrong place, so it is read here."""
     key, high = bytes.fromhex(sa["key"]), sa["esn"]
@@ -76,7 +96,7 @@ def seal_packet(job):
 
 def result(job):
     try:
-        return {"open": open_packet, "seal": seal_packet}[job["do"]](job)
+        return {"open": open_packet, "open-implicit": open_implicit, "seal": seal_packet}[job["do"]](job)
     except IPSecIntegrityError:
         return {"error": "integrity"}
     except TypeError as error:

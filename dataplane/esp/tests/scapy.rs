@@ -89,14 +89,14 @@ fn packets(sa: &Sa) -> Vec<(u64, Vec<u8>)> {
     (first..).zip(inners).collect()
 }
 
-#[test]
-fn scapy_reads_what_we_write() {
+/// Packets that we write by these SAs, and how they are to be read.
+fn read_back(sas: impl Iterator<Item = Sa>, how: &str) {
     let mut jobs = Vec::new();
     let mut expected = Vec::new();
-    for sa in sas() {
+    for sa in sas {
         for (sequence, inner) in packets(&sa) {
             let packet = sa.encapsulate(sequence, 0xFFFF_0000_0000_0000 + sequence, &inner);
-            jobs.push(json!({"do": "open", "sa": described(&sa, sequence, 0), "packet": hex(&packet)}));
+            jobs.push(json!({"do": how, "sa": described(&sa, sequence, 0), "packet": hex(&packet)}));
             let padding: Vec<u8> = (1..).take((2_usize.wrapping_sub(inner.len())) % 4).collect();
             expected.push(json!({
                 "inner": hex(&inner),
@@ -105,17 +105,34 @@ fn scapy_reads_what_we_write() {
                 "seq": sequence as u32,
             }));
         }
-        // And scapy sees what is wrong, so that its silence above means something.
+        // And it sees what is wrong, so that its silence above means something.
         let (sequence, inner) = packets(&sa).swap_remove(0);
         let mut tampered = sa.encapsulate(sequence, sequence, &inner);
         tampered[40] ^= 1;
-        jobs.push(json!({"do": "open", "sa": described(&sa, sequence, 0), "packet": hex(&tampered)}));
+        jobs.push(json!({"do": how, "sa": described(&sa, sequence, 0), "packet": hex(&tampered)}));
         expected.push(json!({"error": "integrity"}));
     }
     let results = scapy(&jobs);
     assert_eq!(results.len(), expected.len());
     for (place, (result, expected)) in results.iter().zip(&expected).enumerate() {
         assert_eq!(result, expected, "job {place}");
+    }
+}
+
+#[test]
+fn scapy_reads_what_we_write() {
+    read_back(sas().into_iter(), "open");
+}
+
+/// And the packets are shorter by an IV.
+#[test]
+fn an_iv_that_is_not_sent_is_the_sequence_number() {
+    let implicit = || sas().into_iter().map(|sa| Sa { implicit_iv: true, ..sa });
+    read_back(implicit(), "open-implicit");
+    for (with, without) in sas().iter().zip(implicit()) {
+        let (sequence, inner) = packets(with).swap_remove(7);
+        let lengths = [with, &without].map(|sa| sa.encapsulate(sequence, 9, &inner).len());
+        assert_eq!(lengths[0], lengths[1] + 8);
     }
 }
 

@@ -31,6 +31,7 @@ prop_compose! {
             .prop_flat_map(|len| prop::collection::vec(any::<u8>(), len)),
         salt: [u8; 4],
         icv in prop_oneof![1 => Just(IcvLen::Bytes8), 1 => Just(IcvLen::Bytes12), 3 => Just(IcvLen::Bytes16)],
+        implicit_iv in prop_oneof![4 => Just(false), 1 => Just(true)],
         esn: bool,
         window in 0_u32..5000,
         transport: bool,
@@ -39,7 +40,8 @@ prop_compose! {
         options in options(),
     ) -> Sa {
         let mode = if transport { Mode::Transport } else { Mode::Tunnel };
-        Sa { spi, key, salt, icv, esn, window, mode, over_v6, udp_port, options }
+        let icv = if implicit_iv { IcvLen::Bytes16 } else { icv };
+        Sa { spi, key, salt, icv, implicit_iv, esn, window, mode, over_v6, udp_port, options }
     }
 }
 
@@ -129,8 +131,15 @@ fn same(quick: Result<(u64, Vec<u8>), String>, slow: Result<Vec<u8>, Refusal>) -
 
 #[test]
 fn every_size_from_20_to_2000() {
-    for (esn, key_len) in [(true, 16), (false, 16), (true, 32), (false, 32)] {
-        let sa = Sa { esn, key: (0..key_len).collect(), ..Sa::default() };
+    for (esn, key_len, implicit_iv) in [
+        (true, 16, false),
+        (false, 16, false),
+        (true, 32, false),
+        (false, 32, false),
+        (true, 16, true),
+        (false, 32, true),
+    ] {
+        let sa = Sa { esn, implicit_iv, key: (0..key_len).collect(), ..Sa::default() };
         let gcm = Gcm::new(&sa.key);
         for len in 20..=2000_usize {
             let v6 = len >= 40 && len % 3 == 0;
@@ -200,10 +209,11 @@ proptest! {
         let mut packet = sa.encapsulate(sequence, 77, &packet_for(&sa, v6, 0, 0, false, 1, &extras));
         unmap(&sa, &mut packet);
         let Found::Esp { at, .. } = find(Version::of(&packet).unwrap(), &packet) else { panic!("{packet:?}") };
-        packet.truncate(at + 16);
+        let (iv, iv_len) = if sa.implicit_iv { (sequence, 0) } else { (77, 8) };
+        packet.truncate(at + 8 + iv_len);
         let mut nonce = [0; 12];
         nonce[..4].copy_from_slice(&sa.salt);
-        nonce[4..].copy_from_slice(&77_u64.to_be_bytes());
+        nonce[4..].copy_from_slice(&u64::to_be_bytes(iv));
         let aad = esp::Aad::new(sa.spi, sequence, sa.esn);
         let sealed = gcm.seal(nonce, aad.as_slice(), &text);
         packet.extend(&sealed[..text.len() + sa.icv.bytes()]);

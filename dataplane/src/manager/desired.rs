@@ -21,11 +21,11 @@ impl PartialEq for SaSpec {
     fn eq(&self, other: &SaSpec) -> bool {
         let (a, b) = (&*self.install, &*other.install);
         let InstallSa { index, direction, spi, suite, mode, ref key, local, remote, udp_port, .. } = *a;
-        let InstallSa { extended_sequence, replay_window, limits, size, entry, .. } = *a;
+        let InstallSa { extended_sequence, replay_window, limits, size, tfc, entry, .. } = *a;
         (index, direction, spi, suite, mode, local, remote, udp_port)
             == (b.index, b.direction, b.spi, b.suite, b.mode, b.local, b.remote, b.udp_port)
-            && (extended_sequence, replay_window, limits, size, entry)
-                == (b.extended_sequence, b.replay_window, b.limits, b.size, b.entry)
+            && (extended_sequence, replay_window, limits, size, tfc, entry)
+                == (b.extended_sequence, b.replay_window, b.limits, b.size, b.tfc, b.entry)
             && *key == b.key
             && self.selectors == other.selectors
     }

@@ -5,7 +5,7 @@ use super::desired::SaSpec;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
 use crate::snapshot::{InboundSa, OutboundSa, Protection};
-use model::{Direction, Spi, Suite};
+use model::{Direction, IcvLen, IvRule, Spi, Suite, Tfc};
 use shm::{InstallSa, Reason, SaTable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -35,8 +35,12 @@ pub(super) fn build(
     let keys = suite.key_shape().split(install.key.expose()).ok_or(Reason::Malformed)?;
     let salt = keys.salt;
     let expand = |len| gcm::Key::new(keys.cipher, len).map_err(|_| Reason::SuiteUnsupported);
+    let hides = install.direction == Direction::Outbound && install.tfc != Tfc::NONE;
+    let gcm = |icv| if hides { Protection::GcmTfc(icv) } else { Protection::Gcm(icv) };
     let (protection, key) = match suite {
-        Suite::AesGcm { key, icv } => (Protection::Gcm(icv), Some(expand(key)?)),
+        Suite::AesGcm { key, icv } => (gcm(icv), Some(expand(key)?)),
+        // All that differs is what the nonce is made of.
+        Suite::AesGcmIiv { key } => (gcm(IcvLen::Bytes16), Some(expand(key)?)),
         Suite::AesGmac { key } => (Protection::Gmac, Some(expand(key)?)),
         _ => (Protection::Device(Box::new(crypto.sa(install, &keys)?)), None),
     };
@@ -88,14 +92,21 @@ pub(super) fn build(
                 protection,
                 key,
                 template,
-                iv_base: install.iv_base,
+                iv_base: if suite.iv_rule() == IvRule::Sequence { 0 } else { install.iv_base },
                 first_sequence: install.first_sequence,
                 last_sequence,
                 size: install.size,
+                tfc: install.tfc,
                 limits: install.limits,
             })))
         }
     }
+}
+
+/// The policy entries whose SA sends dummies.
+pub(super) fn with_dummies(by_entry: &[Option<Arc<OutboundSa>>]) -> Arc<[u32]> {
+    let sends = |sa: &Arc<OutboundSa>| sa.tfc.dummies.interval().is_some();
+    (0..).zip(by_entry).filter(|(_, sa)| sa.as_ref().is_some_and(sends)).map(|(entry, _)| entry).collect()
 }
 
 /// All live SAs by slot.

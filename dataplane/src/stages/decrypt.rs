@@ -161,8 +161,13 @@ pub(crate) fn decrypt<'a>(
                     Error::BadInner(_) => DropReason::EspBadInner,
                     Error::Congestion => DropReason::EspEcnDrop,
                 };
-                if reason != DropReason::EspDummy && reason != DropReason::EspEcnDrop {
-                    counters.malformed.add(1);
+                match reason {
+                    DropReason::EspDummy => {
+                        tally.add(found.sa, found.slot, 0, alarms, ctx.now);
+                        counters.dummies.add(1);
+                    }
+                    DropReason::EspEcnDrop => {}
+                    _ => drop(counters.malformed.add(1)),
                 }
                 drops.add(index, reason);
             }

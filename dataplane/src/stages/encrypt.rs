@@ -25,10 +25,11 @@ pub(crate) struct Encrypted {
 }
 
 /// Protects the packets of `mask` by the SAs of their policy entries, on their way out of `meta.egress`. A packet
-/// that no SA carries yet waits in `held`.
+/// that no SA carries yet waits in `held`. Those of `dummies` are for SAs that send such.
 pub(crate) fn encrypt(
     burst: &mut Burst,
     mask: Mask,
+    dummies: Mask,
     alarms: &mut Alarms,
     held: &mut Held,
     crypto: Option<&mut CryptoQueue>,
@@ -101,7 +102,7 @@ pub(crate) fn encrypt(
         sealed &= !drops.mask;
     }
     if other != 0 {
-        let done = suites::seal(packets, other, &mut groups, crypto, &mut drops);
+        let done = suites::seal(packets, (other, dummies), &mut groups, crypto, &mut drops);
         for index in bits(done) {
             let template = &groups.of(index).sa.template;
             meta[index].family = template.version().into();

@@ -21,9 +21,9 @@ pub(super) struct Group<'a> {
     egress: u16,
     pub(super) sa: &'a OutboundSa,
     /// Nothing, if it may not carry any packet.
-    slot: Option<&'a SaSlot>,
+    pub(super) slot: Option<&'a SaSlot>,
     /// What its packets may come to, in bytes.
-    limit: usize,
+    pub(super) limit: usize,
     /// Packets that want it, and the length of the longest.
     wanted: u32,
     longest: u32,

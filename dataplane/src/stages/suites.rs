@@ -1,4 +1,5 @@
-//! The suites beside AES-GCM, for the stages that seal and open: GMAC by our own kernel, all others by a crypto device.
+//! The suites beside AES-GCM, for the stages that seal and open: GMAC by our own kernel, all others by a crypto device. And
+//! traffic flow confidentiality with whichever suite, AES-GCM among them, as the quick way does without.
 //!
 //! A burst waits for the device. A software driver does the work meanwhile. Hardware may be late: what does not come back
 //! within [`dpdk::CryptoQueue::set_patience`] is dropped and counted here, and freed by its queue when it does come. So a
@@ -10,12 +11,12 @@
 use super::Context;
 use super::decrypt::{Found, look_up};
 use super::encrypt::encapsulate;
-use super::groups::Groups;
+use super::groups::{Group, Groups};
 use crate::burst::{BURST, Drops, Mask, Meta, bits};
 use crate::device::DeviceSa;
 use crate::snapshot::Protection;
 use arrayvec::ArrayVec;
-use dpdk::{CryptoJob, CryptoOutcome, CryptoQueue, Packets};
+use dpdk::{CryptoJob, CryptoOutcome, CryptoQueue, Mbuf, Packets};
 use esp::inbound::Opening;
 use model::IcvLen;
 use shm::DropReason;
@@ -26,17 +27,36 @@ fn gmac_text(text: Range<usize>) -> Range<usize> {
     text.start.saturating_sub(esp::iv::LEN)..text.end
 }
 
-/// Encapsulates and seals the packets of `mask`, which belong to these groups. Returns those that are done; it gives the
-/// others to `drops`.
+/// The most that encapsulation puts behind a packet: padding to a block, pad length, next header, ICV.
+const TRAILER: usize = 64;
+
+/// Puts TFC padding behind a packet, where its SA wants it, and as far as its buffer has room: as much as another's of the
+/// same pool. Returns its length.
+fn pad(group: &Group<'_>, mbuf: &mut Mbuf) -> u32 {
+    let sa = group.sa;
+    let wanted = sa.template.tfc_len(sa.tfc.padding, mbuf.len(), group.limit);
+    let len = wanted.min(mbuf.tailroom().saturating_sub(TRAILER));
+    match mbuf.append(len) {
+        Ok(padding) => padding.fill(0),
+        Err(_) => return 0,
+    }
+    len as u32
+}
+
+/// Encapsulates and seals the packets of `mask`, which belong to these groups, some of which are `dummies`. Returns those that
+/// are done; it gives the others to `drops`.
 #[inline(never)]
 pub(super) fn seal(
     packets: &mut Packets,
-    mask: Mask,
+    (mask, dummies): (Mask, Mask),
     groups: &mut Groups<'_>,
     crypto: Option<&mut CryptoQueue>,
     drops: &mut Drops<'_>,
 ) -> Mask {
-    let mut inner_len = [0_u32; BURST];
+    let (mut inner_len, mut padding) = ([0_u32; BURST], [0_u32; BURST]);
+    let is_dummy = |index: usize| dummies >> index & 1 != 0;
+    let mut gcm = ArrayVec::<gcm::Job<'_>, BURST>::new();
+    let mut by_gcm = 0;
     let mut gmac = ArrayVec::<gcm::Job<'_>, BURST>::new();
     let mut by_gmac = 0;
     let mut jobs = ArrayVec::<CryptoJob<'_>, BURST>::new();
@@ -44,7 +64,8 @@ pub(super) fn seal(
     for (index, mbuf) in packets.masked_mut(mask) {
         let group = groups.of(index);
         let sa = group.sa;
-        inner_len[index] = mbuf.len() as u32;
+        inner_len[index] = if is_dummy(index) { 0 } else { mbuf.len() as u32 };
+        padding[index] = pad(group, mbuf);
         let (packet, sealing) = match encapsulate(group, mbuf) {
             Ok(encapsulated) => encapsulated,
             Err(reason) => {
@@ -52,7 +73,15 @@ pub(super) fn seal(
                 continue;
             }
         };
+        if is_dummy(index) {
+            esp::tfc::mark_dummy(packet, &sealing);
+        }
         match (&sa.protection, &sa.key) {
+            (Protection::GcmTfc(icv), Some(key)) => {
+                let (nonce, aad) = (sealing.nonce, gcm::Aad::padded(sealing.aad.padded()));
+                gcm.push(gcm::Job { key, nonce, aad, packet, text: sealing.text, icv: *icv });
+                by_gcm |= 1 << index;
+            }
             (Protection::Gmac, Some(key)) => {
                 let (nonce, aad) = (sealing.nonce, gcm::Aad::padded(sealing.aad.padded()));
                 let text = gmac_text(sealing.text);
@@ -66,18 +95,22 @@ pub(super) fn seal(
                 }
                 None => drops.add(index, DropReason::Internal),
             },
-            (Protection::Gcm(_) | Protection::Gmac, _) => drops.add(index, DropReason::Internal),
+            (Protection::Gcm(_) | Protection::GcmTfc(_) | Protection::Gmac, _) => {
+                drops.add(index, DropReason::Internal);
+            }
         }
     }
-    let failed = gcm::authenticate(&mut gmac);
-    drop(gmac);
+    let failed = [(by_gcm, gcm::seal(&mut gcm)), (by_gmac, gcm::authenticate(&mut gmac))];
+    drop((gcm, gmac));
     let mut done = 0;
-    for (job, index) in bits(by_gmac).enumerate() {
-        // Nothing that was made here can fail; but what has no ICV must not leave.
-        if failed >> job & 1 == 0 {
-            done |= 1 << index;
-        } else {
-            drops.add(index, DropReason::Internal);
+    for (mask, failed) in failed {
+        for (job, index) in bits(mask).enumerate() {
+            // Nothing that was made here can fail; but what has no ICV must not leave.
+            if failed >> job & 1 == 0 {
+                done |= 1 << index;
+            } else {
+                drops.add(index, DropReason::Internal);
+            }
         }
     }
     process(packets, &mut jobs, crypto);
@@ -95,6 +128,14 @@ pub(super) fn seal(
         let group = groups.of(index);
         group.packets += 1;
         group.bytes += u64::from(inner_len[index]);
+        if let Some(slot) = group.slot {
+            if is_dummy(index) {
+                slot.counters.dummies.add(1);
+            }
+            if padding[index] > 0 {
+                slot.counters.tfc_padding.add(padding[index].into());
+            }
+        }
     }
     done
 }
@@ -148,7 +189,9 @@ pub(super) fn open<'a>(
                 }
                 None => drops.add(index, DropReason::Internal),
             },
-            (Protection::Gcm(_) | Protection::Gmac, _) => drops.add(index, DropReason::Internal),
+            (Protection::Gcm(_) | Protection::GcmTfc(_) | Protection::Gmac, _) => {
+                drops.add(index, DropReason::Internal);
+            }
         }
     }
     forged |= gcm::verify(&mut gmac).unbounded_shl(first as u32);

@@ -6,6 +6,7 @@
 pub(crate) mod alarms;
 mod allowance;
 mod datagrams;
+mod dummies;
 mod fragments;
 pub(crate) mod held;
 mod idle;
@@ -22,6 +23,7 @@ use crate::stages::Context;
 use alarms::{Alarm, Alarms};
 use allowance::Allowance;
 use crossbeam_channel::{Receiver, Sender};
+use dummies::Dummies;
 use held::Held;
 use idle::Backoff;
 use queues::{PortQueues, Queues};
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
 /// What makes one worker.
 pub(crate) struct Hiring {
     pub(crate) number: usize,
+    /// How many there are.
+    pub(crate) of: usize,
     pub(crate) core: core_affinity::CoreId,
     pub(crate) idle: Idle,
     pub(crate) tsc_hz: u64,
@@ -70,7 +74,7 @@ pub(crate) struct Hiring {
 
 /// The thread's whole life. An error is a failure to start.
 pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
-    let Hiring { number, core, idle, tsc_hz, shared, orders, alarms, pool, large } = hiring;
+    let Hiring { number, of, core, idle, tsc_hz, shared, orders, alarms, pool, large } = hiring;
     if !core_affinity::set_for_current(core) {
         let _ = started.send(Err(format!("worker {number} cannot be pinned to core {}", core.id)));
         return;
@@ -104,6 +108,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
         crypto: None,
     };
     let mut backoff = Backoff::new(idle);
+    let mut dummies = Dummies::new(number, of, tsc_hz);
     let mut ports = Vec::<u16>::new();
     let mut generation = 0;
     let mut bursts = 0_u64;
@@ -127,6 +132,7 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
             }
             // Queues may come a moment before the snapshot that knows their port.
             ports = doors.queues.numbers().filter(|&port| snapshot.port(port).is_some()).collect();
+            dummies.follow(&snapshot, now);
         }
         // Before what comes next, so that packets of a flow stay in order.
         if doors.waiting() > 0 && (changed || now.wrapping_sub(retry_at) as i64 > 0) {
@@ -154,6 +160,11 @@ pub(crate) fn run(hiring: Hiring, started: &Sender<Result<(), String>>) {
                 packets += u64::from(mask.count_ones());
                 now = dpdk::tsc();
             }
+        }
+        if dummies.any_due(now) {
+            let ctx = Context { snapshot: &snapshot, sas: &sas, counters, worker: number, now };
+            dummies.send(&mut burst, &mut doors, &ctx);
+            debug_assert_eq!(burst.packets.mask(), 0, "a packet left by no door");
         }
         let waiting = doors.waiting();
         if waiting != shown {

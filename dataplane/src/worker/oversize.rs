@@ -240,7 +240,7 @@ fn flush(
             Some(Action::Bypass) | None => out |= 1 << index,
         }
     }
-    let rest = way::leave(burst, protect, out, doors, ctx, watch);
+    let rest = way::leave(burst, (protect, 0), out, doors, ctx, watch);
     burst.discard(rest.all(), DropReason::MtuExceeded, ctx.counters);
 }
 

@@ -26,7 +26,7 @@ use std::sync::Arc;
 const LAYERS: usize = 2;
 
 /// Room that a packet's next seal may want behind it.
-const TRAILING: usize = 64;
+pub(super) const TRAILING: usize = 64;
 
 /// What the stages change beside the burst.
 pub(super) struct Doors {
@@ -267,16 +267,29 @@ pub(super) fn protect(
     ctx: &Context<'_>,
     watch: &mut Stopwatch<'_>,
 ) {
-    let too_long = leave(burst, mask, clear, doors, ctx, watch);
+    let too_long = leave(burst, (mask, 0), clear, doors, ctx, watch);
     if too_long.all() != 0 {
         oversize::resolve(burst, too_long, doors, ctx, watch);
     }
 }
 
-/// As [`protect`]; what is too long stays in the burst.
-pub(super) fn leave(
+/// The packets of `mask`, each to the other end of its SA, are sealed as dummies, and sent. What is too long is dropped:
+/// nobody will miss it.
+pub(super) fn dummies(
     burst: &mut Burst,
     mask: Mask,
+    doors: &mut Doors,
+    ctx: &Context<'_>,
+    watch: &mut Stopwatch<'_>,
+) {
+    let too_long = leave(burst, (mask, mask), 0, doors, ctx, watch);
+    burst.discard(too_long.all(), DropReason::MtuExceeded, ctx.counters);
+}
+
+/// As [`protect`]; what is too long stays in the burst. Some of the packets may be dummies.
+pub(super) fn leave(
+    burst: &mut Burst,
+    (mask, dummies): (Mask, Mask),
     clear: Mask,
     doors: &mut Doors,
     ctx: &Context<'_>,
@@ -285,8 +298,8 @@ pub(super) fn leave(
     let mut leaving = clear;
     let mut too_long = TooLong::default();
     if mask != 0 {
-        let encrypted =
-            encrypt::encrypt(burst, mask, &mut doors.alarms, &mut doors.for_sas, doors.crypto.as_mut(), ctx);
+        let (alarms, held, crypto) = (&mut doors.alarms, &mut doors.for_sas, doors.crypto.as_mut());
+        let encrypted = encrypt::encrypt(burst, mask, dummies, alarms, held, crypto, ctx);
         watch.lap(Stage::Encrypt, encrypted.sealed);
         let outer = route::route(burst, encrypted.sealed, ctx);
         watch.lap(Stage::Route, encrypted.sealed);

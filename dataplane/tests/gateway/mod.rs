@@ -6,7 +6,7 @@ pub(crate) mod loaded;
 pub(crate) mod pcap;
 
 use acl::{Action, Rule};
-use model::{Direction, KeyMaterial, Mode, Prefix, Selector, SizeRules, Spi, Suite};
+use model::{Direction, KeyMaterial, Mode, Prefix, Selector, SizeRules, Spi, Suite, Tfc};
 use shm::{
     AttachPort, Command, Control, CountersSnapshot, Device, InstallSa, Label, NextHop, PolicySegment, PortId,
     PortIp,
@@ -54,6 +54,10 @@ pub(crate) struct Site {
     pub(crate) suite: Suite,
     /// What becomes of packets that are too long.
     pub(crate) size: SizeRules,
+    /// How it hides the lengths of its packets, and when there are any.
+    pub(crate) tfc: Tfc,
+    /// Of both SAs.
+    pub(crate) limits: shm::Limits,
     /// SPI and key of what it sends and of what it receives; a suite that wants more has it over and over.
     pub(crate) outbound: (u32, [u8; 20]),
     pub(crate) inbound: (u32, [u8; 20]),
@@ -81,6 +85,8 @@ impl Site {
             selectors: None,
             suite: Suite::AES_GCM_128,
             size: SizeRules::default(),
+            tfc: Tfc::NONE,
+            limits: shm::Limits::default(),
             outbound: (0x1001, [7; 20]),
             inbound: (0x2001, [9; 20]),
             esn: false,
@@ -137,8 +143,9 @@ impl Site {
             first_sequence: self.first_sequence,
             replay_floor: self.first_sequence - 1,
             iv_base: 0,
-            limits: shm::Limits::default(),
+            limits: self.limits,
             size: self.size,
+            tfc: self.tfc,
             entry: Some(ENTRY),
         }))
     }
@@ -271,6 +278,16 @@ impl Drop for Dataplane {
 
 /// Sends the frames into both ports of a gateway and returns what came out.
 pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
+    run_until(site, lan, wan, |_| true)
+}
+
+/// As [`run`], of a gateway that sends by itself, too: until that is `enough`.
+pub(crate) fn run_until(
+    site: &Site,
+    lan: &[Vec<u8>],
+    wan: &[Vec<u8>],
+    enough: impl Fn(&CountersSnapshot) -> bool,
+) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     pcap::write(&folder.path().join("lan.in"), lan).unwrap();
     pcap::write(&folder.path().join("wan.in"), wan).unwrap();
@@ -290,7 +307,7 @@ pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
         let still = (doors(&before), made(&before)) == (doors(&counters), made(&counters));
         before = counters.clone();
         let (came, left) = (received(&counters) + made(&counters), doors(&counters).iter().sum::<u64>());
-        if still && received(&counters) >= given && left >= came {
+        if still && received(&counters) >= given && left >= came && enough(&counters) {
             break counters;
         }
         assert!(Instant::now() < deadline, "{}: {given} packets in, but {counters:?}", site.name);

@@ -6,8 +6,8 @@ use crate::{
     PortIp, PortName, Reason,
 };
 use model::{
-    Direction, DontFragment, Fragmentation, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector,
-    SizeRules, Spi, Suite,
+    Direction, DontFragment, Dummies, Fragmentation, KeyMaterial, Mode, PortRange, Prefix, Protocol,
+    Selector, SizeRules, Spi, Suite, Tfc, TfcPadding,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -32,6 +32,7 @@ pub(super) fn sa(index: u32, direction: Direction) -> InstallSa {
         iv_base: 1 << 60,
         limits: Limits::default(),
         size: SizeRules::default(),
+        tfc: Tfc { padding: TfcPadding::UpTo(700), dummies: Dummies::Seconds(900) },
         entry: Some(3),
     }
 }
@@ -117,13 +118,13 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
     let key = prop::collection::vec(any::<u8>(), KeyMaterial::MAX);
     let ends = (addresses(), prop::option::of(1_u16..), key, prop::option::of(0..MAX_ENTRIES));
     let numbers = (any::<bool>(), 0..=MAX_REPLAY_WINDOW, 1_u64.., any::<u64>(), any::<u64>());
-    (what, ends, numbers, limits(), size_rules()).prop_map(
+    (what, ends, numbers, limits(), (size_rules(), tfc())).prop_map(
         |(
             (index, direction, spi, suite, mode),
             ((local, remote), udp_port, key, entry),
             numbers,
             limits,
-            size,
+            (size, tfc),
         )| {
             let (extended_sequence, replay_window, first, floor, iv_base) = numbers;
             let last = if extended_sequence { u64::MAX } else { u32::MAX.into() };
@@ -144,6 +145,7 @@ pub(super) fn install_sa() -> impl Strategy<Value = InstallSa> {
                 iv_base,
                 limits,
                 size,
+                tfc,
                 entry,
             }
         },
@@ -167,6 +169,17 @@ fn size_rules() -> impl Strategy<Value = SizeRules> {
     let df = select(vec![DontFragment::Copy, DontFragment::Set, DontFragment::Clear]);
     let when = select(vec![Fragmentation::BeforeEncryption, Fragmentation::AfterEncryption]);
     (df, when).prop_map(|(df, fragmentation)| SizeRules { df, fragmentation })
+}
+
+fn tfc() -> impl Strategy<Value = Tfc> {
+    let padding =
+        prop_oneof![Just(TfcPadding::None), any::<u16>().prop_map(TfcPadding::UpTo), Just(TfcPadding::Mtu)];
+    let dummies = prop_oneof![
+        Just(Dummies::None),
+        (1_u8..).prop_map(Dummies::PerSecond),
+        (1_u16..).prop_map(Dummies::Seconds)
+    ];
+    (padding, dummies).prop_map(|(padding, dummies)| Tfc { padding, dummies })
 }
 
 fn attach_port() -> impl Strategy<Value = AttachPort> {

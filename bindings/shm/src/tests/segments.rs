@@ -115,7 +115,7 @@ proptest! {
     #[test]
     fn an_sa_table_full_of_anything_holds_sas_or_nothing(
         pokes in pokes(HEADER_WORDS + SLOT_WORDS * CAPACITY as usize),
-        flips in prop::collection::vec((1..17_usize, 0..64_u32), 0..3),
+        flips in prop::collection::vec((prop_oneof![1..17_usize, Just(19)], 0..64_u32), 0..3),
         used in number(),
     ) {
         let (fd, words) = forged(a_table().fd());
@@ -145,6 +145,7 @@ proptest! {
                 iv_base: d.iv_base,
                 limits: d.limits,
                 size: model::SizeRules::default(),
+                tfc: d.tfc,
                 entry: d.entry,
             };
             other.install(&install).unwrap();

@@ -1,11 +1,11 @@
 //! Crypto maps: every name leads somewhere, every entry is whole, and no key and no SPI serves twice.
 
-use super::negotiation::{leads_to, negotiation, not_ourselves};
+use super::negotiation::{leads_to, negotiation, not_ourselves, padding, tfc};
 use super::{family_name, find, keys, no_interface};
 use crate::parse::{Draft, EntryDraft, Found, InterfaceDraft, KeyDraft, Kind, MapDraft};
 use crate::source::{At, Fault, Report};
 use crate::{Config, CryptoMap, Entry, Family, Keying, ManualKeys, Name, SessionKey, Verb};
-use model::Mode;
+use model::{IvRule, Mode};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
@@ -165,6 +165,14 @@ fn manual(draft: &Draft, what: &str, entry: &EntryDraft, report: &mut Report<'_,
             ),
             Some(set) => {
                 if let Some(&suite) = set.suite.value() {
+                    if suite.iv_rule() == IvRule::Sequence {
+                        let message = "keys that are written down cannot have an implicit IV: when their sequence \
+                                       numbers begin anew, so do the IVs (RFC 8750, section 4)";
+                        let fault = Fault::new(name.at, message).related(set.at, "this transform set");
+                        report.error(fault.help(
+                            "write `ipsec-isakmp` in the place of `ipsec-manual`, or take `implicit-iv` out of the set",
+                        ));
+                    }
                     for key in [entry.inbound.value(), entry.outbound.value()].into_iter().flatten() {
                         keys::fit(key, suite, set.at, report);
                     }
@@ -172,6 +180,7 @@ fn manual(draft: &Draft, what: &str, entry: &EntryDraft, report: &mut Report<'_,
             }
         }
     }
+    padding(draft, entry, report);
     let session = |key: &KeyDraft| Some(SessionKey { spi: key.spi.value, key: keys::material(key)? });
     Some(ManualKeys {
         peer: entry.peer()?.value,
@@ -179,6 +188,7 @@ fn manual(draft: &Draft, what: &str, entry: &EntryDraft, report: &mut Report<'_,
         transform_set: entry.transform_set()?.value.clone(),
         inbound: session(entry.inbound.value()?)?,
         outbound: session(entry.outbound.value()?)?,
+        tfc: tfc(&entry.tfc),
     })
 }
 

@@ -2,16 +2,19 @@
 
 use super::crypto::access_lists;
 use super::ikev2::not_whole;
-use crate::parse::{Draft, EntryDraft, Kind, LifetimeDraft};
+use crate::parse::{Draft, EntryDraft, Kind, LifetimeDraft, TfcDraft};
 use crate::source::{At, Fault, Report};
-use crate::{Config, DynamicMap, Entry, IpsecProfile, Keying, Name, Negotiation, Proof, SaLifetime};
-use model::Mode;
+use crate::{
+    Config, DynamicMap, Entry, IpsecProfile, Keying, Name, Negotiation, Proof, SaLifetime, TfcSettings,
+};
+use model::{Mode, TfcPadding};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 /// Takes the dynamic maps and IPsec profiles over into the configuration.
 pub(super) fn check(draft: &Draft, config: &mut Config, report: &mut Report<'_, '_>) {
     config.lifetime = lifetime(&draft.lifetime);
+    config.tfc = tfc(&draft.tfc);
     for (name, written) in &draft.dynamic_maps {
         let mut entries = BTreeMap::new();
         for (&sequence, entry) in written {
@@ -49,6 +52,33 @@ fn lifetime(written: &LifetimeDraft) -> SaLifetime {
     SaLifetime { seconds: written.seconds.value().copied(), kilobytes: written.kilobytes.value().copied() }
 }
 
+/// How SAs hide the lengths of their packets, and when there are any, as far as it is said.
+pub(super) fn tfc(written: &TfcDraft) -> TfcSettings {
+    TfcSettings { padding: written.padding.value().copied(), dummies: written.dummies.value().copied() }
+}
+
+/// Warns of TFC padding that an entry asks for and does not get, or that hides nothing.
+pub(super) fn padding(draft: &Draft, entry: &EntryDraft, report: &mut Report<'_, '_>) {
+    let Some(padding) = entry.tfc.padding.found().filter(|found| found.value != TfcPadding::None) else {
+        return;
+    };
+    let sets = entry.transform_sets.value().into_iter().flatten();
+    for set in sets.filter_map(|name| draft.sets.get(&name.value)) {
+        let clear = set.suite.value().is_some_and(|suite| !suite.encrypts());
+        let fault = if clear {
+            Fault::new(padding.at, "padding hides nothing where nothing is encrypted")
+                .help("take a transform set that encrypts, such as `esp-gcm 256`, or remove the line")
+        } else if set.mode.value() == Some(&Mode::Transport) {
+            Fault::new(padding.at, "transport mode has no TFC padding (RFC 4303, section 2.7)")
+                .help("write `mode tunnel` under the transform set, here and on the peer, or remove the line")
+        } else {
+            continue;
+        };
+        report.warn(fault.related(set.at, "this transform set"));
+        return;
+    }
+}
+
 /// What an entry says to IKE, if it is whole.
 pub(super) fn negotiation(
     draft: &Draft,
@@ -65,6 +95,7 @@ pub(super) fn negotiation(
     let missing: Vec<&str> = missing.iter().filter(|(missing, _)| *missing).map(|(_, what)| *what).collect();
     not_whole(entry.at, what, entry.faulty, &missing, report);
     one_mode(draft, entry, report);
+    padding(draft, entry, report);
     if let Some(name) = entry.profile.found()
         && !draft.profiles.contains_key(&name.value)
     {
@@ -84,6 +115,7 @@ pub(super) fn negotiation(
         pfs: entry.pfs.value().copied(),
         profile: entry.profile.value().cloned(),
         lifetime: lifetime(&entry.lifetime),
+        tfc: tfc(&entry.tfc),
     })
 }
 

@@ -5,7 +5,7 @@ use super::draft::{EntryDraft, Kind, SetDraft, Setting};
 use super::entry::{in_entry, lifetime};
 use super::interface::{interface_name, last};
 use super::transform::suite;
-use super::{Mode, Reader};
+use super::{Mode, Reader, tfc};
 use crate::source::Fault;
 use crate::{Name, ReplayWindow};
 use model::{DontFragment, Fragmentation, Mode as IpsecMode};
@@ -38,8 +38,10 @@ impl Reader<'_, '_> {
             }
             _ => {
                 self.mode = Mode::Top;
-                match cursor.one_of(&["replay", "lifetime"])?.value {
+                match cursor.one_of(&["replay", "lifetime", "dummy", "tfc-padding"])?.value {
                     "replay" => self.draft.replay.fill(last(cursor, replay)),
+                    "dummy" => self.draft.tfc.dummies.fill(last(cursor, tfc::dummies)),
+                    "tfc-padding" => self.draft.tfc.padding.fill(last(cursor, tfc::padding)),
                     _ => lifetime(&mut self.draft.lifetime, cursor),
                 }
             }

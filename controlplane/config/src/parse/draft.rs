@@ -7,7 +7,8 @@ use crate::{
     SharedKey, StaticRoute,
 };
 use model::{
-    DontFragment, Fragmentation, Hmac, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Prefix, Spi, Suite,
+    DontFragment, Dummies, Fragmentation, Hmac, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Prefix, Spi,
+    Suite, TfcPadding,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -69,6 +70,7 @@ pub(crate) struct Draft {
     pub(crate) lists: BTreeMap<Name, ListDraft>,
     pub(crate) sets: BTreeMap<Name, SetDraft>,
     pub(crate) lifetime: LifetimeDraft,
+    pub(crate) tfc: TfcDraft,
     pub(crate) dpd: Setting<u16>,
     pub(crate) proposals: BTreeMap<Name, ProposalDraft>,
     pub(crate) policies: BTreeMap<Name, PolicyDraft>,
@@ -189,6 +191,7 @@ pub(crate) struct EntryDraft {
     pub(crate) pfs: Setting<DhGroup>,
     pub(crate) profile: Setting<Name>,
     pub(crate) lifetime: LifetimeDraft,
+    pub(crate) tfc: TfcDraft,
     pub(crate) lists: Vec<Found<Name>>,
     /// A line of it was not understood, which may have been what is missing.
     pub(crate) faulty: bool,
@@ -208,6 +211,7 @@ impl EntryDraft {
             pfs: Setting::Missing,
             profile: Setting::Missing,
             lifetime: LifetimeDraft::default(),
+            tfc: TfcDraft::default(),
             lists: Vec::new(),
             faulty: false,
         }
@@ -229,6 +233,12 @@ pub(crate) struct LifetimeDraft {
     pub(crate) seconds: Setting<u32>,
     /// `None` is `disable`.
     pub(crate) kilobytes: Setting<Option<u32>>,
+}
+
+#[derive(Default)]
+pub(crate) struct TfcDraft {
+    pub(crate) padding: Setting<TfcPadding>,
+    pub(crate) dummies: Setting<Dummies>,
 }
 
 pub(crate) struct ProposalDraft {

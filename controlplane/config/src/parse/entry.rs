@@ -6,7 +6,7 @@ use super::ikev2::group;
 use super::interface::last;
 use super::key::session_key;
 use super::refusals::{ENTRY, refusal};
-use super::refuse;
+use super::{refuse, tfc};
 use crate::source::{At, Fault, Word};
 use crate::{DhGroup, Name};
 use std::net::IpAddr;
@@ -24,7 +24,9 @@ pub(super) fn in_entry(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> R
 /// What `set` can set, by the kind of entry.
 const fn settings(kind: &Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Manual => &["peer", "transform-set", "session-key", "udp-encapsulation"],
+        Kind::Manual => {
+            &["peer", "transform-set", "session-key", "udp-encapsulation", "security-association"]
+        }
         Kind::Negotiated => &["peer", "transform-set", "ikev2-profile", "pfs", "security-association"],
         Kind::Template | Kind::Profile => &["transform-set", "ikev2-profile", "pfs", "security-association"],
         Kind::Dynamic(_) => &[],
@@ -95,10 +97,7 @@ fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(),
                 }
                 "ikev2-profile" => entry.profile.fill(last(cursor, |cursor| cursor.name("a profile's name"))),
                 "pfs" => entry.pfs.fill(last(cursor, |cursor| pfs(whole, cursor))),
-                "security-association" => {
-                    cursor.one_of(&["lifetime"])?;
-                    lifetime(&mut entry.lifetime, cursor)
-                }
+                "security-association" => security_association(entry, cursor),
                 _ => match cursor.one_of(&["inbound", "outbound"])?.value {
                     "inbound" => entry.inbound.fill(last(cursor, session_key)),
                     _ => entry.outbound.fill(last(cursor, session_key)),
@@ -127,6 +126,21 @@ fn set_peer(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), F
     }
     entry.peers.push(found);
     Ok(())
+}
+
+/// What follows `set security-association`.
+fn security_association(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+    if let (Kind::Manual, Some(word)) = (&entry.kind, cursor.peek())
+        && word.is("lifetime")
+    {
+        let fault = Fault::new(word.at, "an entry with manual keys has no `lifetime`");
+        return Err(fault.help("write `ipsec-isakmp` in the place of `ipsec-manual`, or remove the line"));
+    }
+    match cursor.one_of(&["lifetime", "dummy", "tfc-padding"])?.value {
+        "dummy" => entry.tfc.dummies.fill(last(cursor, tfc::dummies)),
+        "tfc-padding" => entry.tfc.padding.fill(last(cursor, tfc::padding)),
+        _ => lifetime(&mut entry.lifetime, cursor),
+    }
 }
 
 /// `lifetime seconds SECONDS` or `lifetime kilobytes KILOBYTES|disable`.

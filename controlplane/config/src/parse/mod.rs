@@ -17,13 +17,14 @@ mod refusals;
 mod route;
 mod rule;
 mod secret;
+mod tfc;
 mod transform;
 mod words;
 
 pub(crate) use cursor::Found;
 pub(crate) use draft::{
     Draft, EntryDraft, InterfaceDraft, KeyDraft, Kind, LifetimeDraft, ListDraft, MapDraft, PeerDraft,
-    ProfileDraft, ProposalDraft, SetDraft, Setting,
+    ProfileDraft, ProposalDraft, SetDraft, Setting, TfcDraft,
 };
 pub(crate) use ikev2::hash_word;
 

@@ -131,13 +131,23 @@ fn transform(cursor: &mut Cursor<'_, '_>) -> Result<Found<Transform>, Fault> {
             let icv = icv_len(cursor)?;
             let at = icv.as_ref().map_or(key.at, |icv| icv.at);
             let icv = icv.map_or(IcvLen::Bytes16, |icv| icv.value);
-            found(Transform::Whole(Suite::AesGcm { key: key.value, icv }), at)
+            match implicit_iv(cursor) {
+                None => found(Transform::Whole(Suite::AesGcm { key: key.value, icv }), at),
+                Some(at) if icv == IcvLen::Bytes16 => {
+                    found(Transform::Whole(Suite::AesGcmIiv { key: key.value }), at)
+                }
+                Some(at) => Err(Fault::new(at, "with an implicit IV, the ICV has 16 bytes (RFC 8750)")
+                    .help("remove `icv` and the number behind it, here and on the peer")),
+            }
         }
         "esp-gmac" => {
             let key = key_len(cursor)?;
             found(Transform::Whole(Suite::AesGmac { key: key.value }), key.at)
         }
-        "esp-chacha20-poly1305" => alone(Transform::Whole(Suite::ChaCha20Poly1305)),
+        "esp-chacha20-poly1305" => match implicit_iv(cursor) {
+            None => alone(Transform::Whole(Suite::ChaCha20Poly1305)),
+            Some(at) => found(Transform::Whole(Suite::ChaCha20Poly1305Iiv), at),
+        },
         "esp-aes" => {
             let key = key_len_or_128(cursor, word.at)?;
             found(Transform::Half(Half::Cipher(Cipher::AesCbc(key.value))), key.at)
@@ -182,6 +192,12 @@ fn key_len_or_128(cursor: &mut Cursor<'_, '_>, at: At) -> Result<Found<KeyLen>, 
         None => Ok(Found { value: KeyLen::Aes128, at }),
         Some(_) => key_len(cursor).map_err(|fault| fault.help("write 128, 192 or 256, here and on the peer")),
     }
+}
+
+/// `implicit-iv`, which IOS does not have.
+fn implicit_iv(cursor: &mut Cursor<'_, '_>) -> Option<At> {
+    let at = cursor.peek()?.at;
+    cursor.accept("implicit-iv").then_some(at)
 }
 
 /// `icv BYTES`, which IOS does not have: there it is always 16.

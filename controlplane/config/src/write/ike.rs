@@ -5,9 +5,9 @@ use crate::parse::hash_word;
 use crate::source::MASK;
 use crate::{
     Config, Entry, IdentityRule, IkeIdentity, IkeProfile, IkeProposal, Keying, Keyring, KeyringPeer,
-    Negotiation, Proof, SaLifetime, SharedKey, Trustpoint,
+    Negotiation, Proof, SaLifetime, SharedKey, TfcSettings, Trustpoint,
 };
-use model::Prefix;
+use model::{Dummies, Prefix, TfcPadding};
 use std::fmt::{self, Write as _};
 
 /// All of it but crypto maps.
@@ -39,7 +39,8 @@ pub(super) fn write(text: &mut String, config: &Config, secrets: Secrets) -> fmt
     if let Some(seconds) = config.dpd {
         writeln!(text, "crypto ikev2 dpd {seconds} 2 on-demand\n!")?;
     }
-    write_lifetime(text, "crypto ipsec security-association", config.lifetime)
+    write_lifetime(text, "crypto ipsec security-association", config.lifetime)?;
+    write_tfc(text, "crypto ipsec security-association", config.tfc)
 }
 
 /// IPsec profiles and dynamic maps, which name transform sets.
@@ -217,7 +218,23 @@ fn write_negotiation(text: &mut String, negotiation: &Negotiation) -> fmt::Resul
     if let Some(profile) = &negotiation.profile {
         writeln!(text, " set ikev2-profile {profile}")?;
     }
-    write_lifetime(text, " set security-association", negotiation.lifetime)
+    write_lifetime(text, " set security-association", negotiation.lifetime)?;
+    write_tfc(text, " set security-association", negotiation.tfc)
+}
+
+pub(super) fn write_tfc(text: &mut String, what: &str, tfc: TfcSettings) -> fmt::Result {
+    match tfc.padding {
+        None => {}
+        Some(TfcPadding::None) => writeln!(text, "{what} tfc-padding disable")?,
+        Some(TfcPadding::UpTo(bytes)) => writeln!(text, "{what} tfc-padding {bytes}")?,
+        Some(TfcPadding::Mtu) => writeln!(text, "{what} tfc-padding mtu")?,
+    }
+    match tfc.dummies {
+        None => Ok(()),
+        Some(Dummies::None) => writeln!(text, "{what} dummy disable"),
+        Some(Dummies::PerSecond(rate)) => writeln!(text, "{what} dummy pps {rate}"),
+        Some(Dummies::Seconds(seconds)) => writeln!(text, "{what} dummy seconds {seconds}"),
+    }
 }
 
 fn write_lifetime(text: &mut String, what: &str, lifetime: SaLifetime) -> fmt::Result {

@@ -15,10 +15,14 @@ pub enum Encryption {
     AesCtr(KeyLen),
     /// RFC 4106 for ESP, RFC 5282 for IKE.
     AesGcm(KeyLen, IcvLen),
+    /// RFC 8750: the IV is the sequence number; ESP only. Its ICV has 16 bytes.
+    AesGcmIiv(KeyLen),
     /// RFC 4543: authentication alone; ESP only.
     AesGmac(KeyLen),
     /// RFC 7634; ESP only.
     ChaCha20Poly1305,
+    /// RFC 8750; ESP only.
+    ChaCha20Poly1305Iiv,
     /// None; ESP only.
     Null,
 }
@@ -35,6 +39,8 @@ impl Encryption {
             Encryption::AesGcm(_, IcvLen::Bytes16) => 20,
             Encryption::AesGmac(_) => 21,
             Encryption::ChaCha20Poly1305 => 28,
+            Encryption::AesGcmIiv(_) => 30,
+            Encryption::ChaCha20Poly1305Iiv => 31,
         }
     }
 
@@ -43,14 +49,25 @@ impl Encryption {
             Encryption::AesCbc(key)
             | Encryption::AesCtr(key)
             | Encryption::AesGcm(key, _)
+            | Encryption::AesGcmIiv(key)
             | Encryption::AesGmac(key) => Some(key),
-            Encryption::TripleDes | Encryption::Null | Encryption::ChaCha20Poly1305 => None,
+            Encryption::TripleDes
+            | Encryption::Null
+            | Encryption::ChaCha20Poly1305
+            | Encryption::ChaCha20Poly1305Iiv => None,
         }
     }
 
     /// Whether it brings its own integrity, so that none is negotiated beside it (RFC 7296, section 3.3.3; RFC 5282).
     pub const fn is_aead(self) -> bool {
-        matches!(self, Encryption::AesGcm(..) | Encryption::AesGmac(_) | Encryption::ChaCha20Poly1305)
+        matches!(
+            self,
+            Encryption::AesGcm(..)
+                | Encryption::AesGcmIiv(_)
+                | Encryption::AesGmac(_)
+                | Encryption::ChaCha20Poly1305
+                | Encryption::ChaCha20Poly1305Iiv
+        )
     }
 
     /// Whether an IKE SA can use it.
@@ -60,16 +77,10 @@ impl Encryption {
 
     /// Bytes of keying material: the key, and the salt behind it where there is one.
     pub fn key_len(self) -> usize {
-        let salt = match self {
-            Encryption::AesCtr(_)
-            | Encryption::AesGcm(..)
-            | Encryption::AesGmac(_)
-            | Encryption::ChaCha20Poly1305 => 4,
-            Encryption::TripleDes | Encryption::AesCbc(_) | Encryption::Null => 0,
-        };
+        let salt = if self.is_aead() || matches!(self, Encryption::AesCtr(_)) { 4 } else { 0 };
         let key = match self {
             Encryption::TripleDes => 24,
-            Encryption::ChaCha20Poly1305 => 32,
+            Encryption::ChaCha20Poly1305 | Encryption::ChaCha20Poly1305Iiv => 32,
             Encryption::Null => 0,
             _ => self.aes_key().map_or(0, KeyLen::bytes),
         };
@@ -80,7 +91,7 @@ impl Encryption {
     pub(crate) fn icv_len(self) -> usize {
         match self {
             Encryption::AesGcm(_, icv) => icv.bytes(),
-            Encryption::AesGmac(_) | Encryption::ChaCha20Poly1305 => 16,
+            _ if self.is_aead() => 16,
             _ => 0,
         }
     }
@@ -94,8 +105,10 @@ impl fmt::Display for Encryption {
             Encryption::AesCtr(key) => write!(f, "aes-ctr-{}", key.bits()),
             Encryption::AesGcm(key, IcvLen::Bytes16) => write!(f, "aes-gcm-{}", key.bits()),
             Encryption::AesGcm(key, icv) => write!(f, "aes-gcm-{}-icv-{}", key.bits(), icv.bytes()),
+            Encryption::AesGcmIiv(key) => write!(f, "aes-gcm-{}-implicit-iv", key.bits()),
             Encryption::AesGmac(key) => write!(f, "aes-gmac-{}", key.bits()),
             Encryption::ChaCha20Poly1305 => f.write_str("chacha20-poly1305"),
+            Encryption::ChaCha20Poly1305Iiv => f.write_str("chacha20-poly1305-implicit-iv"),
             Encryption::Null => f.write_str("null"),
         }
     }
@@ -128,6 +141,8 @@ impl TryFrom<Transform> for Encryption {
             (20, Some(key)) => Encryption::AesGcm(key, IcvLen::Bytes16),
             (21, Some(key)) => Encryption::AesGmac(key),
             (28, None) => Encryption::ChaCha20Poly1305,
+            (30, Some(key)) => Encryption::AesGcmIiv(key),
+            (31, None) => Encryption::ChaCha20Poly1305Iiv,
             _ => return Err(()),
         };
         if transform.kind == TransformType::ENCR && !transform.foreign_attribute {

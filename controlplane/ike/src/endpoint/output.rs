@@ -129,6 +129,8 @@ pub struct ChildUp {
     /// After what to ask for another pair ([`super::Endpoint::rekey_child`]): a little less than the lifetime, by chance, so
     /// that the peer does not do so at once. The endpoint itself sees to the time.
     pub rekey_after: Lifetime,
+    /// Whether the peer takes TFC padding (RFC 7296, section 3.10.1).
+    pub tfc_padding: bool,
     /// The inbound SPI of the pair whose place it takes.
     pub replaces: Option<Spi>,
     /// Whether to send on it at once. Else the peer may not have it yet: wait for [`Output::ChildSend`] (or for its first

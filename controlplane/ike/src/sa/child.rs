@@ -116,10 +116,11 @@ impl Parts {
         let transport = self.transport.then(|| Payload::notify(NotifyType::USE_TRANSPORT_MODE, &[]));
         let nonce = (!self.nonce.is_empty()).then_some(Payload::Nonce(&self.nonce));
         let key = self.key.as_ref().map(|(group, data)| Payload::KeyExchange { group: *group, data });
-        let padding = Payload::notify(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED, &[]);
+        // Out of transport mode, TFC padding cannot be told from the rest (RFC 4303, section 2.7).
+        let padding = self.transport.then(|| Payload::notify(NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED, &[]));
         let sa = Payload::Sa(self.proposals.clone());
         let selectors = [Payload::TsI(self.initiator.clone()), Payload::TsR(self.responder.clone())];
-        let front = rekeys.into_iter().chain(transport).chain([padding, sa]);
+        let front = rekeys.into_iter().chain(transport).chain(padding).chain([sa]);
         front.chain(nonce).chain(key).chain(selectors).collect()
     }
 }
@@ -134,6 +135,7 @@ pub(super) struct Agreed {
     pub(super) inbound: (Spi, KeyMaterial),
     pub(super) outbound: (Spi, KeyMaterial),
     pub(super) replaces: Option<Spi>,
+    pub(super) tfc_padding: bool,
     pub(super) send: bool,
 }
 
@@ -212,7 +214,8 @@ impl IkeSa {
     /// Has a pair installed.
     pub(super) fn install(&mut self, ctx: &mut Context<'_>, agreed: Agreed) {
         let Some(connection) = self.connection() else { return };
-        let Agreed { policy, suite, mode, local, remote, inbound, outbound, replaces, send } = agreed;
+        let Agreed { policy, suite, mode, local, remote, inbound, outbound, replaces, tfc_padding, send } =
+            agreed;
         let rekey_after = ctx.chance.before_end(&policy.lifetime, &suite);
         let child = Child {
             inbound: inbound.0,
@@ -243,6 +246,7 @@ impl IkeSa {
             remote_selectors: remote,
             lifetime: policy.lifetime,
             rekey_after,
+            tfc_padding,
             replaces,
             send,
         })));

@@ -35,6 +35,8 @@ pub(super) struct Said<'p, 'a> {
     pub(super) responder: &'p [TrafficSelector],
     pub(super) key: Option<(u16, &'a [u8])>,
     pub(super) transport: bool,
+    /// Whether its sender takes TFC padding (RFC 7296, section 3.10.1).
+    pub(super) tfc_padding: bool,
 }
 
 impl<'p, 'a> Said<'p, 'a> {
@@ -55,6 +57,7 @@ impl<'p, 'a> Said<'p, 'a> {
             responder: responder?,
             key,
             transport: notify(payloads, NotifyType::USE_TRANSPORT_MODE).is_some(),
+            tfc_padding: notify(payloads, NotifyType::ESP_TFC_PADDING_NOT_SUPPORTED).is_none(),
         })
     }
 }
@@ -150,6 +153,7 @@ impl IkeSa {
                 inbound: (spi, from_initiator),
                 outbound: (peer_spi, from_responder),
                 replaces,
+                tfc_padding: said.tfc_padding,
                 // The initiator does not have it before our answer comes; where there is an old one, that carries on.
                 send: replaces.is_none(),
             },

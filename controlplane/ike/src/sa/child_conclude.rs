@@ -107,6 +107,7 @@ impl IkeSa {
             inbound: (offering.spi, from_responder),
             outbound: (peer_spi, from_initiator),
             replaces: offering.replaces,
+            tfc_padding: said.tfc_padding,
             send: true,
         })
     }

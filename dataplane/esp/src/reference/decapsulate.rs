@@ -23,15 +23,20 @@ pub fn decapsulate(
         }
         _ => return Err(Refusal::Truncated),
     };
-    if esp.len() < 4 + 4 + 8 + 2 + sa.shape.icv_len() {
+    let iv_len = sa.shape.iv_len();
+    if esp.len() < 4 + 4 + iv_len + 2 + sa.shape.icv_len() {
         return Err(Refusal::Truncated);
     }
     let spi = u32::from_be_bytes([esp[0], esp[1], esp[2], esp[3]]);
     let mut nonce = [0; 12];
     nonce[..4].copy_from_slice(&sa.salt);
-    nonce[4..].copy_from_slice(&esp[8..16]);
+    match iv_len {
+        // RFC 8750, section 4.
+        0 => nonce[4..].copy_from_slice(&sequence.to_be_bytes()),
+        _ => nonce[4..].copy_from_slice(&esp[8..16]),
+    }
     let mut text = cipher
-        .open(nonce, &aad(spi, sequence, sa.esn), &esp[16..], sa.shape.icv_len())
+        .open(nonce, &aad(spi, sequence, sa.esn), &esp[8 + iv_len..], sa.shape.icv_len())
         .ok_or(Refusal::BadIcv)?;
 
     let next_header = text.pop().ok_or(Refusal::Truncated)?;

@@ -39,14 +39,18 @@ pub fn encapsulate(
     text.push(pad);
     text.push(next);
 
-    // RFC 4106, sections 4 and 5: nonce and additional data.
+    // RFC 4106, sections 4 and 5: nonce and additional data. RFC 8750, section 4: the IV that is not sent.
+    let implicit = sa.suite.iv_len() == 0;
+    let iv = if implicit { sequence } else { iv };
     let nonce: [u8; 12] = [&sa.salt[..], &iv.to_be_bytes()].concat().try_into().ok()?;
     let mut sealed = cipher.seal(nonce, &aad(sa.spi.get(), sequence, sa.esn), &text);
     sealed.truncate(text.len() + sa.suite.icv_len());
 
     let mut esp = sa.spi.get().to_be_bytes().to_vec();
     esp.extend((sequence as u32).to_be_bytes());
-    esp.extend(iv.to_be_bytes());
+    if !implicit {
+        esp.extend(iv.to_be_bytes());
+    }
     esp.extend(sealed);
 
     // RFC 3948, section 2.1.

@@ -65,6 +65,8 @@ pub(crate) struct Sa {
     pub(crate) key: Vec<u8>,
     pub(crate) salt: [u8; 4],
     pub(crate) icv: IcvLen,
+    /// The IV is not sent; the ICV has 16 bytes then, whatever `icv` says.
+    pub(crate) implicit_iv: bool,
     pub(crate) esn: bool,
     pub(crate) window: u32,
     pub(crate) mode: Mode,
@@ -82,6 +84,7 @@ impl Default for Sa {
             key: (0..16).collect(),
             salt: [0xA0, 0xA1, 0xA2, 0xA3],
             icv: IcvLen::Bytes16,
+            implicit_iv: false,
             esn: false,
             window: 64,
             mode: Mode::Tunnel,
@@ -107,7 +110,7 @@ impl Sa {
             .into_iter()
             .find(|len| len.bytes() == self.key.len())
             .unwrap();
-        Suite::AesGcm { key, icv: self.icv }
+        if self.implicit_iv { Suite::AesGcmIiv { key } } else { Suite::AesGcm { key, icv: self.icv } }
     }
 
     pub(crate) fn outbound(&self) -> outbound::Parameters {
@@ -137,6 +140,7 @@ impl Sa {
     /// Out by the quick way, sealed by `aes-gcm`.
     pub(crate) fn encapsulate(&self, sequence: u64, iv: u64, inner: &[u8]) -> Vec<u8> {
         let template = outbound::Template::new(&self.outbound()).unwrap();
+        let iv = if self.implicit_iv { sequence } else { iv };
         let mut packet = vec![0xEE; template.header_len()];
         packet.extend(inner);
         packet.resize(packet.len() + template.trailer_len(inner), 0xEE);
