@@ -5,7 +5,7 @@
 
 use crate::case::Case;
 use crate::error::Error;
-use crate::tunnels::{self, Devices};
+use crate::tunnels::{self, Devices, End};
 use rustix::process::{Pid, Signal, WaitOptions};
 use shm::{Control, CountersSnapshot};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Starts it with its socket and its log in `folder`, makes it the case's gateway, and stops it.
+    /// Starts it with its socket and its log in `folder`, makes it the case's gateway at one end, and stops it.
     ///
     /// # Errors
     ///
@@ -62,6 +62,7 @@ impl Dataplane {
     pub fn start(
         machine: &Machine,
         case: &Case,
+        end: End,
         devices: &Devices,
         folder: &Path,
     ) -> Result<Dataplane, Error> {
@@ -94,7 +95,7 @@ impl Dataplane {
         match begun {
             Ok((control, worker)) => {
                 let mut dataplane = Dataplane { child, log, control, worker };
-                dataplane.configure(case, devices)?;
+                dataplane.configure(case, end, devices)?;
                 dataplane.stop()?;
                 Ok(dataplane)
             }
@@ -106,10 +107,10 @@ impl Dataplane {
         }
     }
 
-    fn configure(&mut self, case: &Case, devices: &Devices) -> Result<(), Error> {
-        let policy = tunnels::policy(case)?;
+    fn configure(&mut self, case: &Case, end: End, devices: &Devices) -> Result<(), Error> {
+        let policy = tunnels::policy(case, end)?;
         let segment = self.control.offer(&policy).map_err(|error| self.failed(error.to_string()))?;
-        let commands = tunnels::commands(case, devices, segment)?;
+        let commands = tunnels::commands(case, end, devices, segment)?;
         let commit = self.control.submit(&commands, true).map_err(|error| self.failed(error.to_string()))?;
         self.control.wait_ack(commit, PATIENCE).map_err(|error| self.failed(error.to_string()))
     }

@@ -8,9 +8,10 @@ use crate::case::{Case, Way};
 use crate::dataplane::{Dataplane, Machine};
 use crate::error::Error;
 use crate::frames::{self, Frames};
+use crate::peers;
 use crate::ports::{self, Ports};
 use crate::samples::median;
-use crate::tunnels::{LAN, WAN};
+use crate::tunnels::{End, LAN, WAN};
 use crate::{pcap, report::Row};
 use model::Direction;
 use shm::{CountersSnapshot, PortId, PortTraffic, Stage};
@@ -56,12 +57,16 @@ pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool
         .map_err(Error::io("cannot make a temporary folder"))?;
     let capture = folder.path().join("in.pcap");
     let traffic = frames::generate(case)?;
-    pcap::write(&capture, traffic.frames.iter().map(Vec::as_slice))
+    let frames = match case.way {
+        Way::Decrypt => &peers::protect(&traffic.frames, case, machine, folder.path())?,
+        Way::Forward | Way::Encrypt => &traffic.frames,
+    };
+    pcap::write(&capture, frames.iter().map(Vec::as_slice))
         .map_err(Error::io(format!("cannot write {}", capture.display())))?;
     let (input, output) = ports::devices(&capture);
     let devices = ports::facing(&input, &output, case.way == Way::Decrypt);
     let mut bare = Ports::start(machine, (&input, &output), folder.path())?;
-    let mut gateway = Dataplane::start(machine, case, &devices, folder.path())?;
+    let mut gateway = Dataplane::start(machine, case, End::Ours, &devices, folder.path())?;
     // Caches and predictors get used to the work.
     bare.run(effort.ports)?;
     gateway.run(effort.gateway)?;
@@ -96,6 +101,8 @@ pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool
         size: case.size,
         sas: case.sas(),
         key_bits: case.key_bits(),
+        suite: case.other_suite(),
+        headers: case.headers.name(),
         mpps,
         gbps: mpps * case.size.mean() * 8.0 / 1e3,
         clocks,
