@@ -121,6 +121,8 @@ pub struct Case {
     pub suite: Suite,
     /// Of each tunnel.
     pub headers: Headers,
+    /// Workers of the gateway, each on a core of its own and with a queue of every port.
+    pub workers: u32,
 }
 
 /// Which cases there are.
@@ -132,6 +134,8 @@ pub enum Group {
     Suites,
     /// AES-GCM in UDP, and with IPv6 inside, outside and both.
     Headers,
+    /// AES-GCM by two workers, with all packets in one SA and with many, beside one worker in the same run.
+    Workers,
 }
 
 const SIZES: [Size; 7] = [
@@ -173,12 +177,14 @@ impl Group {
                 let headers = [Headers::FourInUdp, Headers::SixInFour, Headers::FourInSix, Headers::SixInSix];
                 (Vec::new(), headers.map(|headers| tunnels(1, gcm, headers)).to_vec())
             }
+            Group::Workers => (Vec::new(), vec![tunnels(1, gcm, usual), tunnels(MANY, gcm, usual)]),
         };
+        let workers = if self == Group::Workers { 2 } else { 1 };
         let ways = [(Way::Forward, &forward), (Way::Encrypt, &protects), (Way::Decrypt, &protects)];
         let mut cases = Vec::new();
         for (way, tunnels) in ways {
             for &(tunnels, suite, headers) in tunnels {
-                cases.extend(sizes.iter().map(|&size| Case { way, size, tunnels, suite, headers }));
+                cases.extend(sizes.iter().map(|&size| Case { way, size, tunnels, suite, headers, workers }));
             }
         }
         cases
@@ -238,7 +244,8 @@ impl fmt::Display for Case {
             Some(text) => text.replace("esp-", "").replace("-hmac", "").replace(' ', "-"),
         };
         write!(f, "{way}-{}-{}sa-{suite}", self.size, self.tunnels)?;
-        self.headers.name().map_or(Ok(()), |name| write!(f, "-{name}"))
+        self.headers.name().map_or(Ok(()), |name| write!(f, "-{name}"))?;
+        if self.workers == 1 { Ok(()) } else { write!(f, "-{}workers", self.workers) }
     }
 }
 

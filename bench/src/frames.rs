@@ -146,7 +146,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     fn case(way: Way, size: Size, tunnels: u32, headers: Headers) -> Case {
-        Case { way, size, tunnels, suite: Suite::AES_GCM_256, headers }
+        Case { way, size, tunnels, suite: Suite::AES_GCM_256, headers, workers: 1 }
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub fn protect(
         lan: format!("net_pcap0,rx_pcap={}", input.display()),
         wan: format!("net_pcap1,tx_pcap={}", output.display()),
     };
+    let case = &Case { workers: 1, ..*case };
     let mut gateway = Dataplane::start(machine, case, End::Peers, &devices, folder)?;
     let wan = PortId::new(WAN).ok_or_else(|| Error::Generator(format!("there can be no port {WAN}")))?;
     let sent = |gateway: &Dataplane| gateway.counters().traffic(wan).tx_packets;

@@ -23,9 +23,15 @@ pub struct Row {
     /// `udp`, `6in4`, `4in6` or `6in6`, where they are not IPv4 in IPv4.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers: Option<&'static str>,
-    /// Millions of packets in a second of the core.
+    /// Of the gateway, if more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// How many times what one worker carries they carry: the median of the rounds' ratios.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speedup: Option<f64>,
+    /// Millions of packets in a second of the workers' cores.
     pub mpps: f64,
-    /// Thousands of millions of bits of inner packets in a second of the core.
+    /// Thousands of millions of bits of inner packets in a second of those cores.
     pub gbps: f64,
     /// Clocks per packet, those of the ports included.
     pub clocks: f64,
@@ -82,6 +88,10 @@ pub fn table(rows: &[Row], with_stages: bool) -> String {
     ]
     .map(str::to_owned)
     .into();
+    let with_speedup = rows.iter().any(|row| row.speedup.is_some());
+    if with_speedup {
+        header.push("2 workers".to_owned());
+    }
     header.extend(used.iter().map(|stage| stage.name().replace('_', " ")));
     table.set_header(header);
     let or_dash = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
@@ -100,6 +110,9 @@ pub fn table(rows: &[Row], with_stages: bool) -> String {
             format!("{:.0}", row.clocks - row.port_clocks),
             format!("{:.0} %", row.spread * 100.0),
         ];
+        if with_speedup {
+            cells.push(row.speedup.map_or_else(|| "-".to_owned(), |speedup| format!("{speedup:.2}")));
+        }
         cells.extend(used.iter().map(|stage| {
             row.stages.get(stage).map_or_else(|| "-".to_owned(), |clocks| format!("{clocks:.0}"))
         }));

@@ -57,8 +57,10 @@ Columns and JSON fields:
   size        bytes of the inner packets; imix: 7 x 64, 4 x 576 and 1 x 1420
   sas         SAs that packets are spread over in random order, each with a peer and a policy rule of its own
   key_bits    of the ciphers' keys
-  mpps, gbps  millions of packets, and 10^9 bits of inner packets, in a second of one core
-  clocks      clocks of the time-stamp counter per packet: the worker thread's time on its core, all included
+  workers     where there are more than one, each on a core of its own, with queues of its own
+  speedup     how many times what one worker carries they carry: rounds of both in turn, the median of their ratios
+  mpps, gbps  millions of packets, and 10^9 bits of inner packets, in a second of the workers' cores
+  clocks      clocks of the time-stamp counter per packet: the worker threads' time on their cores, all included
   clocks_best the same, of the round that was disturbed the least: what others do on the machine's caches only adds
   port_clocks of them, what the same two ports cost in a process that only passes bursts on (like testpmd's io mode)
   spread      how far the rounds were apart, as a part of their median; all figures are medians
@@ -254,7 +256,7 @@ fn gateway(args: &GatewayArgs) -> Result<(), Error> {
         println!("{}", report::table(&rows, args.stages));
         if let Some(row) = rows.first() {
             println!(
-                "one worker, {:.0} MHz time-stamp counter, AES-GCM by {}, {}",
+                "{:.0} MHz time-stamp counter, AES-GCM by {}, {}",
                 row.tsc_mhz,
                 row.crypto,
                 if row.hugepages { "hugepages" } else { "no hugepages" }

@@ -110,6 +110,9 @@ impl Gateway {
         if self.key_bits > 0 {
             kind += &format!(" {} bits", self.key_bits);
         }
+        if let Some(workers) = self.others.get("workers") {
+            kind += &format!(" {} workers", plain(workers));
+        }
         kind
     }
 }
