@@ -112,7 +112,7 @@ impl Tunnel {
     }
 
     fn esn(self) -> bool {
-        self.number % 3 == 0
+        self.number.is_multiple_of(3)
     }
 
     /// One of the hosts behind an end that are the tunnel's.
@@ -135,7 +135,7 @@ impl Tunnel {
         let key: Vec<u8> =
             (0..self.suite.key_material_len()).map(|at| (spi as usize * 31 + at * 7) as u8).collect();
         // Some sequence numbers pass the low half's end on the way; where they are not extended, that is their last.
-        let first_sequence = if self.number % 7 == 0 { (1 << 32) - 500 } else { 1 };
+        let first_sequence = if self.number.is_multiple_of(7) { (1 << 32) - 500 } else { 1 };
         Command::InstallSa(Box::new(InstallSa {
             index: self.index(direction),
             direction,

@@ -303,15 +303,14 @@ fn hold(settings: &Settings) -> Report {
     // No packet came out of its tunnel twice, or that was not put in, and none left in clear that must not.
     assert!(delivered.end <= from_hosts, "a packet came out that nobody sent: number {}", delivered.end - 1);
     assert_eq!((delivered.twice, in_clear), (0, 0), "packets came out twice, and left in clear");
-    let report = Report::new(
+    Report::new(
         settings.packets,
         settings.seed,
         begun.elapsed(),
         [a, b],
         [wire_inside, wire_between],
         delivered.packets,
-    );
-    report
+    )
 }
 
 #[test]

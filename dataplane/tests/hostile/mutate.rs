@@ -31,7 +31,7 @@ const WAYS: [Way; 17] = [
     ("replayed", 50, Wire::replayed),
     ("in an ICMP error", 40, Wire::quoted),
     ("VLAN tags", 20, Wire::in_vlans),
-    ("UDP to 4500", 20, Wire::to_4500),
+    ("UDP to 4500", 20, Wire::on_port_4500),
     ("in clear, or from nowhere", 20, Wire::in_clear),
     ("noise", 40, Wire::noise),
     ("giant", 10, Wire::giant),
@@ -304,7 +304,7 @@ impl Wire {
     }
 
     /// Keepalives, IKE, and what is too short for either.
-    fn to_4500(&mut self, _: Vec<u8>, out: &mut Vec<Vec<u8>>) {
+    fn on_port_4500(&mut self, _: Vec<u8>, out: &mut Vec<Vec<u8>>) {
         let mut payload = match self.random.u8(..4) {
             0 => vec![0xFF],
             1 => vec![0; 4],
@@ -388,7 +388,7 @@ fn fragment(frame: &[u8], offset: u16, more: bool, number: u32, piece: &[u8]) ->
         bytes[L2] = 0x45;
         bytes[L2 + 2..L2 + 4].copy_from_slice(&((20 + piece.len()) as u16).to_be_bytes());
         bytes[L2 + 4..L2 + 6].copy_from_slice(&(number as u16).to_be_bytes());
-        bytes[L2 + 6..L2 + 8].copy_from_slice(&(offset / 8 | u16::from(more) << 13).to_be_bytes());
+        bytes[L2 + 6..L2 + 8].copy_from_slice(&((offset / 8) | (u16::from(more) << 13)).to_be_bytes());
         mend(&mut bytes);
         return bytes;
     }
