@@ -5,7 +5,7 @@
 
 use crate::case::Case;
 use crate::error::Error;
-use crate::tunnels::{self, Devices};
+use crate::tunnels::{self, Devices, End};
 use rustix::process::{Pid, Signal, WaitOptions};
 use shm::{Control, CountersSnapshot};
 use std::path::{Path, PathBuf};
@@ -26,13 +26,23 @@ const MAX_ROUTES: u32 = 1024;
 pub struct Machine {
     /// The folder of the `espalier-dataplane` to measure.
     pub programs: PathBuf,
-    /// The core that is measured on.
+    /// The core that is measured on; with more than one worker the last of them.
     pub core: usize,
     /// Packet memory on hugepages.
     pub hugepages: bool,
 }
 
 impl Machine {
+    /// The cores of so many workers, as the data plane takes them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooFewCores`].
+    fn cores(&self, workers: u32) -> Result<String, Error> {
+        let first = (self.core + 1).checked_sub(workers as usize).ok_or(Error::TooFewCores(workers))?;
+        Ok(format!("{first}-{}", self.core))
+    }
+
     /// EAL arguments that say so, with `mib` of memory where there are no hugepages.
     pub fn eal(&self, mib: u32) -> Vec<String> {
         let mut args = vec!["--no-pci".to_owned()];
@@ -49,12 +59,12 @@ pub struct Dataplane {
     log: PathBuf,
     /// The connection to it, and the view of its memory.
     control: Control,
-    /// How long its worker has run, as Linux says it.
-    worker: PathBuf,
+    /// How long each worker has run, as Linux says it.
+    workers: Vec<PathBuf>,
 }
 
 impl Dataplane {
-    /// Starts it with its socket and its log in `folder`, makes it the case's gateway, and stops it.
+    /// Starts it with its socket and its log in `folder`, makes it the case's gateway at one end, and stops it.
     ///
     /// # Errors
     ///
@@ -62,6 +72,7 @@ impl Dataplane {
     pub fn start(
         machine: &Machine,
         case: &Case,
+        end: End,
         devices: &Devices,
         folder: &Path,
     ) -> Result<Dataplane, Error> {
@@ -77,7 +88,7 @@ impl Dataplane {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&program)
             .args(["--log", "warn", "--idle", "sleep", "--max-sas", "4096"])
-            .args(["--cores", &machine.core.to_string(), "--mbufs", &MBUFS.to_string()])
+            .args(["--cores", &machine.cores(case.workers)?, "--mbufs", &MBUFS.to_string()])
             .args(["--max-routes", &MAX_ROUTES.to_string(), "--socket"])
             .arg(&socket)
             .arg("--")
@@ -88,13 +99,13 @@ impl Dataplane {
             .spawn()
             .map_err(Error::io(format!("cannot run {}", program.display())))?;
         let begun = connect(&mut child, &socket, &log).and_then(|control| {
-            let worker = worker(&child)?;
-            Ok((control, worker))
+            let workers = workers(&child, case.workers)?;
+            Ok((control, workers))
         });
         match begun {
-            Ok((control, worker)) => {
-                let mut dataplane = Dataplane { child, log, control, worker };
-                dataplane.configure(case, devices)?;
+            Ok((control, workers)) => {
+                let mut dataplane = Dataplane { child, log, control, workers };
+                dataplane.configure(case, end, devices)?;
                 dataplane.stop()?;
                 Ok(dataplane)
             }
@@ -106,10 +117,10 @@ impl Dataplane {
         }
     }
 
-    fn configure(&mut self, case: &Case, devices: &Devices) -> Result<(), Error> {
-        let policy = tunnels::policy(case)?;
+    fn configure(&mut self, case: &Case, end: End, devices: &Devices) -> Result<(), Error> {
+        let policy = tunnels::policy(case, end)?;
         let segment = self.control.offer(&policy).map_err(|error| self.failed(error.to_string()))?;
-        let commands = tunnels::commands(case, devices, segment)?;
+        let commands = tunnels::commands(case, end, devices, segment)?;
         let commit = self.control.submit(&commands, true).map_err(|error| self.failed(error.to_string()))?;
         self.control.wait_ack(commit, PATIENCE).map_err(|error| self.failed(error.to_string()))
     }
@@ -118,19 +129,21 @@ impl Dataplane {
         failed(why, &self.log)
     }
 
-    /// Lets it go on until its worker has run for so long, and stops it again.
+    /// Lets it go on until its workers have run for so long each, on average, and stops it again.
     ///
     /// # Errors
     ///
-    /// [`Error::Process`] if it ended by itself, or its worker does not get its core.
+    /// [`Error::Process`] if it ended by itself, or its workers do not get their cores.
     pub fn run(&mut self, time: Duration) -> Result<(), Error> {
-        let enough = self.worker_time()? + time.as_nanos() as u64;
+        let enough = self.worker_time()? + time.as_nanos() as u64 * self.workers.len() as u64;
         let deadline = Instant::now() + PATIENCE;
         self.signal(Signal::CONT)?;
         std::thread::sleep(time);
         while self.worker_time()? < enough {
             if Instant::now() >= deadline {
-                return Err(self.failed("its worker does not get its core; what else runs there?".to_owned()));
+                return Err(
+                    self.failed("its workers do not get their cores; what else runs there?".to_owned())
+                );
             }
             std::thread::sleep(LOOK);
         }
@@ -154,17 +167,18 @@ impl Dataplane {
             .map_err(|error| self.failed(format!("it cannot be sent a signal: {error}")))
     }
 
-    /// Nanoseconds that its worker has run so far.
+    /// Nanoseconds that its workers have run so far, together.
     ///
     /// # Errors
     ///
     /// [`Error::Process`] if Linux does not say.
     pub fn worker_time(&self) -> Result<u64, Error> {
-        let text = std::fs::read_to_string(&self.worker).unwrap_or_default();
-        text.split(' ')
-            .next()
-            .and_then(|nanoseconds| nanoseconds.parse().ok())
-            .ok_or_else(|| self.failed(format!("{} says nothing", self.worker.display())))
+        let of = |worker: &PathBuf| {
+            let text = std::fs::read_to_string(worker).unwrap_or_default();
+            let nanoseconds = text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<u64>().ok());
+            nanoseconds.ok_or_else(|| self.failed(format!("{} says nothing", worker.display())))
+        };
+        self.workers.iter().map(of).sum()
     }
 
     /// What it has counted so far.
@@ -207,20 +221,21 @@ fn connect(child: &mut Child, socket: &Path, log: &Path) -> Result<Control, Erro
     }
 }
 
-/// Where Linux says how long the one worker has run.
-fn worker(child: &Child) -> Result<PathBuf, Error> {
+/// Where Linux says how long each worker has run.
+fn workers(child: &Child, count: u32) -> Result<Vec<PathBuf>, Error> {
     let tasks = PathBuf::from(format!("/proc/{}/task", child.id()));
     let threads = std::fs::read_dir(&tasks).map_err(Error::io(format!("cannot read {}", tasks.display())))?;
-    threads
-        .flatten()
-        .map(|thread| thread.path())
-        .find(|thread| {
-            std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim() == "worker-0")
-        })
-        .map(|thread| thread.join("schedstat"))
-        .ok_or_else(|| Error::Process {
-            who: "espalier-dataplane",
-            why: "it has no thread that is called worker-0".to_owned(),
-            log: String::new(),
-        })
+    let is_worker = |thread: &PathBuf| {
+        std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.starts_with("worker-"))
+    };
+    let threads = threads.flatten().map(|thread| thread.path()).filter(is_worker);
+    let workers: Vec<PathBuf> = threads.map(|thread| thread.join("schedstat")).collect();
+    if workers.len() == count as usize {
+        return Ok(workers);
+    }
+    Err(Error::Process {
+        who: "espalier-dataplane",
+        why: format!("it has {} threads that are called worker-N, not {count}", workers.len()),
+        log: String::new(),
+    })
 }

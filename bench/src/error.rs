@@ -12,6 +12,11 @@ pub enum Error {
     /// The user's: nothing bears a name like this.
     #[error("no case has '{0}' in its name; --list shows the names")]
     NoSuchCase(String),
+    /// The machine's.
+    #[error(
+        "{0} workers want as many cores side by side, the last of them the one that is measured on (--core)"
+    )]
+    TooFewCores(u32),
     /// The user's: SIGINT or SIGTERM.
     #[error("interrupted")]
     Interrupted,

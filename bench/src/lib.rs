@@ -5,7 +5,7 @@
 //! plane's control plane: it says which tunnels there are and hands over the keys. In the order of a run:
 //!
 //! - [`case`](mod@case): what is measured.
-//! - [`frames`]: the traffic, made before: plain packets, or valid ESP; [`pcap`] files of it.
+//! - [`frames`]: the traffic, made before, and [`peers`], who protect what is to be decrypted; [`pcap`] files of it.
 //! - [`tunnels`]: what the data plane is told to be.
 //! - [`dataplane`]: its process, which can be stopped and resumed, and what it counted.
 //! - [`ports`]: the same ports in another process, which does nothing but pass packets on.
@@ -32,6 +32,7 @@ pub mod gcm;
 pub mod guard;
 pub mod measure;
 pub mod pcap;
+pub mod peers;
 pub mod ports;
 pub mod progress;
 pub mod report;

@@ -8,9 +8,10 @@ use crate::case::{Case, Way};
 use crate::dataplane::{Dataplane, Machine};
 use crate::error::Error;
 use crate::frames::{self, Frames};
+use crate::peers;
 use crate::ports::{self, Ports};
-use crate::samples::median;
-use crate::tunnels::{LAN, WAN};
+use crate::samples::{median, ratio};
+use crate::tunnels::{End, LAN, WAN};
 use crate::{pcap, report::Row};
 use model::Direction;
 use shm::{CountersSnapshot, PortId, PortTraffic, Stage};
@@ -18,7 +19,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Packets that may be in the worker's hands when it is stopped.
+/// Packets that may be in a worker's hands when it is stopped.
 const IN_FLIGHT: u64 = 64;
 
 /// How long a case is measured.
@@ -56,46 +57,71 @@ pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool
         .map_err(Error::io("cannot make a temporary folder"))?;
     let capture = folder.path().join("in.pcap");
     let traffic = frames::generate(case)?;
-    pcap::write(&capture, traffic.frames.iter().map(Vec::as_slice))
+    let frames = match case.way {
+        Way::Decrypt => &peers::protect(&traffic.frames, case, machine, folder.path())?,
+        Way::Forward | Way::Encrypt => &traffic.frames,
+    };
+    pcap::write(&capture, frames.iter().map(Vec::as_slice))
         .map_err(Error::io(format!("cannot write {}", capture.display())))?;
-    let (input, output) = ports::devices(&capture);
-    let devices = ports::facing(&input, &output, case.way == Way::Decrypt);
+    let devices = |workers| {
+        let (input, output) = ports::devices(&capture, workers);
+        ports::facing(&input, &output, case.way == Way::Decrypt)
+    };
+    let (input, output) = ports::devices(&capture, 1);
     let mut bare = Ports::start(machine, (&input, &output), folder.path())?;
-    let mut gateway = Dataplane::start(machine, case, &devices, folder.path())?;
+    let start = |case: &Case| {
+        let name = format!("{}", case.workers);
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).map_err(Error::io(format!("cannot make {}", folder.display())))?;
+        Dataplane::start(machine, case, End::Ours, &devices(case.workers), &folder)
+    };
+    let mut gateway = start(case)?;
+    // What more than one worker are held against.
+    let single = Case { workers: 1, ..*case };
+    let mut alone = if case.workers > 1 { Some(start(&single)?) } else { None };
     // Caches and predictors get used to the work.
     bare.run(effort.ports)?;
     gateway.run(effort.gateway)?;
+    if let Some(alone) = &mut alone {
+        alone.run(effort.gateway)?;
+    }
 
     let tsc_hz = gateway.counters().tsc_hz as f64;
     let mut clocks = Vec::new();
+    let mut alone_clocks = Vec::new();
     let mut port_clocks = Vec::new();
     let warm = gateway.counters();
     for _ in 0..effort.rounds {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
-        let (before, began) = (gateway.counters(), gateway.worker_time()?);
-        gateway.run(effort.gateway)?;
-        let (after, ended) = (gateway.counters(), gateway.worker_time()?);
-        let sent = out(&after, case).tx_packets - out(&before, case).tx_packets;
-        if sent == 0 {
-            return Err(unproven(case, format!("nothing came out; drops: {}", drops(&after))));
+        clocks.push(round(&mut gateway, case, effort.gateway)? * tsc_hz / 1e9);
+        if let Some(alone) = &mut alone {
+            alone_clocks.push(round(alone, &single, effort.gateway)? * tsc_hz / 1e9);
         }
-        clocks.push((ended - began) as f64 * tsc_hz / 1e9 / sent as f64);
         let passed = bare.run(effort.ports)?;
         port_clocks.push(passed.nanoseconds as f64 * tsc_hz / 1e9 / passed.packets.max(1) as f64);
     }
     let counters = gateway.counters();
     prove(case, &traffic, &counters, &gateway.sas())?;
+    if let Some(alone) = &alone {
+        prove(&single, &traffic, &alone.counters(), &alone.sas())?;
+    }
     let stages = by_stage(&warm, &counters);
     let (clocks_best, spread) = (lowest(&clocks), spread(&clocks));
+    let workers = f64::from(case.workers);
+    let speedup = (case.workers > 1).then(|| workers * ratio(&alone_clocks, &clocks));
     let clocks = median(clocks);
-    let mpps = tsc_hz / clocks / 1e6;
+    let mpps = workers * tsc_hz / clocks / 1e6;
     Ok(Row {
         case: case.way,
         size: case.size,
         sas: case.sas(),
         key_bits: case.key_bits(),
+        suite: case.other_suite(),
+        headers: case.headers.name(),
+        workers: (case.workers > 1).then_some(case.workers),
+        speedup,
         mpps,
         gbps: mpps * case.size.mean() * 8.0 / 1e3,
         clocks,
@@ -107,6 +133,17 @@ pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool
         crypto: counters.crypto,
         stages,
     })
+}
+
+/// Nanoseconds that a packet took of the gateway's workers, of so much of their time.
+fn round(gateway: &mut Dataplane, case: &Case, time: Duration) -> Result<f64, Error> {
+    let (before, began) = (gateway.counters(), gateway.worker_time()?);
+    gateway.run(time)?;
+    let (after, ended) = (gateway.counters(), gateway.worker_time()?);
+    match out(&after, case).tx_packets - out(&before, case).tx_packets {
+        0 => Err(unproven(case, format!("nothing came out; drops: {}", drops(&after)))),
+        sent => Ok((ended - began) as f64 / sent as f64),
+    }
 }
 
 /// The traffic of the port that packets come in by.
@@ -165,15 +202,17 @@ fn prove(
         if sound { Ok(()) } else { Err(unproven(case, why())) }
     };
     let (into, out) = (into(counters, case), out(counters, case));
+    let in_flight = IN_FLIGHT * u64::from(case.workers);
     ensure(counters.drops().values().all(|&packets| packets == 0), &|| {
         format!("packets were dropped: {}", drops(counters))
     })?;
-    ensure(into.rx_packets.abs_diff(out.tx_packets) <= IN_FLIGHT, &|| {
+    ensure(into.rx_packets.abs_diff(out.tx_packets) <= in_flight, &|| {
         format!("{} packets came in and {} left", into.rx_packets, out.tx_packets)
     })?;
-    // In whole rounds it is exact; an unfinished one is off by less than its own bytes.
+    // In whole rounds it is exact; an unfinished one of a worker is off by less than its own bytes.
     let bytes = u128::from(out.tx_packets) * u128::from(round.bytes_out) / round.frames.len().max(1) as u128;
-    ensure(bytes.abs_diff(u128::from(out.tx_bytes)) <= u128::from(round.bytes_out), &|| {
+    let unfinished = u128::from(round.bytes_out) * u128::from(case.workers);
+    ensure(bytes.abs_diff(u128::from(out.tx_bytes)) <= unfinished, &|| {
         format!("{} bytes left in {} packets, not {bytes}", out.tx_bytes, out.tx_packets)
     })?;
 
@@ -190,7 +229,7 @@ fn prove(
     ensure(ours.len() == case.tunnels as usize && ours.iter().all(|sa| sa.counters.packets > 0), &|| {
         format!("of {} SAs some carried nothing", ours.len())
     })?;
-    ensure(through.abs_diff(out.tx_packets) <= IN_FLIGHT, &|| {
+    ensure(through.abs_diff(out.tx_packets) <= in_flight, &|| {
         format!("{through} packets went through SAs, and {} left", out.tx_packets)
     })
 }

@@ -150,9 +150,12 @@ impl Drop for Ports {
     }
 }
 
-/// Device strings of a case's traffic: frames come in for ever from a capture file, and what is sent is dropped.
-pub fn devices(capture: &Path) -> (String, String) {
-    (format!("net_pcap0,rx_pcap={},infinite_rx=1", capture.display()), "net_null0,no-rx=1".to_owned())
+/// Device strings of a case's traffic: frames come in for ever from a capture file, the same into each queue, and what is
+/// sent is dropped.
+pub fn devices(capture: &Path, queues: u32) -> (String, String) {
+    let queue = format!(",rx_pcap={}", capture.display());
+    let queues = queue.repeat(queues as usize);
+    (format!("net_pcap0{queues},infinite_rx=1"), "net_null0,no-rx=1".to_owned())
 }
 
 /// The devices by what they face.

@@ -11,15 +11,27 @@ use std::collections::BTreeMap;
 pub struct Row {
     /// What was done to each packet.
     pub case: Way,
-    /// Bytes of the inner IPv4 packets, or `imix`.
+    /// Bytes of the inner packets, or `imix`.
     pub size: Size,
     /// SAs that they went through.
     pub sas: u32,
-    /// Of their keys.
+    /// Of their ciphers' keys.
     pub key_bits: usize,
-    /// Millions of packets in a second of the core.
+    /// As IOS writes it, where it is not AES-GCM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// `udp`, `6in4`, `4in6` or `6in6`, where they are not IPv4 in IPv4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<&'static str>,
+    /// Of the gateway, if more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// How many times what one worker carries they carry: the median of the rounds' ratios.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speedup: Option<f64>,
+    /// Millions of packets in a second of the workers' cores.
     pub mpps: f64,
-    /// Thousands of millions of bits of inner IPv4 packets in a second of the core.
+    /// Thousands of millions of bits of inner packets in a second of those cores.
     pub gbps: f64,
     /// Clocks per packet, those of the ports included.
     pub clocks: f64,
@@ -39,6 +51,18 @@ pub struct Row {
     pub stages: BTreeMap<Stage, f64>,
 }
 
+impl Row {
+    /// What the packets were protected by and within.
+    fn kind(&self) -> String {
+        let suite = match &self.suite {
+            Some(suite) => suite,
+            None if self.sas == 0 => "-",
+            None => "esp-gcm",
+        };
+        [Some(suite), self.headers].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// The rows as a table; with a column for each stage if they are wanted.
 pub fn table(rows: &[Row], with_stages: bool) -> String {
     let mut table = Table::new();
@@ -48,16 +72,33 @@ pub fn table(rows: &[Row], with_stages: bool) -> String {
         .copied()
         .filter(|stage| with_stages && rows.iter().any(|row| row.stages.contains_key(stage)))
         .collect();
-    let mut header: Vec<String> =
-        ["case", "size", "SAs", "key", "Mpps", "Gbit/s", "clocks", "best", "of ports", "gateway's", "spread"]
-            .map(str::to_owned)
-            .into();
+    let mut header: Vec<String> = [
+        "case",
+        "suite",
+        "size",
+        "SAs",
+        "key",
+        "Mpps",
+        "Gbit/s",
+        "clocks",
+        "best",
+        "of ports",
+        "gateway's",
+        "spread",
+    ]
+    .map(str::to_owned)
+    .into();
+    let with_speedup = rows.iter().any(|row| row.speedup.is_some());
+    if with_speedup {
+        header.push("2 workers".to_owned());
+    }
     header.extend(used.iter().map(|stage| stage.name().replace('_', " ")));
     table.set_header(header);
     let or_dash = |number: u64| if number == 0 { "-".to_owned() } else { number.to_string() };
     for row in rows {
         let mut cells = vec![
             format!("{:?}", row.case).to_lowercase(),
+            row.kind(),
             row.size.to_string(),
             or_dash(u64::from(row.sas)),
             or_dash(row.key_bits as u64),
@@ -69,12 +110,15 @@ pub fn table(rows: &[Row], with_stages: bool) -> String {
             format!("{:.0}", row.clocks - row.port_clocks),
             format!("{:.0} %", row.spread * 100.0),
         ];
+        if with_speedup {
+            cells.push(row.speedup.map_or_else(|| "-".to_owned(), |speedup| format!("{speedup:.2}")));
+        }
         cells.extend(used.iter().map(|stage| {
             row.stages.get(stage).map_or_else(|| "-".to_owned(), |clocks| format!("{clocks:.0}"))
         }));
         table.add_row(cells);
     }
-    for column in table.column_iter_mut().skip(1) {
+    for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()

@@ -99,7 +99,7 @@ impl Gateway {
     /// The case without its size.
     pub(super) fn kind(&self) -> String {
         let mut kind = self.case.clone();
-        for name in ["suite", "outer"] {
+        for name in ["suite", "headers"] {
             if let Some(value) = self.others.get(name) {
                 kind += &format!(" {}", plain(value));
             }
@@ -109,6 +109,9 @@ impl Gateway {
         }
         if self.key_bits > 0 {
             kind += &format!(" {} bits", self.key_bits);
+        }
+        if let Some(workers) = self.others.get("workers") {
+            kind += &format!(" {} workers", plain(workers));
         }
         kind
     }

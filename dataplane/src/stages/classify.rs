@@ -4,6 +4,7 @@
 //! (RFC 4301, section 5.2, step 4).
 
 use super::Context;
+use super::parse::fault;
 use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
 use acl::{Action, Depth, KeyV4, KeyV6, Verdict};
@@ -95,7 +96,7 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     });
     let dropped = drops.mask;
     burst.packets.free(dropped);
-    burst.discard(unread, DropReason::IpTruncated, ctx.counters);
+    drop_unread(burst, unread, ctx.counters);
     classified
 }
 
@@ -168,8 +169,26 @@ pub(crate) fn check_clear(burst: &mut Burst, mask: Mask, policy: &Policy, counte
         }
     });
     burst.discard(refused, DropReason::PolicyCleartext, counters);
-    burst.discard(unread, DropReason::IpTruncated, counters);
+    drop_unread(burst, unread, counters);
     mask & !refused & !unread
+}
+
+/// Drops what has no 5-tuple that could be looked up, each for what is wrong with it.
+#[inline]
+fn drop_unread(burst: &mut Burst, unread: Mask, counters: &WorkerCounters) {
+    #[cold]
+    fn drop(burst: &mut Burst, unread: Mask, counters: &WorkerCounters) {
+        let mut drops = Drops::new(counters);
+        for (index, mbuf) in burst.packets.masked_mut(unread) {
+            let wrong = flow::five_tuple(mbuf.data()).err();
+            drops.add(index, wrong.map_or(DropReason::IpTruncated, fault));
+        }
+        let dropped = drops.mask;
+        burst.packets.free(dropped);
+    }
+    if unread != 0 {
+        drop(burst, unread, counters);
+    }
 }
 
 /// Which way a packet is seen: a map's selectors are written for packets that leave.

@@ -235,8 +235,10 @@ impl Dataplane {
     /// With more options of its own.
     pub(crate) fn start_with(folder: &Path, options: &[&str]) -> Dataplane {
         let socket = folder.join("s");
-        let child = std::process::Command::new(env!("CARGO_BIN_EXE_espalier-dataplane"))
-            .args(["--log", "warn", "--max-routes", "64", "--max-sas", "16", "--mbufs", "4096", "--socket"])
+        // By setpriv it ends with us, even if we are killed.
+        let child = std::process::Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_espalier-dataplane")])
+            .args(["--log", "warn", "--max-routes", "64", "--max-sas", "256", "--mbufs", "4096", "--socket"])
             .arg(&socket)
             .args(options)
             .args(["--", "--no-huge", "-m", "320", "--no-pci"])
