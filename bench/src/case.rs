@@ -197,8 +197,10 @@ fn other_suites() -> Vec<Suite> {
     let (cbc, ctr) = (Cipher::AesCbc, Cipher::AesCtr);
     let mut suites = vec![
         Suite::AesGcm { key: KeyLen::Aes192, icv: IcvLen::Bytes16 },
+        Suite::AesGcmIiv { key: KeyLen::Aes128 },
         Suite::AesGmac { key: KeyLen::Aes128 },
         Suite::ChaCha20Poly1305,
+        Suite::ChaCha20Poly1305Iiv,
     ];
     suites.extend(Hmac::ALL.map(|hmac| with(cbc(KeyLen::Aes128), hmac)));
     suites.extend([

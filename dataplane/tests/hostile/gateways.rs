@@ -2,7 +2,9 @@
 
 use super::gateway::{LAN, WAN};
 use acl::{Action, Rule};
-use model::{Direction, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, SizeRules, Spi, Suite};
+use model::{
+    Direction, KeyMaterial, Mode, PortRange, Prefix, Protocol, Selector, SizeRules, Spi, Suite, Tfc,
+};
 use shm::{AttachPort, Command, Device, InstallSa, Label, NextHop, PolicySegment, PortId, PortIp, PortName};
 use std::net::IpAddr;
 use std::path::Path;
@@ -153,6 +155,7 @@ impl Tunnel {
             iv_base: 0,
             limits: shm::Limits::default(),
             size: SizeRules::default(),
+            tfc: Tfc::NONE,
             entry: Some(self.number),
         }))
     }
