@@ -18,6 +18,14 @@ _TRANSMITTED = re.compile(r"(\d+) packets transmitted, (\d+) received")
 _ROUND_TRIP = re.compile(r"= ([\d.]+)/([\d.]+)/([\d.]+)/")
 
 
+def answers(lab, site):
+    """Answers to IPv4 pings that the Linux of a site's host has had. Of a long stream of pings, ping itself may lose some for
+    want of a buffer, and waits for the last only as long as for twice the slowest before it."""
+    _, said = lab.complete("the count of answers", ["cat", "/proc/net/snmp"], site.host)
+    names, counts = (line.split() for line in said.splitlines() if line.startswith("Icmp:"))
+    return int(counts[names.index("InEchoReps")])
+
+
 # Pings that are sent at once, at most.
 AT_ONCE = 100
 

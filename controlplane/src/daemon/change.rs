@@ -26,7 +26,12 @@ impl Daemon {
         let plan = Plan::new(config, &present, &self.memory, now, &self.plan.entries, children)?;
         let ours: BTreeSet<u32> =
             plan.sas.iter().map(|sa| sa.install.index).chain(children.indexes()).collect();
-        let inherited = Inherited::find(&present, &plan.entries, connections, |index| ours.contains(&index));
+        // Once all is installed, whatever else lives there is what we have just removed: in a moment it will not.
+        let known: Option<BTreeSet<u32>> = self.installed.then(|| self.ike.inherited.indexes().collect());
+        let is_gone = |index| known.as_ref().is_some_and(|known| !known.contains(&index));
+        let inherited = Inherited::find(&present, &plan.entries, connections, |index| {
+            ours.contains(&index) || is_gone(index)
+        });
         let in_the_way = plan.in_the_way(&present);
         if !in_the_way.is_empty() {
             in_the_way.iter().for_each(|&port| self.policies.forget_port(port));
