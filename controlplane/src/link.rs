@@ -161,6 +161,7 @@ fn describe(command: &Command) -> String {
         Command::AttachPort(attach) => format!("interface {} on device {}", attach.name, attach.device),
         Command::DetachPort { port } => format!("detaching port {port}"),
         Command::InstallSa(sa) => format!("the SA {} between {} and {}", sa.spi, sa.local, sa.remote),
+        Command::MapDscp { index, .. } => format!("the code points of SA {index}"),
         Command::AddSelector { index, .. } => format!("a selector of SA {index}"),
         Command::RemoveSa { index } => format!("removing SA {index}"),
         Command::KeepSa { index } => format!("keeping SA {index}"),

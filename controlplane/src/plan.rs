@@ -7,7 +7,7 @@ use crate::memory::{Memory, SaName};
 use crate::negotiate::children::Children;
 use crate::policy::List;
 use config::{Config, EntryKey, Interface, Tunnel};
-use model::{Direction, Selector, Tfc};
+use model::{Direction, DscpMap, Selector, Tfc};
 use shm::{AttachPort, Command, Device, InstallSa, Limits, PortId, PortIp, PortName, PortStatus, SaStatus};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub struct PlannedSa {
     pub install: Box<InstallSa>,
     /// As seen in the direction of its packets.
     pub selectors: Vec<Selector>,
+    /// Of an outbound one.
+    pub dscp: DscpMap,
 }
 
 impl PlannedSa {
@@ -339,5 +341,6 @@ fn planned(
         tfc: if inbound { Tfc::NONE } else { tunnel.tfc },
         entry: Some(entry),
     };
-    PlannedSa { entry: tunnel.entry.clone(), install: Box::new(install), selectors }
+    let dscp = if inbound { DscpMap::COPY } else { tunnel.dscp.clone() };
+    PlannedSa { entry: tunnel.entry.clone(), install: Box::new(install), selectors, dscp }
 }

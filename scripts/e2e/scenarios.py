@@ -10,6 +10,8 @@ from .esp import PORT, Sa
 
 HEAD = f"""
 hostname gw-a
+crypto ipsec dscp map 61 cs1
+crypto ipsec dscp map 62 default
 interface lan
  device net_af_packet0,iface=veth-lan,framecnt=4096
  mac-address 0200.5e00.0101

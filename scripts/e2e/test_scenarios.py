@@ -242,6 +242,20 @@ class Headers(ScenarioCase):
                 inner = reply(scenario.ours, scenario.theirs, 30, flags=flags, identification=77)
                 self.assert_sealed(scenario, [inner])
 
+    def test_code_points_are_copied_or_mapped(self):
+        """As scenarios.py has it: RFC 4301, section 5.1.2.1, note 6. In transport mode a packet keeps its own."""
+        for scenario in only(bits=128, esn=False):
+            sa = scenario.sa("outbound")
+            tunnel = scenario.mode == "tunnel"
+            for inner_point, outer_point in ((61, 8), (62, 0), (46, 46), (0, 0)):
+                inner = self.inner_out(scenario, 30, tos=inner_point << 2 | 2)
+                self.emit(scenario, inner)
+                ((outer, sequence, behind),) = self.sealed_out(sa.spi, 1)
+                seen = forwarded(inner) if tunnel else inner
+                tos = outer_point << 2 | 2 if tunnel else None
+                expected = esp.encapsulated(sa, sequence, seen, behind[: sa.iv], outer_tos=tos)
+                self.assertEqual(outer.hex(), expected.hex(), (scenario, inner_point))
+
     def test_ecn_whole_table(self):
         """RFC 6040, figure 4: rows are the inner codepoint, columns the outer one. None: dropped."""
         figure = {0: (0, 0, 0, None), 2: (2, 1, 2, 3), 1: (1, 1, 1, 3), 3: (3, 3, 3, 3)}

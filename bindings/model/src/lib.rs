@@ -4,6 +4,7 @@
 //! A type here makes nonsense unsayable, so that whoever holds one need not check it again.
 #![forbid(unsafe_code)]
 
+mod dscp;
 mod key;
 mod lifetime;
 mod marks;
@@ -13,6 +14,7 @@ mod spi;
 mod suite;
 mod tfc;
 
+pub use dscp::DscpMap;
 pub use ipnet::{IpNet as Prefix, Ipv4Net as Ipv4Prefix, Ipv6Net as Ipv6Prefix};
 pub use key::KeyMaterial;
 pub use lifetime::Lifetime;

@@ -87,6 +87,7 @@ named_enum! {
         Address = 27, "address", "An IP address.";
         UdpPort = 28, "UDP port", "1 to 65535; 0 is ESP directly over IP.";
         Vlan = 29, "VLAN", "1 to 4094; 0 is none.";
+        Dscp = 31, "DSCP", "The code points of outer headers.";
         Tfc = 30, "traffic flow confidentiality", "How packets are padded, and how often dummies are sent.";
     }
 }

@@ -10,8 +10,8 @@ pub use attach::{AttachPort, MacAddress, PortIp};
 use crate::codec::{Field, Malformed, Reader, Slot, Writer};
 use crate::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_PORTS, MAX_REPLAY_WINDOW, MAX_SA_CAPACITY};
 use model::{
-    Cipher, Direction, DontFragment, Dummies, Fragmentation, Hmac, IcvLen, KeyLen, KeyMaterial, Mode,
-    PortRange, Prefix, Protocol, Selector, SizeRules, Spi, Suite, Tfc, TfcPadding,
+    Cipher, Direction, DontFragment, DscpMap, Dummies, Fragmentation, Hmac, IcvLen, KeyLen, KeyMaterial,
+    Mode, PortRange, Prefix, Protocol, Selector, SizeRules, Spi, Suite, Tfc, TfcPadding,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -145,6 +145,14 @@ pub enum Command {
         /// Inbound: packets must match one of these after decapsulation. As seen in the packet's direction.
         selector: Selector,
     },
+    /// The outer code points of the outbound SA that the last [`Command::InstallSa`] of the same transaction installs. Without
+    /// this they are the inner ones.
+    MapDscp {
+        /// The SA.
+        index: u32,
+        /// For each inner one.
+        map: Box<DscpMap>,
+    },
     /// Remove an SA.
     RemoveSa {
         /// Which.
@@ -244,6 +252,7 @@ mod kind {
     pub(super) const KEEP_POLICY: u16 = 13;
     pub(super) const CHANGE_POLICY: u16 = 14;
     pub(super) const KEEP_SA: u16 = 15;
+    pub(super) const MAP_DSCP: u16 = 16;
 }
 
 impl Command {
@@ -267,6 +276,10 @@ impl Command {
             Command::AddSelector { index, selector } => {
                 w.u32(*index)?;
                 write_selector(&mut w, selector)?;
+            }
+            Command::MapDscp { index, map } => {
+                w.u32(*index)?;
+                w.bytes(map.points())?;
             }
             Command::RemoveSa { index } | Command::KeepSa { index } => w.u32(*index)?,
             Command::BindEntry { entry, sa } => {
@@ -313,6 +326,11 @@ impl Command {
             kind::ADD_SELECTOR => {
                 Command::AddSelector { index: read_index(&mut r)?, selector: read_selector(&mut r)? }
             }
+            kind::MAP_DSCP => {
+                let index = read_index(&mut r)?;
+                let map = DscpMap::new(r.array()?).ok_or(Malformed(Field::Dscp))?;
+                Command::MapDscp { index, map: Box::new(map) }
+            }
             kind::REMOVE_SA => Command::RemoveSa { index: read_index(&mut r)? },
             kind::KEEP_SA => Command::KeepSa { index: read_index(&mut r)? },
             kind::BIND_ENTRY => {
@@ -357,6 +375,7 @@ impl Command {
             Command::DetachPort { .. } => kind::DETACH_PORT,
             Command::InstallSa(_) => kind::INSTALL_SA,
             Command::AddSelector { .. } => kind::ADD_SELECTOR,
+            Command::MapDscp { .. } => kind::MAP_DSCP,
             Command::RemoveSa { .. } => kind::REMOVE_SA,
             Command::KeepSa { .. } => kind::KEEP_SA,
             Command::BindEntry { .. } => kind::BIND_ENTRY,

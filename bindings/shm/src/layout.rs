@@ -3,7 +3,7 @@
 
 /// Version of every layout in this crate. Both ends must have the same one; there is no negotiation, as both
 /// planes are built and installed together.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// First eight bytes of every segment ("espalier", read as a big-endian number).
 pub const MAGIC: u64 = u64::from_be_bytes(*b"espalier");

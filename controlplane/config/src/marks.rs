@@ -161,6 +161,18 @@ impl fmt::Display for ClassMatch {
     }
 }
 
+/// A differentiated services code point, by its name if it has one.
+pub(crate) struct CodePoint(pub(crate) u8);
+
+impl fmt::Display for CodePoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DSCP.iter().find(|(_, known)| *known == self.0) {
+            Some((name, _)) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

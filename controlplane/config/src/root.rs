@@ -5,7 +5,7 @@ use crate::{
     Interface, IpsecProfile, Keying, Keyring, KeyringPeer, ManualKeys, Name, Negotiation, ReplayWindow,
     SaLifetime, SessionKey, StaticRoute, TfcSettings, TransformSet, Trustpoint, Verb,
 };
-use model::{Lifetime, Mode, Prefix, Selector, SizeRules, Suite, Tfc};
+use model::{DscpMap, Lifetime, Mode, Prefix, Selector, SizeRules, Suite, Tfc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,6 +20,7 @@ pub struct Config {
     pub(crate) hostname: Option<Name>,
     pub(crate) replay: ReplayWindow,
     pub(crate) size: SizeRules,
+    pub(crate) dscp: DscpMap,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) access_lists: BTreeMap<Name, AccessList>,
     pub(crate) transform_sets: BTreeMap<Name, TransformSet>,
@@ -65,6 +66,8 @@ pub struct Tunnel<'a> {
     pub replay: ReplayWindow,
     /// Of the outbound SA.
     pub size: SizeRules,
+    /// Of the outbound SA.
+    pub dscp: &'a DscpMap,
     /// Of the outbound SA; no padding in transport mode.
     pub tfc: Tfc,
     /// SPI and key of the inbound SA.
@@ -111,6 +114,11 @@ impl Config {
     /// What becomes of packets too long for their SA: `crypto ipsec df-bit` and `crypto ipsec fragmentation`.
     pub fn size(&self) -> SizeRules {
         self.size
+    }
+
+    /// Code points of outer headers: `crypto ipsec dscp`.
+    pub fn dscp(&self) -> &DscpMap {
+        &self.dscp
     }
 
     /// In the order of the text, which also numbers the data plane's ports.
@@ -270,6 +278,7 @@ impl Config {
                     esn: set.esn,
                     replay: self.replay,
                     size: self.size,
+                    dscp: &self.dscp,
                     tfc: self.tfc(keys.tfc, mode),
                     inbound: &keys.inbound,
                     outbound: &keys.outbound,

@@ -2,12 +2,13 @@
 
 mod ike;
 
+use crate::marks::CodePoint;
 use crate::source::MASK;
 use crate::{
     AccessList, Config, Entry, Family, Interface, Keying, ManualKeys, PortMatch, ReplayWindow, Rule,
     SessionKey, Target, Verb,
 };
-use model::{DontFragment, Fragmentation, KeyShape, Mode, Prefix, Protocol};
+use model::{DontFragment, DscpMap, Fragmentation, KeyShape, Mode, Prefix, Protocol};
 use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
@@ -57,6 +58,7 @@ impl Config {
             DontFragment::Set => writeln!(text, "crypto ipsec df-bit set\n!")?,
             DontFragment::Clear => writeln!(text, "crypto ipsec df-bit clear\n!")?,
         }
+        write_dscp(text, &self.dscp)?;
         if self.size.fragmentation == Fragmentation::AfterEncryption {
             writeln!(text, "crypto ipsec fragmentation after-encryption\n!")?;
         }
@@ -118,6 +120,23 @@ impl Config {
         }
         writeln!(text, "end")
     }
+}
+
+/// In as few lines as do: one for what most become, and one for each other.
+fn write_dscp(text: &mut String, map: &DscpMap) -> std::fmt::Result {
+    let others = |usual: Option<u8>| {
+        let points = (0_u8..).zip(map.points().iter().copied());
+        points.filter(move |&(inner, outer)| outer != usual.unwrap_or(inner))
+    };
+    let set = (0..DscpMap::POINTS as u8).map(Some).min_by_key(|&point| others(point).count()).flatten();
+    let usual = set.filter(|&point| others(Some(point)).count() + 1 < others(None).count());
+    if let Some(point) = usual {
+        writeln!(text, "crypto ipsec dscp set {}", CodePoint(point))?;
+    }
+    for (inner, outer) in others(usual) {
+        writeln!(text, "crypto ipsec dscp map {} {}", CodePoint(inner), CodePoint(outer))?;
+    }
+    if map.is_copy() { Ok(()) } else { writeln!(text, "!") }
 }
 
 fn write_access_list(text: &mut String, list: &AccessList) -> std::fmt::Result {

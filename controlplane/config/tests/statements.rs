@@ -6,7 +6,7 @@ use config::{
     ClassMatch, Config, Family, FlagMatch, IkeCipher, IkeIdentity, Negotiated, PortMatch, Proof,
     ReplayWindow, Rule, Secrets, Severity, StaticRoute, Target, Verb, parse, render,
 };
-use model::{Dummies, Hmac, KeyLen, Mode, Protocol, Suite, Tfc, TfcPadding};
+use model::{DscpMap, Dummies, Hmac, KeyLen, Mode, Protocol, Suite, Tfc, TfcPadding};
 use proptest::prelude::*;
 use std::net::Ipv4Addr;
 
@@ -22,6 +22,22 @@ fn errors(text: &str) -> Vec<(usize, String)> {
     let Err(diagnostics) = parse("bad.conf", text) else { panic!("it was taken:\n{text}") };
     let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
     errors.map(|error| (error.place.line, error.message.clone())).collect()
+}
+
+/// What each inner code point becomes outside.
+#[test]
+fn code_points_of_outer_headers() {
+    let map = |text: &str| good(text).dscp().clone();
+    assert!(map("").is_copy() && map("crypto ipsec dscp copy\n").is_copy());
+    let hidden = map("crypto ipsec dscp set af21\n");
+    assert!((0..64).all(|point| hidden.of(point) == 18));
+    let mapped = map("crypto ipsec dscp map ef 0\ncrypto ipsec dscp map 63 cs1\n");
+    let others = (0..64).filter(|&point| mapped.of(point) != point).collect::<Vec<u8>>();
+    assert_eq!((mapped.of(46), mapped.of(63), others), (0, 8, vec![46, 63]));
+    let both = map("crypto ipsec dscp map 8 8\ncrypto ipsec dscp set 0\n");
+    let mut points = [0; DscpMap::POINTS];
+    points[8] = 8;
+    assert_eq!(Some(both), DscpMap::new(points));
 }
 
 /// The rule that a line of `access-list 100` means.

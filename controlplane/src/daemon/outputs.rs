@@ -14,7 +14,7 @@ use config::Config;
 use ike::RequestError;
 use ike::endpoint::{ChildUp, Down, Failed, IkeUp, Output};
 use ike::message::IkeSpi;
-use model::{Direction, KeyMaterial, Selector, Spi, Tfc, TfcPadding};
+use model::{Direction, DscpMap, KeyMaterial, Selector, Spi, Tfc, TfcPadding};
 use shm::{Command, InstallSa};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -194,6 +194,7 @@ impl Daemon {
                     tfc: if is_inbound { Tfc::NONE } else { tfc },
                 }),
                 selectors,
+                dscp: if is_inbound { DscpMap::COPY } else { self.config.dscp().clone() },
             };
             sa.resume(&self.memory, nanoseconds());
             sa

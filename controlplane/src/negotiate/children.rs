@@ -285,7 +285,9 @@ impl PlannedSa {
     pub fn commands(&self) -> impl Iterator<Item = Command> {
         let index = self.install.index;
         let selectors = self.selectors.iter().map(move |&selector| Command::AddSelector { index, selector });
-        std::iter::once(Command::InstallSa(self.install.clone())).chain(selectors)
+        let map = || Command::MapDscp { index, map: Box::new(self.dscp.clone()) };
+        let mapped = (!self.dscp.is_copy()).then(map);
+        std::iter::once(Command::InstallSa(self.install.clone())).chain(mapped).chain(selectors)
     }
 
     /// Has it start above all that it used.

@@ -1,5 +1,5 @@
 use super::*;
-use model::{Direction, KeyMaterial, Mode, Suite};
+use model::{Direction, DscpMap, KeyMaterial, Mode, Suite};
 use shm::InstallSa;
 
 fn sa(direction: Direction, spi: u32, index: u32) -> PlannedSa {
@@ -27,6 +27,7 @@ fn sa(direction: Direction, spi: u32, index: u32) -> PlannedSa {
             tfc: model::Tfc::NONE,
         }),
         selectors: Vec::new(),
+        dscp: DscpMap::COPY,
     }
 }
 

@@ -26,7 +26,7 @@ const LONGEST: usize = V6_UDP;
 pub(crate) const TRAILER_LEN: usize = 2;
 
 /// What an outbound SA is, as far as its headers say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
     /// Security parameters index.
     pub spi: Spi,
@@ -167,7 +167,7 @@ impl Template {
             in_udp: udp_port.is_some(),
             local,
             remote,
-            tunnel: *tunnel,
+            tunnel: tunnel.clone(),
         })
     }
 

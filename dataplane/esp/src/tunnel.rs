@@ -3,7 +3,7 @@
 //! | field of the outer header | on the way out | on the way in |
 //! |---|---|---|
 //! | TTL, hop limit | [`Options::ttl`], not the inner one | not looked at |
-//! | DSCP | copied from the inner header, or fixed: [`Dscp`] | not looked at; the inner one stays |
+//! | DSCP | copied from the inner header, or mapped: [`Dscp`] | not looked at; the inner one stays |
 //! | ECN | RFC 6040, normal mode, or compatibility mode: [`EcnMode`] | joined with the inner one: [`decapsulated_ecn`] |
 //! | DF (IPv4) | [`DontFragment`] | not looked at |
 //! | identification (IPv4) | 0 where DF is set (RFC 6864), else the low 16 bits of the sequence number | not looked at |
@@ -14,12 +14,13 @@
 //! encapsulation or after decapsulation (RFC 4301, section 5.1.2.1, note 2). So is the inner header as a whole, but for
 //! ECN on the way in.
 
-use model::{DontFragment, Spi};
+use model::{DontFragment, DscpMap, Spi};
 use packet::{Ecn, ipv4, ipv6, protocol};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What outer headers are made of, beside the inner one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Time to live, or hop limit, of the outer header, in hops.
     pub ttl: u8,
@@ -52,13 +53,13 @@ pub const fn flow_label(spi: Spi) -> u32 {
 }
 
 /// Where the outer DSCP comes from (RFC 4301, section 5.1.2.1, note 6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Dscp {
     /// From the inner header.
     #[default]
     Copy,
-    /// One for all packets, 0 to 63, which hides the inner one.
-    Set(u8),
+    /// By the inner one. If that gives the same for all, it hides what they are.
+    Map(Arc<DscpMap>),
 }
 
 /// Where the outer ECN comes from (RFC 6040, section 4.1).
@@ -121,9 +122,9 @@ impl Options {
             }
             Version::V6 => (ipv6::Packet::new_unchecked(inner).traffic_class(), true),
         };
-        let dscp = match self.dscp {
+        let dscp = match &self.dscp {
             Dscp::Copy => tos & !0b11,
-            Dscp::Set(dscp) => dscp << 2,
+            Dscp::Map(map) => map.of(tos >> 2) << 2,
         };
         let ecn = match self.ecn {
             EcnMode::Normal => tos & 0b11,
@@ -183,9 +184,12 @@ mod tests {
         assert_eq!(copy.outer(Version::V6, &v6), (0b1011_1010, true));
         v4[6] = 0x40;
         assert_eq!(copy.outer(Version::V4, &v4), (0b1011_1001, true));
-        let fixed =
-            Options { dscp: Dscp::Set(1), df: DontFragment::Clear, ecn: EcnMode::Compatibility, ..copy };
-        assert_eq!(fixed.outer(Version::V4, &v4), (0b0000_0100, false));
+        let mut points = [0; DscpMap::POINTS];
+        points[0b10_1110] = 1;
+        let dscp = Dscp::Map(Arc::new(DscpMap::new(points).unwrap()));
+        let mapped =
+            Options { dscp, df: DontFragment::Clear, ecn: EcnMode::Compatibility, ..Options::default() };
+        assert_eq!(mapped.outer(Version::V4, &v4), (0b0000_0100, false));
         let set = Options { df: DontFragment::Set, ..copy };
         v4[6] = 0;
         assert_eq!(set.outer(Version::V4, &v4), (0b1011_1001, true));

@@ -8,14 +8,15 @@ use common::{Gcm, Sa, between, ends, inner};
 use esp::find::{Found, find};
 use esp::reference::{self, Aead, Refusal};
 use esp::tunnel::{Dscp, EcnMode, Options, Version};
-use model::DontFragment;
-use model::{IcvLen, Mode};
+use model::{DontFragment, DscpMap, IcvLen, Mode};
 use proptest::prelude::*;
 
 prop_compose! {
     fn options()(
         ttl: u8,
-        dscp in prop_oneof![3 => Just(Dscp::Copy), 1 => (0_u8..64).prop_map(Dscp::Set)],
+        dscp in prop_oneof![3 => Just(Dscp::Copy), 1 => prop::collection::vec(0_u8..64, 64).prop_map(|points| {
+            Dscp::Map(std::sync::Arc::new(DscpMap::new(points.try_into().unwrap()).unwrap()))
+        })],
         df in prop_oneof![3 => Just(DontFragment::Copy), 1 => Just(DontFragment::Set), 1 => Just(DontFragment::Clear)],
         ecn in prop_oneof![3 => Just(EcnMode::Normal), 1 => Just(EcnMode::Compatibility)],
         flow_label in 0_u32..1 << 20,

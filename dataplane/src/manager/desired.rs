@@ -3,7 +3,7 @@
 //! Pure: nothing is done here. `realise` does it.
 
 use super::overlay::{Overlay, Patch};
-use model::{Direction, Prefix, Selector, Spi};
+use model::{Direction, DscpMap, Prefix, Selector, Spi};
 use shm::layout::{MAX_ENTRIES, MAX_NEXT_HOPS, MAX_SELECTORS};
 use shm::{AttachPort, Command, Failure, InstallSa, NextHop, PortId, Reason};
 use std::collections::BTreeMap;
@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 pub(super) struct SaSpec {
     pub(super) install: Box<InstallSa>,
     pub(super) selectors: Vec<Selector>,
+    pub(super) dscp: DscpMap,
 }
 
 /// The same SA: what it starts from (sequence number, replay floor, IV base) is not part of what it is, so that an SA
@@ -28,6 +29,7 @@ impl PartialEq for SaSpec {
                 == (b.extended_sequence, b.replay_window, b.limits, b.size, b.tfc, b.entry)
             && *key == b.key
             && self.selectors == other.selectors
+            && self.dscp == other.dscp
     }
 }
 
@@ -174,6 +176,10 @@ impl Draft<'_> {
                 }
                 spec.selectors.push(selector);
             }
+            Command::MapDscp { index, map } => {
+                let none = refuse(number, Reason::NoSuchSa, u64::from(index));
+                self.sas.asked_mut(&index).ok_or(none)?.dscp = *map;
+            }
             Command::RemoveSa { index } => {
                 let spec = self.sas.get(&index).ok_or(refuse(number, Reason::NoSuchSa, u64::from(index)))?;
                 if spec.install.direction == Direction::Inbound {
@@ -242,7 +248,7 @@ impl Draft<'_> {
             }
             self.spis.set(number, install.spi, index);
         }
-        self.sas.set(number, index, SaSpec { install, selectors: Vec::new() });
+        self.sas.set(number, index, SaSpec { install, selectors: Vec::new(), dscp: DscpMap::COPY });
         Ok(())
     }
 

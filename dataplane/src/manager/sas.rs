@@ -5,6 +5,7 @@ use super::desired::SaSpec;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
 use crate::snapshot::{InboundSa, OutboundSa, Protection};
+use esp::tunnel::Dscp;
 use model::{Direction, IcvLen, IvRule, Spi, Suite, Tfc};
 use shm::{InstallSa, Reason, SaTable};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +77,11 @@ pub(super) fn build(
                 tunnel: esp::tunnel::Options {
                     flow_label: esp::tunnel::flow_label(install.spi),
                     df: install.size.df,
+                    dscp: if spec.dscp.is_copy() {
+                        Dscp::Copy
+                    } else {
+                        Dscp::Map(Arc::new(spec.dscp.clone()))
+                    },
                     ..esp::tunnel::Options::default()
                 },
             };

@@ -6,7 +6,7 @@ use crate::{
     PortIp, PortName, Reason,
 };
 use model::{
-    Direction, DontFragment, Dummies, Fragmentation, KeyMaterial, Mode, PortRange, Prefix, Protocol,
+    Direction, DontFragment, DscpMap, Dummies, Fragmentation, KeyMaterial, Mode, PortRange, Prefix, Protocol,
     Selector, SizeRules, Spi, Suite, Tfc, TfcPadding,
 };
 use proptest::prelude::*;
@@ -214,6 +214,11 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         port().prop_map(|port| Command::DetachPort { port }),
         install_sa().prop_map(|sa| Command::InstallSa(Box::new(sa))),
         (index.clone(), selector()).prop_map(|(index, selector)| Command::AddSelector { index, selector }),
+        (index.clone(), prop::array::uniform32(0_u8..64)).prop_map(|(index, points)| {
+            let points: Vec<u8> = points.iter().chain(points.iter().rev()).copied().collect();
+            let map = DscpMap::new(points.try_into().unwrap()).unwrap();
+            Command::MapDscp { index, map: Box::new(map) }
+        }),
         index.clone().prop_map(|index| Command::RemoveSa { index }),
         index.clone().prop_map(|index| Command::KeepSa { index }),
         (0..MAX_ENTRIES, prop::option::of(index)).prop_map(|(entry, sa)| Command::BindEntry { entry, sa }),

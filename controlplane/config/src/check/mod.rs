@@ -30,6 +30,7 @@ pub(crate) fn check(draft: Draft, report: &mut Report<'_, '_>) -> Config {
             df: draft.df.value().copied().unwrap_or_default(),
             fragmentation: draft.fragmentation.value().copied().unwrap_or_default(),
         },
+        dscp: draft.dscp.map(),
         transform_sets: draft.sets.iter().filter_map(set).collect(),
         routes,
         ..Config::default()

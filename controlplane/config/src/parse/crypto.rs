@@ -4,6 +4,7 @@ use super::cursor::{Cursor, Found, parse_decimal, suggest};
 use super::draft::{EntryDraft, Kind, SetDraft, Setting};
 use super::entry::{in_entry, lifetime};
 use super::interface::{interface_name, last};
+use super::marks::code_point;
 use super::transform::suite;
 use super::{Mode, Reader, tfc};
 use crate::source::Fault;
@@ -16,13 +17,17 @@ impl Reader<'_, '_> {
         cursor.accept("crypto");
         cursor.accept("ipsec");
         match cursor
-            .one_of(&["transform-set", "security-association", "df-bit", "fragmentation", "profile"])?
+            .one_of(&["transform-set", "security-association", "df-bit", "dscp", "fragmentation", "profile"])?
             .value
         {
             "transform-set" => self.transform_set(cursor),
             "df-bit" => {
                 self.mode = Mode::Top;
                 self.draft.df.fill(last(cursor, df_bit))
+            }
+            "dscp" => {
+                self.mode = Mode::Top;
+                self.dscp(cursor)
             }
             "fragmentation" => {
                 self.mode = Mode::Top;
@@ -44,6 +49,24 @@ impl Reader<'_, '_> {
                     "tfc-padding" => self.draft.tfc.padding.fill(last(cursor, tfc::padding)),
                     _ => lifetime(&mut self.draft.lifetime, cursor),
                 }
+            }
+        }
+    }
+
+    /// `copy`, `set POINT` or `map INNER OUTER`.
+    fn dscp(&mut self, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
+        let word = cursor.one_of(&["copy", "set", "map"])?;
+        let usual = &mut self.draft.dscp.usual;
+        match word.value {
+            "copy" => usual.fill(cursor.end().map(|()| Found { value: None, at: word.at })),
+            "set" => {
+                let found = last(cursor, code_point);
+                usual.fill(found.map(|found| Found { value: Some(found.value), at: word.at.to(found.at) }))
+            }
+            _ => {
+                let inner = code_point(cursor)?;
+                let outer = last(cursor, code_point);
+                self.draft.dscp.others.entry(inner.value).or_default().fill(outer)
             }
         }
     }

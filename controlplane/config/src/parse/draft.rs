@@ -7,8 +7,8 @@ use crate::{
     SharedKey, StaticRoute,
 };
 use model::{
-    DontFragment, Dummies, Fragmentation, Hmac, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Prefix, Spi,
-    Suite, TfcPadding,
+    DontFragment, DscpMap, Dummies, Fragmentation, Hmac, Ipv4Prefix, Ipv6Prefix, KeyMaterial, Mode, Prefix,
+    Spi, Suite, TfcPadding,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -60,12 +60,37 @@ impl<T> Setting<T> {
     }
 }
 
+/// `crypto ipsec dscp`.
+#[derive(Default)]
+pub(crate) struct DscpDraft {
+    /// `copy` (nothing) or `set`.
+    pub(crate) usual: Setting<Option<u8>>,
+    /// `map`, by inner code point.
+    pub(crate) others: BTreeMap<u8, Setting<u8>>,
+}
+
+impl DscpDraft {
+    pub(crate) fn map(&self) -> DscpMap {
+        let mut points = match self.usual.value() {
+            Some(&Some(point)) => [point; DscpMap::POINTS],
+            _ => *DscpMap::COPY.points(),
+        };
+        for (&inner, outer) in &self.others {
+            if let (Some(point), Some(&outer)) = (points.get_mut(usize::from(inner)), outer.value()) {
+                *point = outer;
+            }
+        }
+        DscpMap::new(points).unwrap_or_default()
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Draft {
     pub(crate) hostname: Setting<Name>,
     pub(crate) replay: Setting<ReplayWindow>,
     pub(crate) df: Setting<DontFragment>,
     pub(crate) fragmentation: Setting<Fragmentation>,
+    pub(crate) dscp: DscpDraft,
     pub(crate) interfaces: Vec<InterfaceDraft>,
     pub(crate) lists: BTreeMap<Name, ListDraft>,
     pub(crate) sets: BTreeMap<Name, SetDraft>,

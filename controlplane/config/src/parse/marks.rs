@@ -1,6 +1,6 @@
 //! The end of a rule: `established | match-all FLAGS | match-any FLAGS | FLAG...`, and `dscp | precedence | tos VALUE`.
 
-use super::cursor::{Cursor, parse_decimal, unexpected};
+use super::cursor::{Cursor, Found, parse_decimal, unexpected};
 use crate::marks::{DSCP, FLAGS, PRECEDENCES, TOS};
 use crate::source::{Fault, Word};
 use crate::{ClassMatch, Family, FlagMatch};
@@ -102,6 +102,25 @@ fn class(cursor: &mut Cursor<'_, '_>) -> Result<ClassMatch, Fault> {
         "precedence" => (&PRECEDENCES, 7),
         _ => (&TOS, 15),
     };
+    let value = value(cursor, what, names, last)?.value;
+    Ok(match what {
+        "dscp" => ClassMatch::Dscp(value),
+        "precedence" => ClassMatch::Precedence(value),
+        _ => ClassMatch::Tos(value),
+    })
+}
+
+/// A differentiated services code point, by its name or number.
+pub(super) fn code_point(cursor: &mut Cursor<'_, '_>) -> Result<Found<u8>, Fault> {
+    value(cursor, "dscp", &DSCP, 63)
+}
+
+fn value(
+    cursor: &mut Cursor<'_, '_>,
+    what: &str,
+    names: &[(&str, u8)],
+    last: u32,
+) -> Result<Found<u8>, Fault> {
     let word = cursor.next(&format!("a value of {what}"))?;
     let named = names.iter().find(|(name, _)| word.is(name)).map(|(_, value)| *value);
     let number = || parse_decimal(word.text).filter(|number| *number <= last).map(|number| number as u8);
@@ -114,9 +133,5 @@ fn class(cursor: &mut Cursor<'_, '_>) -> Result<ClassMatch, Fault> {
             }
         });
     };
-    Ok(match what {
-        "dscp" => ClassMatch::Dscp(value),
-        "precedence" => ClassMatch::Precedence(value),
-        _ => ClassMatch::Tos(value),
-    })
+    Ok(Found { value, at: word.at })
 }

@@ -28,8 +28,12 @@ pub(crate) fn configs() -> impl Strategy<Value = String> {
     let suites = Suite::all().filter(|suite| suite.iv_rule() != IvRule::Sequence);
     let suites = select(suites.collect::<Vec<_>>());
     let parts = (vec(lists4(), 1..4), vec(lists6(), 0..3), vec((suites, any::<bool>()), 1..4));
-    let parts =
-        (parts, option::of("[a-z][a-z0-9-]{0,20}"), (option::of(replays()), sizes()), vec(routes(), 0..6));
+    let parts = (
+        parts,
+        option::of("[a-z][a-z0-9-]{0,20}"),
+        (option::of(replays()), (sizes(), code_points()).prop_map(|(sizes, points)| sizes + &points)),
+        vec(routes(), 0..6),
+    );
     (parts, negotiations()).prop_flat_map(
         |(((lists4, lists6, sets), hostname, (replay, sizes), routes), negotiations)| {
             let maps = vec(maps(lists4.len(), lists6.len(), sets.clone()), MAPS);
@@ -84,6 +88,17 @@ fn sizes() -> impl Strategy<Value = String> {
     (df, when).prop_map(|(df, when)| match when {
         "" => df.to_owned(),
         when => format!("{df}crypto ipsec fragmentation {when}\n"),
+    })
+}
+
+/// Code points of outer headers.
+fn code_points() -> impl Strategy<Value = String> {
+    let usual = select(vec!["", "copy", "set ef", "set 0", "set 63"]);
+    let others = prop::collection::btree_map(0_u8..64, 0_u8..64, 0..5);
+    (usual, others).prop_map(|(usual, others)| {
+        let usual = if usual.is_empty() { String::new() } else { format!("crypto ipsec dscp {usual}\n") };
+        let others = others.iter().map(|(inner, outer)| format!("crypto ipsec dscp map {inner} {outer}\n"));
+        usual + &others.collect::<String>()
     })
 }
 

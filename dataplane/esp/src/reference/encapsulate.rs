@@ -90,9 +90,9 @@ fn outer(
         6 => (inner.first()? << 4 | inner.get(1)? >> 4, true),
         _ => return None,
     };
-    let dscp = match sa.tunnel.dscp {
+    let dscp = match &sa.tunnel.dscp {
         Dscp::Copy => inner_tos / 4,
-        Dscp::Set(dscp) => dscp,
+        Dscp::Map(map) => map.points()[usize::from(inner_tos / 4)],
     };
     let ecn = match sa.tunnel.ecn {
         EcnMode::Normal => inner_tos % 4,

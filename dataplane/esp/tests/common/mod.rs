@@ -124,7 +124,7 @@ impl Sa {
             local,
             remote,
             udp_port: self.udp_port,
-            tunnel: self.options,
+            tunnel: self.options.clone(),
         }
     }
 
