@@ -24,6 +24,9 @@ pub(crate) struct Encrypted {
     pub(crate) too_long: Mask,
 }
 
+/// The most that encapsulation puts behind a packet, in bytes: padding to a block, pad length, next header, ICV.
+pub(crate) const TRAILING: usize = 64;
+
 /// Protects the packets of `mask` by the SAs of their policy entries, on their way out of `meta.egress`. A packet
 /// that no SA carries yet waits in `held`. Those of `dummies` are for SAs that send such.
 pub(crate) fn encrypt(

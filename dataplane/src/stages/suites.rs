@@ -10,7 +10,7 @@
 
 use super::Context;
 use super::decrypt::{Found, look_up};
-use super::encrypt::encapsulate;
+use super::encrypt::{TRAILING, encapsulate};
 use super::groups::{Group, Groups};
 use crate::burst::{BURST, Drops, Mask, Meta, bits};
 use crate::device::DeviceSa;
@@ -27,15 +27,12 @@ fn gmac_text(text: Range<usize>) -> Range<usize> {
     text.start.saturating_sub(esp::iv::LEN)..text.end
 }
 
-/// The most that encapsulation puts behind a packet: padding to a block, pad length, next header, ICV.
-const TRAILER: usize = 64;
-
 /// Puts TFC padding behind a packet, where its SA wants it, and as far as its buffer has room: as much as another's of the
 /// same pool. Returns its length.
 fn pad(group: &Group<'_>, mbuf: &mut Mbuf) -> u32 {
     let sa = group.sa;
     let wanted = sa.template.tfc_len(sa.tfc.padding, mbuf.len(), group.limit);
-    let len = wanted.min(mbuf.tailroom().saturating_sub(TRAILER));
+    let len = wanted.min(mbuf.tailroom().saturating_sub(TRAILING));
     match mbuf.append(len) {
         Ok(padding) => padding.fill(0),
         Err(_) => return 0,

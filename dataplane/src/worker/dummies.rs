@@ -108,7 +108,7 @@ impl Dummies {
         for (index, mbuf) in packets.masked_mut(routed.transit) {
             let Ok((sa, slot)) = encrypt::serving(ctx, meta[index].entry) else { continue };
             let room = sa.template.room(encrypt::limit(ctx, sa, slot, meta[index].egress));
-            let most = room.saturating_sub(mbuf.len()).min(mbuf.tailroom().saturating_sub(way::TRAILING));
+            let most = room.saturating_sub(mbuf.len()).min(mbuf.tailroom().saturating_sub(encrypt::TRAILING));
             let more = self.chance.below(most as u64 + 1) as usize;
             if mbuf.append(more).is_ok() {
                 let _ = sa.template.write_dummy(mbuf.data_mut());

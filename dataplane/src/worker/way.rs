@@ -25,9 +25,6 @@ use std::sync::Arc;
 /// Layers of ESP that are taken off a packet: its own, and that of a tunnel inside.
 const LAYERS: usize = 2;
 
-/// Room that a packet's next seal may want behind it.
-pub(super) const TRAILING: usize = 64;
-
 /// What the stages change beside the burst.
 pub(super) struct Doors {
     pub(super) queues: Queues,
@@ -52,7 +49,7 @@ pub(super) struct Doors {
 impl Doors {
     /// A buffer for a packet of so many bytes, and for what a seal puts around it.
     pub(super) fn buffer(&self, len: usize) -> Option<Mbuf> {
-        let fits = len + TRAILING <= usize::from(self.pool.data_room() - dpdk::HEADROOM);
+        let fits = len + encrypt::TRAILING <= usize::from(self.pool.data_room() - dpdk::HEADROOM);
         if fits { self.pool.alloc() } else { self.large.alloc() }
     }
 
