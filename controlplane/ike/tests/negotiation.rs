@@ -309,6 +309,46 @@ fn what_cannot_be_rekeyed_ends_with_its_lifetime() {
     assert_eq!(world.a.endpoint.next_timeout(), None);
 }
 
+/// Pairs have an end of their own, though their IKE SA stands: because the peer will not have them rekeyed, or says nothing.
+#[test]
+fn a_pair_that_cannot_be_rekeyed_ends_with_its_lifetime() {
+    let with = |side, group| {
+        with_policy(connection(side), |policy| {
+            policy.lifetime = Lifetime { time: Some(Duration::from_secs(100)), ..Lifetime::default() };
+            policy.proposals.iter_mut().for_each(|proposal| proposal.groups = vec![group]);
+        })
+    };
+    // The groups of the two are met only as one of them rekeys.
+    let mut world = up(World::new(vec![with("a", Group::X25519)], vec![with("b", Group::P256)]));
+    world.run_seconds(95);
+    assert!(!world.a.failures.is_empty() && world.a.child_down.is_empty(), "{:?}", world.a.child_down);
+    let ends = world.a.standing(world.now)[0].children[0].ends_in;
+    assert!(ends.is_some_and(|time| time < Duration::from_secs(6)), "{ends:?}");
+    world.run_seconds(10);
+    // The clock of one is a moment ahead, and tells the other.
+    let down = (world.a.child_down.as_slice(), world.b.child_down.as_slice());
+    assert_eq!(down, ([Down::Peer].as_slice(), [Down::Lifetime].as_slice()));
+    assert!(world.a.installed.is_empty() && world.b.installed.is_empty());
+    assert_eq!((world.a.standing(world.now).len(), world.b.standing(world.now).len()), (1, 1));
+
+    let mut world = up(World::new(vec![with("a", Group::X25519)], vec![with("b", Group::X25519)]));
+    world.run_seconds(75);
+    world.faults.lost = 100;
+    let ends = world.a.standing(world.now)[0].children[0].ends_in.unwrap();
+    world.run(ends - Duration::from_secs(1));
+    assert_eq!(world.a.installed.len(), 1);
+    world.run_seconds(2);
+    assert_eq!(world.a.child_down, [Down::Lifetime]);
+    assert!(world.a.installed.is_empty() && world.a.ike_down.is_empty());
+    // What was to be rekeyed is over at the other end, too; the next packet brings another pair.
+    world.faults.lost = 0;
+    world.run_seconds(60);
+    assert!(world.a.installed.is_empty() && world.b.installed.is_empty());
+    world.a_initiates();
+    world.run_seconds(5);
+    world.assert_paired(1);
+}
+
 #[test]
 fn both_rekey_a_child_at_once_and_one_pair_stays() {
     for _ in 0..16 {

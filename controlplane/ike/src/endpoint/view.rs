@@ -82,6 +82,8 @@ pub struct ChildView {
     pub age: Duration,
     /// In how long it is rekeyed; `None` if never, or if that has begun.
     pub rekey_in: Option<Duration>,
+    /// In how long its lifetime is over; `None` if never.
+    pub ends_in: Option<Duration>,
 }
 
 impl Endpoint {
@@ -138,5 +140,6 @@ fn child_view(child: &Child, now: Instant) -> ChildView {
         remote_selectors: child.remote_selectors.clone(),
         age: now.saturating_duration_since(child.since),
         rekey_in: child.rekey_at.map(|at| at.saturating_duration_since(now)),
+        ends_in: child.ends_at().map(|at| at.saturating_duration_since(now)),
     }
 }

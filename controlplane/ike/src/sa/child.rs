@@ -23,6 +23,8 @@ pub(crate) struct Child {
     pub(crate) remote_selectors: Vec<TrafficSelector>,
     /// When we rekey it; `None` if never, or once that has begun.
     pub(crate) rekey_at: Option<Instant>,
+    /// When its lifetime is over, if it could not be rekeyed.
+    pub(super) ends_at: Option<Instant>,
     /// Inbound SPI of the pair that the peer put in its place.
     pub(super) replaced_by: Option<Spi>,
     /// Another took its place, or we have asked for its deletion: nobody rekeys it any more.
@@ -31,6 +33,11 @@ pub(crate) struct Child {
 }
 
 impl Child {
+    /// When it must go, if nobody has begun to take it down.
+    pub(crate) fn ends_at(&self) -> Option<Instant> {
+        self.ends_at.filter(|_| self.leaving.is_none())
+    }
+
     /// Says that it is down. If another was put in its place, that one carries the traffic now.
     pub(crate) fn lost(self, ctx: &mut Context<'_>, reason: Down) {
         ctx.child_spis.remove(&self.inbound);
@@ -226,6 +233,7 @@ impl IkeSa {
             local_selectors: local.clone(),
             remote_selectors: remote.clone(),
             rekey_at: rekey_after.time.and_then(|time| ctx.now.checked_add(time)),
+            ends_at: policy.lifetime.time.and_then(|time| ctx.now.checked_add(time)),
             replaced_by: None,
             leaving: None,
             since: ctx.now,

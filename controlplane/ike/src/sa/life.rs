@@ -17,7 +17,11 @@ impl IkeSa {
         }
         self.lose_children(ctx, Down::IkeGone);
         self.phase = Phase::Closing;
-        self.tasks.clear();
+        for task in self.tasks.drain(..) {
+            if let Task::DeleteChild(inbound, _) = task {
+                ctx.child_spis.remove(&inbound);
+            }
+        }
         self.take_prepared();
         self.expires = Some(ctx.now + ctx.settings.linger);
         self.say_down(ctx, reason);
@@ -69,7 +73,9 @@ impl IkeSa {
             (self.nat.ours && established).then(|| self.last_sent + settings.keepalive),
         ]
         .into_iter()
-        .chain(self.children.iter().map(|child| child.rekey_at.filter(|_| established)))
+        .chain(
+            self.children.iter().flat_map(|child| [child.rekey_at, child.ends_at()]).filter(|_| established),
+        )
         .flatten()
         .min()
     }
@@ -104,6 +110,7 @@ impl IkeSa {
                 self.tasks.push_back(Task::RekeyChild(child.inbound));
             }
         }
+        self.end_children(ctx);
         let dpd = self.connection().and_then(|connection| connection.dpd);
         let silent = dpd.is_some_and(|dpd| now.saturating_duration_since(self.last_heard) >= dpd);
         let idle = self.window.outstanding.is_none() && !self.prepares();
@@ -114,6 +121,18 @@ impl IkeSa {
             self.transmit(ctx, &[vec![0xFF]], false);
         }
         self.pump(ctx);
+    }
+
+    /// Nothing came of rekeying these in time: they carry nothing from now on, whether the peer answers or not.
+    fn end_children(&mut self, ctx: &mut Context<'_>) {
+        let (now, ike) = (ctx.now, self.spi());
+        for child in self.children.extract_if(.., |child| child.ends_at().is_some_and(|at| at <= now)) {
+            let inbound = child.inbound;
+            child.lost(ctx, Down::Lifetime);
+            // Nobody else has its SPI as long as the peer may send by it.
+            ctx.child_spis.insert(inbound, ike);
+            self.tasks.push_back(Task::DeleteChild(inbound, Down::Lifetime));
+        }
     }
 
     fn expire(&mut self, ctx: &mut Context<'_>) {
