@@ -336,6 +336,14 @@ class Hub(Negotiates):
             self.assertEqual(wire["cleartext_packets"], 0, wire)
             (session,) = self.a.json("show", "crypto", "session", "--json")["sessions"]
             self.assertEqual((session["policy"], session["status"]), ("SITES 65000/SPOKES 10", "up"))
+            of_map = ("show", "crypto", "ipsec", "sa", "map", "SITES")
+            pair = self.a.json(*of_map, "--json")["sa"]
+            self.assertEqual({(sa["map_sequence"], sa["dynamic_map"]) for sa in pair}, {(65000, "SPOKES 10")}, pair)
+            self.assertTrue(all(3000 < sa["remaining_seconds"] <= 3600 for sa in pair), pair)
+            text = self.a.espalier(*of_map).stdout
+            self.assertRegex(text, r"Crypto map tag: SITES 65000, dynamic SPOKES 10, local addr")
+            self.assertRegex(text, r"path mtu 1600, ip mtu 1600, ip mtu idb wan\n")
+            self.assertRegex(text, r"remaining key lifetime \(k/sec\): \(\w+/3\d\d\d\)")
             # New keys in its place, under the same rules.
             before = self.spis(self.a)
             self.b.espalier("clear", "crypto", "session")

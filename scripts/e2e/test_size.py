@@ -181,7 +181,7 @@ class PathMtu(ScenarioCase):
             self.deliver(self.quote(outer, 1590))
             self.settled(0)
             time.sleep(0.3)
-            self.assertIsNone(self.path_mtu(scenario), scenario)
+            self.assertEqual(self.path_mtu(scenario), 1600, scenario)
             self.deliver(self.quote(outer, 1400))
             self.eventually(f"{scenario}: it is believed", lambda scenario=scenario: self.path_mtu(scenario) == 1400)
             self.emit(scenario, reply(scenario.ours, scenario.theirs, 1350))
@@ -195,7 +195,7 @@ class PathMtu(ScenarioCase):
             time.sleep(0.15)
             self.assertEqual(self.path_mtu(scenario), 1400)
         said = self.gateway.espalier("show", "crypto", "ipsec", "sa")
-        self.assertIn("path mtu 1400 (learned)", said.stdout)
+        self.assertIn("path mtu 1400 (learned), ip mtu 1600, ip mtu idb wan\n", said.stdout)
 
 
 class Mss(ScenarioCase):

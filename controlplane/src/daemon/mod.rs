@@ -303,6 +303,7 @@ impl Daemon {
                             )))
                         }
                         Question::Sessions => Answer::Sessions(Box::new(self.sessions())),
+                        Question::Pairs => Answer::Pairs { pairs: self.pairs() },
                         Question::Clear { peer } => Answer::Cleared { ike_sas: self.clear_sessions(peer) },
                         Question::Reload => self.reload().await?,
                         // The server's own.

@@ -4,10 +4,12 @@ use super::Daemon;
 use super::ike::Ike;
 use crate::negotiate::suites;
 use crate::operator::sessions::{
-    ChildFacts, FailureFacts, IkeFacts, IkeSuiteFacts, Session, SessionFacts, Status,
+    ChildFacts, FailureFacts, IkeFacts, IkeSuiteFacts, PairFacts, Session, SessionFacts, Status,
 };
 use ike::endpoint::{ChildView, IkeView, State};
-use std::time::Instant;
+use model::Spi;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 impl Daemon {
     /// All of it.
@@ -35,6 +37,22 @@ impl Daemon {
             failures: failures.collect(),
             counters: self.counters(),
         }
+    }
+
+    /// What each pair serves that IKE agreed on, and how long.
+    pub(super) fn pairs(&self) -> Vec<PairFacts> {
+        let views = self.ike.endpoint.ike_sas(Instant::now());
+        let ends: HashMap<Spi, Option<Duration>> =
+            views.flat_map(|view| view.children).map(|child| (child.inbound, child.ends_in)).collect();
+        let pairs = self.ike.children.iter().map(|child| PairFacts {
+            inbound: child.inbound.install.index,
+            outbound: child.outbound.install.index,
+            map: child.entry.map.to_string(),
+            sequence: child.entry.sequence,
+            dynamic: child.dynamic.as_ref().map(ToString::to_string),
+            ends_in: ends.get(&child.spi()).copied().flatten().map(|time| time.as_secs()),
+        });
+        pairs.collect()
     }
 
     /// One for each tunnel that there is or could be.
@@ -132,5 +150,6 @@ fn child(view: &ChildView) -> ChildFacts {
         remote: view.remote_selectors.iter().map(ToString::to_string).collect(),
         age: view.age.as_secs(),
         rekey_in: view.rekey_in.map(|time| time.as_secs()),
+        ends_in: view.ends_in.map(|time| time.as_secs()),
     }
 }

@@ -55,6 +55,10 @@ pub struct InterfaceFacts {
     pub addresses: Vec<String>,
     /// The VLAN of all that it carries.
     pub vlan: Option<u16>,
+    /// `ip mtu`: the largest IPv4 packet that is sent, where the link takes more.
+    pub mtu4: Option<u16>,
+    /// `ipv6 mtu`: the same of IPv6.
+    pub mtu6: Option<u16>,
     /// The crypto map on it.
     pub crypto_map: Option<String>,
     /// Administratively down.
@@ -173,13 +177,6 @@ impl ConfigFacts {
             policies: plan.policies.iter().filter_map(|(port, _)| policy(policies, *port)).collect(),
         }
     }
-
-    /// The crypto map and the entry of it that have a number in shared memory.
-    pub fn entry(&self, number: u32) -> Option<(&MapFacts, &EntryFacts)> {
-        let mut all =
-            self.crypto_maps.iter().flat_map(|map| map.entries.iter().map(move |entry| (map, entry)));
-        all.find(|(_, entry)| entry.number == Some(number))
-    }
 }
 
 fn policy(policies: &Policies, port: PortId) -> Option<PolicyFacts> {
@@ -201,6 +198,8 @@ fn interface(interface: &Interface) -> InterfaceFacts {
         description: interface.description.clone(),
         addresses: addresses.chain(interface.addresses6.iter().map(ToString::to_string)).collect(),
         vlan: interface.vlan,
+        mtu4: interface.mtu4,
+        mtu6: interface.mtu6,
         crypto_map: interface.crypto_map.as_ref().map(ToString::to_string),
         shutdown: interface.shutdown,
     }

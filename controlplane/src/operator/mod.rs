@@ -12,7 +12,7 @@ pub mod trail;
 
 use facts::ConfigFacts;
 use serde::{Deserialize, Serialize};
-use sessions::SessionFacts;
+use sessions::{PairFacts, SessionFacts};
 use std::net::IpAddr;
 use trail::Topic;
 
@@ -29,6 +29,8 @@ pub enum Question {
     Facts,
     /// What IKE has negotiated, and what it has not.
     Sessions,
+    /// What the SAs serve that IKE negotiated. There may be a hundred thousand.
+    Pairs,
     /// To take tunnels down that IKE brought up.
     Clear {
         /// Those with this peer; `None`: all.
@@ -53,6 +55,11 @@ pub enum Answer {
     Facts(Box<ConfigFacts>),
     /// To [`Question::Sessions`].
     Sessions(Box<SessionFacts>),
+    /// To [`Question::Pairs`].
+    Pairs {
+        /// In no order.
+        pairs: Vec<PairFacts>,
+    },
     /// To [`Question::Clear`].
     Cleared {
         /// IKE SAs that are gone.

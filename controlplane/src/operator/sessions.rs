@@ -83,6 +83,26 @@ pub struct ChildFacts {
     pub age: u64,
     /// Seconds until it is rekeyed.
     pub rekey_in: Option<u64>,
+    /// Seconds until it ends, if nothing takes its place.
+    pub ends_in: Option<u64>,
+}
+
+/// What a pair of SAs serves that IKE agreed on, and how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairFacts {
+    /// Index of the inbound SA in shared memory.
+    pub inbound: u32,
+    /// Index of the outbound SA.
+    pub outbound: u32,
+    /// The crypto map.
+    pub map: String,
+    /// The sequence number of that map's entry.
+    pub sequence: u16,
+    /// The dynamic map's entry behind it, if it leads to one.
+    pub dynamic: Option<String>,
+    /// Seconds until it ends, if nothing takes its place; `None` if it never does, or was found in shared memory by a control
+    /// plane that came later.
+    pub ends_in: Option<u64>,
 }
 
 /// Where a tunnel stands.

@@ -85,5 +85,6 @@ fn write_child(text: &mut String, child: &ChildFacts) -> std::fmt::Result {
         .rekey_in
         .map_or("not rekeyed by time".to_owned(), |seconds| format!("rekeyed in {seconds} sec"));
     let pfs = child.pfs_group.as_ref().map(|group| format!(", PFS {group}")).unwrap_or_default();
-    writeln!(text, "        life: {} sec, {rekey}{pfs}", child.age)
+    let ends = child.ends_in.map(|seconds| format!(", over in {seconds} sec")).unwrap_or_default();
+    writeln!(text, "        life: {} sec, {rekey}{ends}{pfs}", child.age)
 }

@@ -14,6 +14,7 @@ pub mod stages;
 pub mod stats;
 
 use crate::operator::facts::ConfigFacts;
+use crate::operator::sessions::PairFacts;
 use serde::Serialize;
 use shm::{CountersSnapshot, LinkError, Observer, PolicyImage, PortId, SaStatus};
 use std::collections::HashMap;
@@ -74,13 +75,17 @@ pub struct View {
     pub images: Vec<Images>,
     /// The configuration, where a daemon could be asked.
     pub facts: Option<ConfigFacts>,
-    /// When this was, in nanoseconds since 1970.
-    pub now: u64,
+    /// What the SAs serve that IKE negotiated, where that was asked.
+    pub pairs: Vec<PairFacts>,
 }
 
 impl View {
     /// Looks.
-    pub fn take(observer: &Observer, facts: Option<ConfigFacts>) -> Result<View, LinkError> {
+    pub fn take(
+        observer: &Observer,
+        facts: Option<ConfigFacts>,
+        pairs: Vec<PairFacts>,
+    ) -> Result<View, LinkError> {
         let policies = observer.policies()?;
         Ok(View {
             images: policies.iter().map(Images::of).collect(),
@@ -88,7 +93,7 @@ impl View {
             counters: observer.counters().snapshot(),
             sas: observer.sa_table().live().collect(),
             facts,
-            now: nanoseconds(),
+            pairs,
         })
     }
 
@@ -105,12 +110,6 @@ impl View {
     fn hostname(&self) -> Option<String> {
         self.facts.as_ref().and_then(|facts| facts.hostname.clone())
     }
-}
-
-/// Since 1970; 0 if the clock is before that.
-fn nanoseconds() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 /// The rules in the order in which they are asked, which is not that of their numbers where the policy is changed.

@@ -1,7 +1,7 @@
 //! `espalier stats`: every counter, in one document.
 
 use super::interfaces::Port;
-use super::sa::{Association, association};
+use super::sa::{Association, associations};
 use super::{PolicyHits, View};
 use serde::Serialize;
 use shm::{DropReason, PortId, PortTraffic, Stage, StageSnapshot, WorkerSnapshot};
@@ -158,7 +158,7 @@ impl Stats {
                 .enumerate()
                 .map(|(number, each)| worker(view, number, each))
                 .collect(),
-            sa: view.sas.iter().map(|sa| association(view, sa)).collect(),
+            sa: associations(view),
             policies: view.policies.clone(),
             drops: counters.drops(),
             stages: Stage::ALL.iter().map(|&stage| (stage, times(&counters.stage(stage)))).collect(),

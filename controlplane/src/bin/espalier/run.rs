@@ -5,7 +5,7 @@ use config::{Diagnostic, Severity};
 use controlplane::daemon::load::{LoadError, load};
 use controlplane::operator::client::{self, AskError, ask};
 use controlplane::operator::facts::ConfigFacts;
-use controlplane::operator::sessions::SessionFacts;
+use controlplane::operator::sessions::{PairFacts, SessionFacts};
 use controlplane::operator::trail::{Said, Topic};
 use controlplane::operator::{Answer, Question};
 use controlplane::show::access_lists::AccessLists;
@@ -136,6 +136,15 @@ fn sessions(sockets: &Sockets) -> Result<SessionFacts, RunError> {
     }
 }
 
+/// What the SAs serve that IKE negotiated.
+fn pairs(sockets: &Sockets) -> Result<Vec<PairFacts>, RunError> {
+    match ask(&sockets.control, &Question::Pairs)? {
+        Answer::Pairs { pairs } => Ok(pairs),
+        Answer::Refused { reason, .. } => Err(RunError::Refused(reason)),
+        _ => Err(RunError::Ask(AskError::Nonsense(sockets.control.clone()))),
+    }
+}
+
 pub(crate) fn clear(sockets: &Sockets, peer: Option<IpAddr>, json: bool) -> Result<ExitCode, RunError> {
     match ask(&sockets.control, &Question::Clear { peer })? {
         Answer::Cleared { ike_sas } if json => print_json(&serde_json::json!({ "ike_sas": ike_sas }))?,
@@ -167,7 +176,11 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
             None
         }
     };
-    let view = View::take(&observer, facts)?;
+    let pairs = match show {
+        Show::Crypto(Crypto::Ipsec(_)) if facts.is_some() => pairs(sockets)?,
+        _ => Vec::new(),
+    };
+    let view = View::take(&observer, facts, pairs)?;
     match show {
         Show::Crypto(Crypto::Ipsec(Ipsec::Sa(sas))) => {
             page(&Associations::new(&view).only(&only(&sas.only)?), sas.output.json)
@@ -245,7 +258,7 @@ pub(crate) fn stats(sockets: &Sockets, watch: Option<Duration>) -> Result<ExitCo
     // Names of crypto maps make it nicer; it is whole without them.
     let facts = facts(sockets).ok();
     loop {
-        let view = View::take(&observer, facts.clone())?;
+        let view = View::take(&observer, facts.clone(), pairs(sockets).unwrap_or_default())?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
         let document = Stats::new(&view, now);
         match watch {
