@@ -38,6 +38,8 @@ pub(crate) struct Site {
     /// What both links take, and what a buffer holds if it is not the usual.
     pub(crate) mtu: u16,
     pub(crate) max_frame: Option<u16>,
+    /// Each with a core and with queues of its own.
+    pub(crate) workers: usize,
     /// Station addresses of the host behind it and of the other gateway.
     pub(crate) neighbours: [[u8; 6]; 2],
     pub(crate) local: &'static str,
@@ -62,6 +64,8 @@ pub(crate) struct Site {
     pub(crate) outbound: (u32, [u8; 20]),
     pub(crate) inbound: (u32, [u8; 20]),
     pub(crate) esn: bool,
+    /// What arrives late may be so many packets behind.
+    pub(crate) replay_window: u32,
     /// The sequence number that both ends begin with.
     pub(crate) first_sequence: u64,
 }
@@ -75,6 +79,7 @@ impl Site {
             ip: [PortIp::default(); 2],
             mtu: 1600,
             max_frame: None,
+            workers: 1,
             neighbours: [[2, 0, 0, 0, 0, 0xAA], [2, 0, 0, 0, 0, 0xB1]],
             local: "192.0.2.1",
             remote: "192.0.2.2",
@@ -90,6 +95,7 @@ impl Site {
             outbound: (0x1001, [7; 20]),
             inbound: (0x2001, [9; 20]),
             esn: false,
+            replay_window: 4096,
             first_sequence: 1,
         }
     }
@@ -139,7 +145,7 @@ impl Site {
             remote: self.remote.parse().unwrap(),
             udp_port: self.udp_port,
             extended_sequence: self.esn,
-            replay_window: 4096,
+            replay_window: self.replay_window,
             first_sequence: self.first_sequence,
             replay_floor: self.first_sequence - 1,
             iv_base: 0,
@@ -154,15 +160,14 @@ impl Site {
     pub(crate) fn commands(&self, folder: &Path, segment: u32) -> Vec<Command> {
         let [lan, wan] = [LAN, WAN].map(|number| PortId::new(number).unwrap());
         let attach = |port: PortId, name: &str| {
-            let file = |way: &str| folder.join(format!("{name}.{way}")).display().to_string();
+            let queue = |worker: usize| {
+                let file = |way: &str| folder.join(queue_file(name, way, worker)).display().to_string();
+                format!(",rx_pcap={},tx_pcap={}", file("in"), file("out"))
+            };
+            let queues: String = (0..self.workers).map(queue).collect();
             Command::AttachPort(AttachPort {
                 port,
-                device: Device::new(&format!(
-                    "net_pcap{port},rx_pcap={},tx_pcap={}",
-                    file("in"),
-                    file("out")
-                ))
-                .unwrap(),
+                device: Device::new(&format!("net_pcap{port}{queues}")).unwrap(),
                 name: shm::PortName::EMPTY,
                 mac: Some(self.macs[port.index()]),
                 mtu: self.mtu,
@@ -211,8 +216,14 @@ impl Site {
     }
 }
 
+/// The capture file of a worker's queue of a port.
+pub(crate) fn queue_file(port: &str, way: &str, worker: usize) -> String {
+    if worker == 0 { format!("{port}.{way}") } else { format!("{port}.{way}{worker}") }
+}
+
 /// What came of a run.
 pub(crate) struct Outcome {
+    /// What left by each port, worker by worker.
     pub(crate) lan: Vec<Vec<u8>>,
     pub(crate) wan: Vec<Vec<u8>>,
     pub(crate) counters: CountersSnapshot,
@@ -278,7 +289,8 @@ impl Drop for Dataplane {
     }
 }
 
-/// Sends the frames into both ports of a gateway and returns what came out.
+/// Sends the frames into both ports of a gateway and returns what came out. Where there are several workers, they get them in
+/// turn.
 pub(crate) fn run(site: &Site, lan: &[Vec<u8>], wan: &[Vec<u8>]) -> Outcome {
     run_until(site, lan, wan, |_| true)
 }
@@ -291,10 +303,17 @@ pub(crate) fn run_until(
     enough: impl Fn(&CountersSnapshot) -> bool,
 ) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
-    pcap::write(&folder.path().join("lan.in"), lan).unwrap();
-    pcap::write(&folder.path().join("wan.in"), wan).unwrap();
+    for (name, frames) in [("lan", lan), ("wan", wan)] {
+        for worker in 0..site.workers {
+            let own: Vec<_> = frames.iter().skip(worker).step_by(site.workers).cloned().collect();
+            pcap::write(&folder.path().join(queue_file(name, "in", worker)), &own).unwrap();
+        }
+    }
     let max_frame = site.max_frame.map(|bytes| bytes.to_string());
+    let cores = (site.workers > 1).then(|| cores(site.workers));
     let options: Vec<&str> = max_frame.iter().flat_map(|bytes| ["--max-frame", bytes]).collect();
+    let options: Vec<&str> =
+        options.into_iter().chain(cores.iter().flat_map(|cores| ["--cores", cores])).collect();
     let mut dataplane = Dataplane::start_with(folder.path(), &options);
     let mut control = dataplane.connect();
     let segment = control.offer(&site.policy()).unwrap();
@@ -320,8 +339,19 @@ pub(crate) fn run_until(
     let sas = [OUTBOUND, INBOUND].map(|index| control.sa_table().get(index).unwrap());
     drop(control);
     dataplane.stop();
-    let out = |name: &str| pcap::read(&folder.path().join(name)).unwrap();
-    Outcome { lan: out("lan.out"), wan: out("wan.out"), counters, sas, hits }
+    let out = |name: &str| {
+        let files = (0..site.workers).map(|worker| queue_file(name, "out", worker));
+        files.flat_map(|file| pcap::read(&folder.path().join(file)).unwrap()).collect()
+    };
+    Outcome { lan: out("lan"), wan: out("wan"), counters, sas, hits }
+}
+
+/// So many cores that we may use.
+fn cores(count: usize) -> String {
+    let ours = core_affinity::get_core_ids().unwrap();
+    let cores: Vec<String> = ours.iter().take(count).map(|core| core.id.to_string()).collect();
+    assert_eq!(cores.len(), count, "{count} workers want as many cores");
+    cores.join(",")
 }
 
 /// Label and hits of each rule that has a number in a policy.
