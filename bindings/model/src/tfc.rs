@@ -16,6 +16,13 @@ pub struct Tfc {
 impl Tfc {
     /// Nothing is hidden.
     pub const NONE: Tfc = Tfc { padding: TfcPadding::None, dummies: Dummies::None };
+
+    /// For a peer that could not tell padding from the rest, or said that it takes none (RFC 7296, section 3.10.1). Dummies
+    /// every peer throws away (RFC 4303, section 2.6).
+    #[must_use]
+    pub fn without_padding(self) -> Tfc {
+        Tfc { padding: TfcPadding::None, ..self }
+    }
 }
 
 /// TFC padding, behind the inner packet, whose own length tells the peer where it ends. Only tunnel mode has it: in
@@ -65,6 +72,8 @@ mod tests {
         assert_eq!(Dummies::PerSecond(25).interval(), Some(Duration::from_millis(40)));
         assert_eq!(Dummies::Seconds(3600).interval(), Some(Duration::from_secs(3600)));
         assert_eq!(Tfc::default(), Tfc::NONE);
+        let both = Tfc { padding: TfcPadding::Mtu, dummies: Dummies::PerSecond(25) };
+        assert_eq!(both.without_padding(), Tfc { dummies: Dummies::PerSecond(25), ..Tfc::NONE });
         assert!(
             [Dummies::None, Dummies::PerSecond(0), Dummies::Seconds(0)]
                 .iter()

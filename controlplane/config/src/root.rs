@@ -216,8 +216,7 @@ impl Config {
     /// what the configuration says for all. Transport mode has no padding.
     pub fn tfc(&self, said: TfcSettings, mode: Mode) -> Tfc {
         let tfc = said.or(self.tfc);
-        let padding = if mode == Mode::Transport { model::TfcPadding::None } else { tfc.padding };
-        Tfc { padding, ..tfc }
+        if mode == Mode::Transport { tfc.without_padding() } else { tfc }
     }
 
     /// The keys that a negotiation may use: those of its profile's keyring; without a profile, `crypto isakmp key` and every

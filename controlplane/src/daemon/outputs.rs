@@ -14,7 +14,7 @@ use config::Config;
 use ike::RequestError;
 use ike::endpoint::{ChildUp, Down, Failed, IkeUp, Output};
 use ike::message::IkeSpi;
-use model::{Direction, DscpMap, KeyMaterial, Selector, Spi, Tfc, TfcPadding};
+use model::{Direction, DscpMap, KeyMaterial, Selector, Spi, Tfc};
 use shm::{Command, InstallSa};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ impl Daemon {
             children.free_indexes(capacity).ok_or("the data plane's SA table is full")?;
         let window = self.config.replay().packets();
         let wanted = self.config.tfc(tunnel.tfc, up.mode);
-        let tfc = if up.tfc_padding { wanted } else { Tfc { padding: TfcPadding::None, ..wanted } };
+        let tfc = if up.tfc_padding { wanted } else { wanted.without_padding() };
         if tfc != wanted {
             tracing::warn!(
                 target: IPSEC,
