@@ -276,18 +276,21 @@ proptest! {
     }
 }
 
-/// What came in clear is refused with all its fragments if its ports say that it should have been protected, and let through
-/// with all of them if they do not.
+/// What came in clear is refused with all its fragments if its ports say that it should have been protected or dropped, and let
+/// through with all of them if they do not.
 #[test]
 fn a_datagrams_fragments_come_in_clear_together() {
     let any = PortRange::ANY;
-    let rules = ["10.1.0.0/16 10.2.0.0/16", "2001:db8:1::/48 2001:db8:2::/48"].map(|prefixes| {
-        let (source, destination) = prefixes.split_once(' ').unwrap();
+    let rule = |(port, action): (u16, Action), (source, destination): (&str, &str)| {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-        let selector = Selector::new(source, destination, Protocol::UDP, PortRange::single(1), any);
-        Rule::new(selector.unwrap(), Action::Protect(ENTRY))
-    });
-    let site = Site { rules: Some(rules.to_vec()), ..Site::a() };
+        let selector = Selector::new(source, destination, Protocol::UDP, PortRange::single(port), any);
+        Rule::new(selector.unwrap(), action)
+    };
+    let prefixes = [("10.1.0.0/16", "10.2.0.0/16"), ("2001:db8:1::/48", "2001:db8:2::/48")];
+    let said = [(1, Action::Protect(ENTRY)), (3, Action::Discard)];
+    let rules: Vec<Rule> =
+        said.iter().flat_map(|&said| prefixes.map(|prefixes| rule(said, prefixes))).collect();
+    let site = Site { rules: Some(rules.clone()), ..Site::a() };
     let sent = |v6, port| Sent {
         v6,
         hosts: (1, 2),
@@ -302,18 +305,26 @@ fn a_datagrams_fragments_come_in_clear_together() {
     };
     // As if they came from beyond: the site's own view turned around.
     let mirror = Site { inside: site.beyond, beyond: site.inside, ..site.clone() };
-    for (v6, port, through) in [(false, 1, false), (false, 2, true), (true, 1, false), (true, 2, true)] {
-        let turned: Vec<Rule> =
-            rules.iter().map(|rule| Rule { selector: rule.selector.reversed(), ..*rule }).collect();
-        let site = Site { rules: Some(turned), ..mirror.clone() };
-        let mut fragments = sent(v6, port).fragments(1);
-        fragments.reverse();
-        let frames: Vec<_> =
-            fragments.iter().map(|packet| frame(site.macs[1], site.neighbours[1], packet)).collect();
-        let outcome = run(&site, &[], &frames);
-        conserved(&outcome);
-        let count = fragments.len() as u64;
-        let refused = outcome.counters.drops().get(&DropReason::PolicyCleartext).copied().unwrap_or(0);
-        assert_eq!((outcome.lan.len() as u64, refused), if through { (count, 0) } else { (0, count) });
+    let (cleartext, discard) = (Some(DropReason::PolicyCleartext), Some(DropReason::PolicyDiscard));
+    for (port, refused) in [(1, cleartext), (2, None), (3, discard)] {
+        for v6 in [false, true] {
+            let turned: Vec<Rule> =
+                rules.iter().map(|rule| Rule { selector: rule.selector.reversed(), ..*rule }).collect();
+            let site = Site { rules: Some(turned), ..mirror.clone() };
+            let mut fragments = sent(v6, port).fragments(1);
+            fragments.reverse();
+            let frames: Vec<_> =
+                fragments.iter().map(|packet| frame(site.macs[1], site.neighbours[1], packet)).collect();
+            let outcome = run(&site, &[], &frames);
+            conserved(&outcome);
+            let count = fragments.len() as u64;
+            let drops = outcome.counters.drops();
+            let expected = refused.map(|reason| (reason, count));
+            assert!(
+                drops.iter().filter(|(_, count)| **count != 0).map(|(r, c)| (*r, *c)).eq(expected),
+                "{drops:?}"
+            );
+            assert_eq!(outcome.lan.len() as u64, if refused.is_some() { 0 } else { count });
+        }
     }
 }

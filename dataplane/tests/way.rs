@@ -5,11 +5,12 @@
 
 mod gateway;
 
+use acl::{Action, Rule};
 use esp::find::{Found, find};
 use esp::tunnel::Version;
 use gateway::frames::{datagram, frame, tagged};
 use gateway::{Dataplane, Outcome, PATIENCE, Site, doors, made, received, run};
-use model::{Cipher, Direction, Hmac, IcvLen, KeyLen, Suite};
+use model::{Cipher, Direction, Hmac, IcvLen, KeyLen, Selector, Suite};
 use packet::{ethernet, ipv4, ipv6, protocol};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -239,6 +240,28 @@ fn nothing_comes_in_that_policy_forbids() {
     assert_eq!(drops(&outcome, DropReason::EspSelectorMismatch), 1);
     assert_eq!(drops(&outcome, DropReason::EspUnknownSpi), 1);
     assert_eq!(outcome.sas[1].counters.selector_mismatch, 1);
+}
+
+/// What a map lets out in no way does not come in either, as while the peer is awaited that is to protect it.
+#[test]
+fn what_is_discarded_passes_in_neither_direction() {
+    let between = |a: &str, b: &str| Selector::between(a.parse().unwrap(), b.parse().unwrap()).unwrap();
+    let discard = |selector| Rule::new(selector, Action::Discard);
+    let rules = vec![
+        discard(between("10.1.0.0/16", "10.2.0.0/16")),
+        discard(between("2001:db8:1::/48", "2001:db8:2::/48")),
+    ];
+    let site = Site { rules: Some(rules), ..Site::a() };
+    let outwards = conversation(&site);
+    let inwards =
+        [("10.2.0.7", "10.1.0.9"), ("2001:db8:2::7", "2001:db8:1::9"), ("198.51.100.1", "10.1.0.9")];
+    let inwards = inwards.map(|(source, destination)| {
+        frame(site.macs[1], site.neighbours[1], &datagram(source, destination, 64, b"in clear"))
+    });
+    let outcome = run(&site, &outwards, &inwards);
+    assert!(outcome.wan.is_empty());
+    assert_eq!(outcome.lan.len(), 1, "{:?}", outcome.counters.drops());
+    assert_eq!(drops(&outcome, DropReason::PolicyDiscard), outwards.len() as u64 + 2);
 }
 
 /// Frames that come close to what a gateway does with them, and frames that are nothing at all.

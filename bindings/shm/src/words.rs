@@ -32,7 +32,7 @@ named_enum! {
         EspEcnDrop = 23, "esp_ecn_drop", "The outer header says congestion, the inner one cannot carry it (RFC 6040); normal under congestion.";
         EspDummy = 24, "esp_dummy", "A dummy packet of traffic flow confidentiality (RFC 4303, section 2.6); normal.";
         SaExpired = 25, "sa_expired", "The SA is past its hard limit; rekey earlier.";
-        PolicyDiscard = 26, "policy_discard", "A policy says discard.";
+        PolicyDiscard = 26, "policy_discard", "An entry of the crypto map discards it, or protects it by a tunnel that there is not: its interface has no address, or no peer of its dynamic map has come for this.";
         PolicyNoSa = 27, "policy_no_sa", "The policy wants protection, and no SA is up for it; look at the tunnel's state.";
         PolicyCleartext = 28, "policy_cleartext", "The packet came in clear though a policy wants it protected (RFC 4301, section 5.2); check the peer's policy.";
         NoRoute = 29, "no_route", "No route to the destination; add one.";

@@ -55,6 +55,8 @@ pub enum Keying {
     Negotiated(Negotiation),
     /// `ipsec-isakmp dynamic NAME`: IKE negotiates them with whoever comes, by an entry of that dynamic map.
     Dynamic(Name),
+    /// `discard`: none; what the entry permits passes in neither direction. Not of IOS.
+    Discard,
 }
 
 /// A tunnel's two SAs, written down.

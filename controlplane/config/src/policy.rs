@@ -1,11 +1,12 @@
 //! A crypto map as one list of which the first match wins: the form that the ACL compiler takes.
 //!
-//! IOS asks the entries of a map one after the other. A `permit` in an entry's access list protects the packet by that entry;
+//! IOS asks the entries of a map one after the other. A `permit` in an entry's access list protects the packet by that entry
+//! (or drops it, if that is what the entry is for);
 //! a `deny` takes the packet away from that entry only, and the next one is asked; a packet that no entry permits passes as
 //! it is. One list cannot say "go on there", so each `deny` is written out: as the rest of the map, narrowed to what was
 //! denied, and then a bypass.
 
-use crate::{AccessList, Config, CryptoMap, Verb};
+use crate::{AccessList, Config, CryptoMap, Keying, Verb};
 use model::{Marks, PortRange, Prefix, Protocol, Selector};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub enum PolicyAction {
     ProtectFor(u32),
     /// They pass as they are.
     Bypass,
+    /// They do not pass.
+    Discard,
 }
 
 /// One rule. The first that matches decides; what none matches passes as it is.
@@ -70,7 +73,11 @@ pub fn policy_with(
         let mut front = peers.remove(&sequence).unwrap_or_default();
         for entry in config.written_out(entry) {
             let lists = entry.access_lists.iter().filter_map(|name| config.access_lists.get(name)).collect();
-            entries.push(Flat { sequence, front: std::mem::take(&mut front), lists });
+            let permit = match entry.keying {
+                Keying::Discard => PolicyAction::Discard,
+                _ => PolicyAction::Protect(sequence),
+            };
+            entries.push(Flat { permit, front: std::mem::take(&mut front), lists });
         }
     }
     flatten(entries)
@@ -78,7 +85,8 @@ pub fn policy_with(
 
 /// One entry to be flattened.
 struct Flat<'a> {
-    sequence: u16,
+    /// What becomes of what its lists permit.
+    permit: PolicyAction,
     /// What stands in front of its lists.
     front: Vec<PolicyRule>,
     lists: Vec<&'a AccessList>,
@@ -89,10 +97,10 @@ struct Flat<'a> {
 fn flatten(entries: Vec<Flat<'_>>) -> Result<Vec<PolicyRule>, PolicyError> {
     let mut work = MAX_WORK;
     let mut rest: Vec<PolicyRule> = Vec::new();
-    for Flat { sequence, front: mut rules, lists } in entries.into_iter().rev() {
+    for Flat { permit, front: mut rules, lists } in entries.into_iter().rev() {
         // Lists of one entry are of different families, so their order says nothing.
         for list in lists {
-            add_list(list, sequence, &rest, &mut work, &mut rules)?;
+            add_list(list, permit, &rest, &mut work, &mut rules)?;
         }
         rest.extend(rules.into_iter().rev());
         if rest.len() > MAX_POLICY_RULES {
@@ -103,10 +111,10 @@ fn flatten(entries: Vec<Flat<'_>>) -> Result<Vec<PolicyRule>, PolicyError> {
     Ok(rest)
 }
 
-/// Adds what one list says; `rest` is what comes of the entries behind it, backwards.
+/// Adds what one list says, of which `permit` becomes what it permits; `rest` is what comes of the entries behind it, backwards.
 fn add_list(
     list: &AccessList,
-    entry: u16,
+    permit: PolicyAction,
     rest: &[PolicyRule],
     work: &mut usize,
     rules: &mut Vec<PolicyRule>,
@@ -137,7 +145,7 @@ fn add_list(
                 }
             }
             let action = match rule.verb {
-                Verb::Permit => PolicyAction::Protect(entry),
+                Verb::Permit => permit,
                 Verb::Deny => PolicyAction::Bypass,
             };
             rules.push(PolicyRule { selector, marks, action, label: label.clone() });

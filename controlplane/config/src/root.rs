@@ -301,7 +301,7 @@ impl Config {
                     all.push(Negotiated { entry: key.clone(), dynamic, negotiation, source, selectors });
                 };
                 match &entry.keying {
-                    Keying::Manual(_) => {}
+                    Keying::Manual(_) | Keying::Discard => {}
                     Keying::Negotiated(negotiation) => add(entry, None, negotiation),
                     Keying::Dynamic(name) => {
                         let entries = self.dynamic_maps.get(name).into_iter().flat_map(|map| &map.entries);

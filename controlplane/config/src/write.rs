@@ -95,6 +95,10 @@ impl Config {
                         writeln!(text, "ipsec-isakmp dynamic {name}")?;
                         ike::write_entry(text, entry)?;
                     }
+                    Keying::Discard => {
+                        writeln!(text, "discard")?;
+                        ike::write_entry(text, entry)?;
+                    }
                 }
             }
             writeln!(text, "!")?;

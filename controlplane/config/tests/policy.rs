@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used)] // In a test, a panic is the report.
 
 use config::{
-    AccessList, ClassMatch, Config, CryptoMap, Family, FlagMatch, PolicyAction, PortMatch, Rule, Verb, parse,
-    policy, render,
+    AccessList, ClassMatch, Config, CryptoMap, Family, FlagMatch, Keying, PolicyAction, PortMatch, Rule,
+    Verb, parse, policy, render,
 };
 use model::{Prefix, TcpFlags};
+use proptest::bool::weighted;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -76,14 +77,18 @@ fn is_of_class(class: u8, asked: ClassMatch) -> bool {
     }
 }
 
-/// The entry that protects the packet, and the line that says so.
-fn slow(config: &Config, map: &CryptoMap, packet: &Packet) -> Option<(u16, String)> {
+/// The entry that takes the packet, and the line that says so.
+fn slow(config: &Config, map: &CryptoMap, packet: &Packet) -> Option<(PolicyAction, String)> {
     let family = if packet.source.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
     let first = |list: &AccessList| list.rules.iter().find(|rule| matches(rule, packet)).cloned();
     map.entries.iter().find_map(|(&sequence, entry)| {
         let list = config.entry_access_list(entry, family)?;
         let rule = first(list).filter(|rule| rule.verb == Verb::Permit)?;
-        Some((sequence, format!("{}:{}", list.name, rule.sequence)))
+        let action = match entry.keying {
+            Keying::Discard => PolicyAction::Discard,
+            _ => PolicyAction::Protect(sequence),
+        };
+        Some((action, format!("{}:{}", list.name, rule.sequence)))
     })
 }
 
@@ -160,32 +165,36 @@ fn packet() -> impl Strategy<Value = Packet> {
     )
 }
 
-/// A map of so many entries, each with a list for IPv4, for IPv6, or both.
-fn text(entries: &[(Vec<(String, String)>, u8)]) -> String {
+/// The rules of an entry, for IPv4 and for IPv6; which of the two it has: IPv6, IPv4 or both; and whether it discards.
+type EntryText = (Vec<(String, String)>, u8, bool);
+
+/// A map of such entries.
+fn text(entries: &[EntryText]) -> String {
     let mut text = String::from("crypto ipsec transform-set SET esp-gcm 128\n");
     text += "interface wan\n device 0000:01:00.0\n ip address 192.0.2.1 255.255.255.0\n crypto map MAP\n";
-    for (place, (rules, families)) in entries.iter().enumerate() {
-        let _ = write!(
-            text,
-            "crypto map MAP {} ipsec-manual\n set peer 192.0.2.2\n set transform-set SET\n",
-            place + 1
-        );
-        for (key, direction) in ["inbound", "outbound"].iter().enumerate() {
-            let spi = 1000 + 2 * place + key;
-            let _ = writeln!(text, " set session-key {direction} esp {spi} cipher {spi:040x}");
+    for (place, (rules, families, discards)) in entries.iter().enumerate() {
+        let header =
+            format!("crypto map MAP {} {}\n", place + 1, if *discards { "discard" } else { "ipsec-manual" });
+        text += &header;
+        if !discards {
+            text += " set peer 192.0.2.2\n set transform-set SET\n";
+            for (key, direction) in ["inbound", "outbound"].iter().enumerate() {
+                let spi = 1000 + 2 * place + key;
+                let _ = writeln!(text, " set session-key {direction} esp {spi} cipher {spi:040x}");
+            }
         }
-        for (family, header) in ["ip access-list extended FOUR", "ipv6 access-list SIX"].iter().enumerate() {
+        for (family, list) in ["ip access-list extended FOUR", "ipv6 access-list SIX"].iter().enumerate() {
             if usize::from(*families) == 1 - family {
                 continue;
             }
-            let name = header.split(' ').next_back().unwrap_or_default();
+            let name = list.split(' ').next_back().unwrap_or_default();
             let _ = writeln!(text, " match address {name}-{place}");
         }
-        for (family, header) in ["ip access-list extended FOUR", "ipv6 access-list SIX"].iter().enumerate() {
-            let _ = writeln!(text, "{header}-{place}");
+        for (family, list) in ["ip access-list extended FOUR", "ipv6 access-list SIX"].iter().enumerate() {
+            let _ = writeln!(text, "{list}-{place}");
             rules.iter().for_each(|rule| text.push_str(if family == 0 { &rule.0 } else { &rule.1 }));
         }
-        let _ = writeln!(text, "crypto map MAP {} ipsec-manual", place + 1);
+        text += &header;
     }
     text
 }
@@ -195,7 +204,7 @@ proptest! {
 
     #[test]
     fn one_list_says_what_the_map_says(
-        entries in vec((vec(rule(), 0..8), 0_u8..3), 1..5),
+        entries in vec((vec(rule(), 0..8), 0_u8..3, weighted(0.3)), 1..5),
         packets in vec(packet(), 100),
     ) {
         let text = text(&entries);
@@ -213,13 +222,13 @@ proptest! {
             });
             let quick = first.and_then(|rule| match rule.action {
                 PolicyAction::ProtectFor(_) => unreachable!("there are no peers"),
-                PolicyAction::Protect(entry) => Some((entry, rule.label.to_string())),
+                PolicyAction::Protect(_) | PolicyAction::Discard => Some((rule.action, rule.label.to_string())),
                 PolicyAction::Bypass => None,
             });
             let slow = slow(&config, map, packet);
             prop_assert_eq!(&quick, &slow, "{:?}\n{}", packet, text);
             // What an entry protects is what the selectors of its SA are for.
-            if let Some((entry, _)) = quick {
+            if let Some((PolicyAction::Protect(entry), _)) = quick {
                 let tunnel = tunnels.iter().find(|tunnel| tunnel.entry.sequence == entry).unwrap();
                 prop_assert!(tunnel.selectors.iter().any(contains), "{:?}\n{}", packet, text);
             }
@@ -235,7 +244,7 @@ fn a_map_that_comes_to_too_much_is_refused() {
     };
     let mut rules: Vec<(String, String)> = (1..64).map(deny).collect();
     rules.push((" permit ip any any\n".into(), " permit ipv6 any any\n".into()));
-    let entries = vec![(rules, 2); 60];
+    let entries = vec![(rules, 2, false); 60];
     let Err(errors) = parse("long.conf", &text(&entries)) else { panic!("it was taken") };
     assert_eq!(errors.len(), 1, "{}", render(&errors, false));
     assert!(errors[0].message.contains("comes to more than"), "{}", errors[0]);

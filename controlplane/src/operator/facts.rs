@@ -134,6 +134,8 @@ pub enum KeyingFacts {
         /// The dynamic map.
         map: String,
     },
+    /// There are none: what it permits is dropped.
+    Discard,
 }
 
 /// An access list.
@@ -251,6 +253,7 @@ fn entry(
             (negotiation.peers.clone(), negotiation.transform_sets.iter().collect(), None, facts)
         }
         Keying::Dynamic(map) => (Vec::new(), Vec::new(), None, KeyingFacts::Dynamic { map: map.to_string() }),
+        Keying::Discard => (Vec::new(), Vec::new(), None, KeyingFacts::Discard),
     };
     let sets: Vec<_> = names.iter().filter_map(|name| config.transform_sets().get(*name)).collect();
     let ends = peers.first().and_then(|&peer| Some((source?.address_towards(peer)?, peer)));

@@ -38,6 +38,7 @@ impl List {
         let rule = |rule: &PolicyRule| {
             let action = match rule.action {
                 PolicyAction::Bypass => acl::Action::Bypass,
+                PolicyAction::Discard => acl::Action::Discard,
                 PolicyAction::ProtectFor(number) => acl::Action::Protect(number),
                 // An entry without a tunnel (its interface has no address, or its peers are yet to come) must not let packets out in clear.
                 PolicyAction::Protect(sequence) => {

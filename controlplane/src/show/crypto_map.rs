@@ -103,6 +103,7 @@ fn write_map(text: &mut String, map: &Map) -> std::fmt::Result {
             KeyingFacts::Manual { .. } => "ipsec-manual".to_owned(),
             KeyingFacts::Ikev2 { .. } => "ipsec-isakmp".to_owned(),
             KeyingFacts::Dynamic { map } => format!("ipsec-isakmp dynamic {map}"),
+            KeyingFacts::Discard => "discard".to_owned(),
         };
         writeln!(text, "Crypto Map \"{}\" {} {kind}", map.name, facts.sequence)?;
         if let Some(description) = &facts.description {
@@ -175,6 +176,6 @@ fn write_keying(text: &mut String, entry: &Entry) -> std::fmt::Result {
                 if entry.outbound_up { "up" } else { "down, until a packet wants it" }
             )
         }
-        KeyingFacts::Dynamic { .. } => Ok(()),
+        KeyingFacts::Dynamic { .. } | KeyingFacts::Discard => Ok(()),
     }
 }

@@ -160,17 +160,31 @@ pub(crate) fn one(said: &Said, policy: &Policy) -> Verdict {
     verdict[0]
 }
 
-/// Drops what came in clear through a port whose map says that it should have been protected; returns the rest.
+/// Drops what came in clear through a port whose map does not let it; returns the rest.
 pub(crate) fn check_clear(burst: &mut Burst, mask: Mask, policy: &Policy, counters: &WorkerCounters) -> Mask {
-    let mut refused = 0;
+    let (mut refused, mut discard) = (0, 0);
     let unread = look_up(burst, mask, policy, Facing::Inwards, |index, _, verdict| {
-        if matches!(verdict.action(), Some(Action::Protect(_))) {
-            refused |= 1 << index;
+        match refusal_of_clear(verdict.action()) {
+            None => {}
+            Some(DropReason::PolicyDiscard) => discard |= 1 << index,
+            Some(_) => refused |= 1 << index,
         }
     });
     burst.discard(refused, DropReason::PolicyCleartext, counters);
+    burst.discard(discard, DropReason::PolicyDiscard, counters);
     drop_unread(burst, unread, counters);
-    mask & !refused & !unread
+    mask & !refused & !discard & !unread
+}
+
+/// Why what a map says this of may not come in clear: it should have been protected; or it is not to pass at all, as what is to
+/// be protected by a tunnel that there is not yet.
+#[inline]
+pub(crate) fn refusal_of_clear(action: Option<Action>) -> Option<DropReason> {
+    match action {
+        Some(Action::Protect(_)) => Some(DropReason::PolicyCleartext),
+        Some(Action::Discard) => Some(DropReason::PolicyDiscard),
+        Some(Action::Bypass) | None => None,
+    }
 }
 
 /// Drops what has no 5-tuple that could be looked up, each for what is wrong with it.

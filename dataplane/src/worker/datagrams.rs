@@ -41,10 +41,7 @@ pub(super) fn inwards(
         let exempt = exempt::exempt(burst, routed.local & 1 << first, Ours::Destination) != 0;
         let refused = match said_by(burst, first) {
             _ if exempt || routed.local | routed.transit == 0 => None,
-            Ok(said) => {
-                let protected = classify::one(&said.reversed(), policy).action();
-                matches!(protected, Some(Action::Protect(_))).then_some(DropReason::PolicyCleartext)
-            }
+            Ok(said) => classify::refusal_of_clear(classify::one(&said.reversed(), policy).action()),
             Err(reason) => Some(reason),
         };
         if let Some(reason) = refused {

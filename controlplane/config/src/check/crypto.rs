@@ -91,8 +91,8 @@ fn local_address(draft: &Draft, name: &Name, map: &MapDraft, report: &mut Report
 
 /// Whether an entry of the map has a peer of this family, or one that could not be read.
 fn wants(map: &MapDraft, family: Family) -> bool {
-    let is_dynamic = |entry: &EntryDraft| matches!(entry.kind, Kind::Dynamic(_));
-    let mut fixed = map.entries.values().filter(|entry| !is_dynamic(entry));
+    let has_peers = |entry: &EntryDraft| !matches!(entry.kind, Kind::Dynamic(_) | Kind::Discard);
+    let mut fixed = map.entries.values().filter(|entry| has_peers(entry));
     let is_of = |entry: &EntryDraft, is: fn(&IpAddr) -> bool| entry.peers.iter().any(|peer| is(&peer.value));
     match family {
         // Peers of any address may be of this family.
@@ -136,6 +136,12 @@ fn check_entry(
             Keying::Dynamic(name.value.clone())
         }
         Kind::Negotiated => Keying::Negotiated(negotiation(draft, &what, entry, report)?),
+        Kind::Discard => {
+            let missing = ["`match address ACCESS-LIST`"];
+            let missing = if entry.lists.is_empty() { missing.as_slice() } else { &[] };
+            super::ikev2::not_whole(entry.at, &what, entry.faulty, missing, report);
+            Keying::Discard
+        }
         Kind::Manual | Kind::Template | Kind::Profile => {
             Keying::Manual(Box::new(manual(draft, &what, entry, report)?))
         }

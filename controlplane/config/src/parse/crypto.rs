@@ -130,8 +130,9 @@ impl Reader<'_, '_> {
             }
         }
         let sequence = cursor.number("a sequence number", 1..=65535)?;
-        let kind = match cursor.one_of(&["ipsec-isakmp", "ipsec-manual"])?.value {
+        let kind = match cursor.one_of(&["ipsec-isakmp", "ipsec-manual", "discard"])?.value {
             "ipsec-manual" => Kind::Manual,
+            "discard" => Kind::Discard,
             _ if cursor.accept("dynamic") => Kind::Dynamic(cursor.name("a dynamic map's name")?),
             _ => Kind::Negotiated,
         };

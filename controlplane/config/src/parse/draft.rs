@@ -196,6 +196,8 @@ pub(crate) enum Kind {
     Negotiated,
     /// `ipsec-isakmp dynamic NAME`.
     Dynamic(Found<Name>),
+    /// `discard`.
+    Discard,
     /// Of a dynamic map.
     Template,
     /// `crypto ipsec profile`.

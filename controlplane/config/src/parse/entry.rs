@@ -29,9 +29,13 @@ const fn settings(kind: &Kind) -> &'static [&'static str] {
         }
         Kind::Negotiated => &["peer", "transform-set", "ikev2-profile", "pfs", "security-association"],
         Kind::Template | Kind::Profile => &["transform-set", "ikev2-profile", "pfs", "security-association"],
-        Kind::Dynamic(_) => &[],
+        Kind::Dynamic(_) | Kind::Discard => &[],
     }
 }
+
+/// What an entry that discards is called as it is refused something, and what helps.
+const DISCARDS: (&str, &str) =
+    ("an entry that discards", "remove the line, or write `ipsec-isakmp` in the place of `discard`");
 
 /// What a kind of entry cannot set, and why.
 fn cannot_set(kind: &Kind, word: &Word<'_>) -> Option<Fault> {
@@ -55,6 +59,7 @@ fn cannot_set(kind: &Kind, word: &Word<'_>) -> Option<Fault> {
         ),
         Kind::Profile => ("an IPsec profile", "remove the line"),
         Kind::Dynamic(_) => ("an entry that leads to a dynamic map", "write it under `crypto dynamic-map`"),
+        Kind::Discard => DISCARDS,
     };
     Some(Fault::new(word.at, format!("{what} has no {}", word.quoted())).help(help))
 }
@@ -82,6 +87,10 @@ fn entry_line(entry: &mut EntryDraft, cursor: &mut Cursor<'_, '_>) -> Result<(),
                 return Err(fault);
             }
             let known = match settings(&entry.kind) {
+                [] if entry.kind == Kind::Discard => {
+                    let (what, help) = DISCARDS;
+                    return Err(Fault::new(whole, format!("{what} sets nothing")).help(help));
+                }
                 [] => {
                     return Err(Fault::new(whole, "an entry that leads to a dynamic map sets nothing")
                         .help("write it under `crypto dynamic-map`"));

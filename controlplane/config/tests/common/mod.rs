@@ -337,6 +337,7 @@ fn negotiations() -> impl Strategy<Value = Vec<String>> {
                 of_entry.concat()
             ),
             "crypto map NEGOTIATED 9 ipsec-isakmp dynamic D\n".to_owned(),
+            "crypto map NEGOTIATED 3 discard\n description nobody's\n match address NEGOTIATED\n".to_owned(),
             "interface negotiated\n device 0000:09:00.0\n ip address 10.200.0.1 255.255.255.0\n crypto map NEGOTIATED\n"
                 .to_owned(),
         ];
