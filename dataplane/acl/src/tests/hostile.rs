@@ -5,6 +5,24 @@ use super::*;
 use crate::block::{Block, LANES, word};
 use crate::layout::{Entry, NONE, V4};
 use std::cell::Cell;
+use std::path::Path;
+
+/// Seeds of an older format would be refused at their first word, and fuzzing would begin with nothing. How they are written
+/// anew stands in `fuzz/src/lib.rs`.
+#[test]
+fn the_seeds_of_the_fuzzing_are_of_this_format() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/verify");
+    let mut whole = 0;
+    for entry in folder.read_dir().unwrap() {
+        let seed = std::fs::read(entry.unwrap().path()).unwrap();
+        let Some((&[0, low, high], rest)) = seed.split_first_chunk() else { continue };
+        let (image, change) = rest.split_at(usize::from(u16::from_le_bytes([low, high])));
+        let (image, change) = (Classifier::verify(image).unwrap(), Overlay::verify(change).unwrap());
+        assert!(change.over(&image).is_some());
+        whole += 1;
+    }
+    assert!(whole > 3, "seeds that are images");
+}
 
 /// What was verified is looked up alike by all back ends, be it what anybody would compile or not.
 fn alike(keys: &[KeyV4], look_up: impl Fn(BackEnd, &[KeyV4], &[KeyV6], &mut [Vec<Verdict>; 2])) {
