@@ -15,6 +15,11 @@
 //! assert_eq!(published.collect(), 0);
 //! ```
 
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod published;
+mod sync;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use published::{Pinned, Published, Reader};

@@ -1,40 +1,13 @@
 //! A verified image, ready for look-ups.
 
-use crate::block::{self, Block, Blocks, LANES};
+use crate::block::{self, Blocks};
 use crate::key::Words;
 use crate::layout::{
-    ACTION_BYTES, ENTRY_BYTES, Entry, FAMILY_WORDS, Family, GROUPS, HEADER_WORDS, LEVELS, Layout, MAGIC,
-    NONE, Ranks, V4, V6, VERSION, action,
+    ACTION_BYTES, ENTRY_BYTES, Family, GROUPS, HEADER_WORDS, Layout, NONE, Ranks, V4, V6, action,
 };
 use crate::lookup::{BURST, BackEnd, Burst, Grafts, Tables};
+use crate::verify::{VerifyError, read_header, verify_family};
 use crate::{Depth, KeyV4, KeyV6, Verdict};
-use std::array::from_fn;
-
-/// Why bytes are no image. The fault is theirs who made the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VerifyError {
-    /// Another magic number.
-    #[error("the bytes are no compiled access list")]
-    Magic,
-    /// Another version.
-    #[error("the compiled access list is of version {0}, not {VERSION}; run both planes from one build")]
-    Version(u32),
-    /// The parts do not add up to the whole.
-    #[error("the compiled access list is not as long as its header says")]
-    Length,
-    /// The header holds a value that it cannot hold.
-    #[error("the header of the compiled access list is malformed")]
-    Header,
-    /// A rule holds a value that it cannot hold.
-    #[error("rule {0} of the compiled access list is malformed")]
-    Rule(u32),
-    /// A node leads backwards or out of the image.
-    #[error("node {0} of the compiled access list is malformed")]
-    Node(u32),
-    /// A block holds rules that are not there.
-    #[error("block {0} of the compiled access list is malformed")]
-    Block(u32),
-}
 
 /// A verified image, over whatever holds its bytes.
 #[derive(Debug)]
@@ -212,68 +185,4 @@ pub(crate) fn tables<'a>(layout: &'a Layout, image: &'a [u8], family: usize) -> 
         entries: part(entries_at, entries * ENTRY_BYTES).as_chunks().0,
         blocks: Blocks::new(part(blocks_at, blocks * block::bytes([V4, V6][family], marked)), marked),
     }
-}
-
-/// The parts of an image, from a header that may be anything: they make up the whole, and the levels are in order.
-pub(crate) fn read_header(image: &[u8]) -> Result<Layout, VerifyError> {
-    let header = image.first_chunk::<{ HEADER_WORDS * 4 }>().ok_or(VerifyError::Length)?;
-    let header: [u32; HEADER_WORDS] = from_fn(|word| u32::from_le_bytes(header.as_chunks().0[word]));
-    if header[0] != MAGIC {
-        return Err(VerifyError::Magic);
-    }
-    if header[1] != VERSION {
-        return Err(VerifyError::Version(header[1]));
-    }
-    let (families, _) = header[4..].as_chunks::<FAMILY_WORDS>();
-    let counts = from_fn(|family| {
-        let [entries, blocks, marked, ends @ ..] = families[family];
-        (entries as usize, blocks as usize, marked != 0, ends)
-    });
-    let ranks = Ranks::of_shift(header[3]).ok_or(VerifyError::Header)?;
-    let layout = Layout::new(header[2] as usize, ranks, counts);
-    if layout.bytes != image.len() {
-        return Err(VerifyError::Length);
-    }
-    let in_order =
-        |family: &Family| family.ends.is_sorted() && family.ends[LEVELS - 1] as usize == family.entries;
-    if layout.header() != header || !layout.families.iter().all(in_order) {
-        return Err(VerifyError::Header);
-    }
-    Ok(layout)
-}
-
-/// Every way ends at a block that is there, and every block's rules are there. Returns how far these look.
-fn verify_family<const N: usize>(
-    tables: Tables<'_>,
-    sound: impl Fn(u32) -> bool,
-) -> Result<Depth, VerifyError> {
-    let count = tables.blocks.count::<N>();
-    let mut depth = Depth::Addresses;
-    for place in 0..count {
-        let all_sound = |block: Block<'_, N>| (0..LANES).all(|lane| sound(block::word(block.ranks(), lane)));
-        match Block::at(tables.blocks, place).filter(|block| all_sound(*block)) {
-            Some(block) => depth = depth.max(block.depth()),
-            None => return Err(VerifyError::Block(place as u32)),
-        }
-    }
-    let mut level = 0;
-    for place in 0..tables.entries.len() {
-        while tables.ends[level] as usize <= place {
-            level += 1;
-        }
-        let entry = Entry(u64::from_le_bytes(tables.entries[place]));
-        let sound = if entry.is_leaf() {
-            entry.word() <= 1 && (entry.place() < count || entry.low() == NONE)
-        } else {
-            let below =
-                tables.ends[level] as usize..tables.ends.get(level + 1).map_or(0, |&end| end as usize);
-            let bits = entry.low().count_ones();
-            let end = entry.place() as u64 + (1 << bits);
-            below.start <= entry.place() && end <= below.end as u64 && entry.word() < N
-        };
-        if !sound {
-            return Err(VerifyError::Node(place as u32));
-        }
-    }
-    Ok(depth)
 }

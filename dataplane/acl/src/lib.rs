@@ -16,17 +16,19 @@ mod layout;
 mod linear;
 mod lookup;
 mod shape;
+mod verify;
 
 #[cfg(test)]
 mod tests;
 
-pub use classifier::{Classifier, VerifyError};
+pub use classifier::Classifier;
 pub use compile::{CompileError, Image, Limits, compile};
 pub use delta::{Changed, Delta, DeltaError, Overlay};
 pub use key::{KeyV4, KeyV6};
 pub use linear::Linear;
 pub use lookup::BackEnd;
 pub use shape::TreeShape;
+pub use verify::VerifyError;
 
 use model::{Marks, Selector};
 

@@ -20,8 +20,8 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Entries that are looked at for one rule that is added; beyond, it is wide. In tests lists are short, and some rules are to be.
-const NARROW: usize = if cfg!(test) { 12 } else { 1 << 12 };
+/// Entries that are looked at for one rule that is added; beyond, it is wide. Where lists are short, in tests, some rules are to be.
+const NARROW: usize = if cfg!(any(test, fuzzing)) { 12 } else { 1 << 12 };
 /// The same for all that are removed together; beyond, compiling the whole takes no longer.
 const STEPS: usize = 1 << 22;
 /// Leaves that a change may write anew, counted once for each rule that they change for.

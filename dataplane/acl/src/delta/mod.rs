@@ -23,9 +23,9 @@ mod overlay;
 
 pub use overlay::{Changed, Overlay};
 
-use crate::classifier::read_header;
 use crate::compile::{Change, Homes, Stock, Twigs, compile_over, homes};
 use crate::layout::{LINE, NONE, Ranks, V4, V6};
+use crate::verify::read_header;
 use crate::{CompileError, Image, Limits, Rule};
 use std::sync::Arc;
 

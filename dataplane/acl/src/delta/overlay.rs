@@ -1,11 +1,11 @@
 //! A verified delta, and look-ups through it.
 
 use super::{HEADER_BYTES, HEADER_WORDS, MAGIC, Parts, VERSION, order};
-use crate::classifier::read_header;
 use crate::key::Words;
 use crate::layout::{Entry, GROUPS, NONE, Ranks, V4, V6};
 use crate::lookup::{BURST, Burst, Filter, Grafts, Tables, action_of};
 use crate::shape::trees_of;
+use crate::verify::read_header;
 use crate::{BackEnd, Classifier, Depth, KeyV4, KeyV6, TreeShape, Verdict, VerifyError};
 use std::array::from_fn;
 

@@ -4,6 +4,7 @@ mod bursts;
 mod change;
 mod hostile;
 mod shapes;
+mod swaps;
 
 use super::*;
 use model::{Marks, PortRange, Prefix, Protocol, TcpFlags};
