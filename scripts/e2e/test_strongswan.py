@@ -204,7 +204,8 @@ class StrongSwanCarries(LabCase):
     def reauthenticates(self, seconds, ask=lambda: None):
         """Under pings of so many seconds, another IKE SA and another pair take the place of those there are; none is lost."""
         capture = Capture(self.lab, marks=(PING_MARK[:12],))
-        before, ike = self.ours()["inbound"]["spi"], self.swan.sas()[0]["spis"]
+        (ours, _), ike = self.agreed(), self.swan.sas()[0]["spis"]
+        before = ours["inbound"]["spi"]
         count = 100 * seconds
         command = ["ping", "-n", "-q", "-i", "0.01", "-c", count, "-W", 2, "-p", PING_MARK.hex(), SITE_B.host_v4]
         steady = self.lab.start("steady ping", command, "steady.log", SITE_A.host)
@@ -213,8 +214,9 @@ class StrongSwanCarries(LabCase):
         self.assertIn(f"{count} packets transmitted, {count} received", steady.said(5))
         wire = capture.stop()
         self.assertEqual((wire["cleartext_packets"], wire["esp_packets"]), (0, 2 * count), wire)
-        self.agreed()
-        self.assertNotEqual(self.ours()["inbound"]["spi"], before)
+        ours, _ = self.agreed()
+        self.assertNotEqual(ours["inbound"]["spi"], before)
+        self.eventually("the old IKE SA to be gone", lambda: len(self.swan.sas()) == 1)
         (sa,) = self.swan.sas()
         self.assertTrue(set(sa["spis"]).isdisjoint(ike), "it is the same IKE SA")
         self.carries()
