@@ -10,6 +10,7 @@ mod device;
 mod eal;
 mod fib;
 mod manager;
+mod pages;
 mod policy;
 mod reassembly;
 mod sad;

@@ -3,6 +3,7 @@
 use crate::burst::Family;
 use crate::device::DeviceSa;
 use crate::fib::Fibs;
+use crate::pages::Pages;
 use crate::policy::Policy;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
@@ -27,7 +28,7 @@ pub(crate) struct Snapshot {
     /// Inbound SAs by SPI.
     pub(crate) inbound: Arc<SpiTable<InboundSa>>,
     /// Outbound SAs by the policy entry that they serve.
-    pub(crate) outbound: Arc<[Option<Arc<OutboundSa>>]>,
+    pub(crate) outbound: Arc<Pages<Option<Arc<OutboundSa>>>>,
     /// The policy entries that are served by an SA which sends dummies.
     pub(crate) dummies: Arc<[u32]>,
     /// Where a route look-up goes.
@@ -43,8 +44,8 @@ impl Snapshot {
             generation: 0,
             lowers_mss: false,
             ports: [const { None }; MAX_PORTS],
-            inbound: Arc::new(SpiTable::new(std::iter::empty(), 0)),
-            outbound: Arc::new([]),
+            inbound: Arc::new(SpiTable::new(0)),
+            outbound: Arc::new(Pages::new()),
             dummies: Arc::new([]),
             fibs,
             next_hops: Arc::new([]),

@@ -17,6 +17,7 @@ charon {{
     retransmit_tries = 3
     keep_alive = {keep_alive}
     fragment_size = 700
+    make_before_break = yes
     filelog {{
         log {{
             path = {folder}/charon.log

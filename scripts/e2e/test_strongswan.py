@@ -201,6 +201,34 @@ class StrongSwanCarries(LabCase):
         self.assertNotEqual(self.ours()["inbound"]["spi"], before)
         self.carries()
 
+    def reauthenticates(self, seconds, ask=lambda: None):
+        """Under pings of so many seconds, another IKE SA and another pair take the place of those there are; none is lost."""
+        capture = Capture(self.lab, marks=(PING_MARK[:12],))
+        (ours, _), ike = self.agreed(), self.swan.sas()[0]["spis"]
+        before = ours["inbound"]["spi"]
+        count = 100 * seconds
+        command = ["ping", "-n", "-q", "-i", "0.01", "-c", count, "-W", 2, "-p", PING_MARK.hex(), SITE_B.host_v4]
+        steady = self.lab.start("steady ping", command, "steady.log", SITE_A.host)
+        ask()
+        steady.child.wait(3 * seconds + 10)
+        self.assertIn(f"{count} packets transmitted, {count} received", steady.said(5))
+        wire = capture.stop()
+        self.assertEqual((wire["cleartext_packets"], wire["esp_packets"]), (0, 2 * count), wire)
+        ours, _ = self.agreed()
+        self.assertNotEqual(ours["inbound"]["spi"], before)
+        self.eventually("the old IKE SA to be gone", lambda: len(self.swan.sas()) == 1)
+        (sa,) = self.swan.sas()
+        self.assertTrue(set(sa["spis"]).isdisjoint(ike), "it is the same IKE SA")
+        self.carries()
+
+    def test_reauthenticating_loses_nothing(self):
+        self.fresh()
+        self.raise_by_ping()
+        self.reauthenticates(2, lambda: self.swan.swanctl("--rekey", "--ike", "peer", "--reauth"))
+        self.fresh(profile=" reauth 10\n")
+        self.raise_by_ping()
+        self.reauthenticates(10)
+
     def test_a_peer_that_comes_anew_is_believed_and_one_that_is_silent_missed(self):
         self.fresh(profile=" dpd 10 2 periodic\n")
         self.raise_by_ping()

@@ -251,6 +251,8 @@ pub struct IkeProfile {
     pub trustpoint: Option<Name>,
     /// How long an IKE SA may serve, in seconds.
     pub lifetime: u32,
+    /// `reauth`: how long the proofs of both are good for, in seconds; `None`: as long as the IKE SA is rekeyed.
+    pub reauth: Option<u32>,
     /// `dpd`: after how many seconds of silence to ask whether the peer is alive; `None`: the gateway's
     /// ([`crate::Config::dpd`]).
     pub dpd: Option<u16>,

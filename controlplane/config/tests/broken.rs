@@ -59,6 +59,32 @@ fn no_answer_shows_a_secret() {
     }
 }
 
+/// The article's example is taken but for what is IKEv1's own, and what is said to mend its hole does.
+#[test]
+fn what_the_article_lacks_is_what_it_is_told() {
+    let text = include_str!("../testdata/broken/article-dynamic.conf");
+    let dangers = |text: &str| {
+        let (config, warnings) = config::parse("article", text).unwrap_or_else(|errors| {
+            panic!("{}", config::render(&errors, false));
+        });
+        assert_eq!(config.negotiated().len(), 2);
+        warnings.iter().filter(|warning| warning.to_string().contains("DANGER")).count()
+    };
+    let own = "encryption aes 256\nauthentication pre-share\nlifetime 64800\ngroup 5\n";
+    let without = text.replace(&format!("crypto isakmp policy 10\n{own}"), "");
+    assert_ne!(without, text);
+    assert_eq!(dangers(&without), 1);
+    let shared = "crypto keyring spokes\npre-shared-key address 0.0.0.0 0.0.0.0 key 5ec2e7CISCO\n";
+    let each = "crypto ikev2 keyring spokes\npeer one\nidentity fqdn one.example.net\npre-shared-key 5ec2e7-of-one\n\
+                crypto ikev2 profile spokes\nmatch identity remote fqdn domain example.net\n\
+                authentication remote pre-share\nauthentication local pre-share\nkeyring local spokes\n";
+    let mended = without.replace(shared, each).replace(
+        "crypto dynamic-map spokes 10\n",
+        "crypto dynamic-map spokes 10\nset ikev2-profile spokes\n",
+    );
+    assert_eq!(dangers(&mended), 0);
+}
+
 /// The other way round: what nothing is wrong with is taken as it is, without a word.
 #[test]
 fn good_configurations_pass_in_silence() {

@@ -126,7 +126,8 @@ fn what_ike_is_told() {
 
     let profile = &config.ike_profiles()["SITES"];
     assert_eq!((profile.local, profile.remote), (Proof::PreShare, Proof::PreShare));
-    assert_eq!((profile.lifetime, profile.dpd, config.dpd()), (28_800, Some(30), Some(60)));
+    assert_eq!((profile.lifetime, profile.reauth), (28_800, Some(86_400)));
+    assert_eq!((profile.dpd, config.dpd()), (Some(30), Some(60)));
     let name = |text: &str| IkeIdentity::Fqdn(text.to_owned());
     assert_eq!(profile.identity, Some(name("gw-a.example.net")));
     assert!(profile.accepts(&name("GW-C.example.net")) && !profile.accepts(&name("gw-b.example.net")));

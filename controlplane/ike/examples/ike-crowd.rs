@@ -84,6 +84,7 @@ fn connection(arguments: &Arguments, count: u32) -> Result<Connection, Failure> 
         remote_proof,
         children: (0..count).map(policy).collect::<Result<_, _>>()?,
         lifetime: None,
+        reauth: None,
         dpd: None,
     })
 }

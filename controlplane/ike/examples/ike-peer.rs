@@ -115,6 +115,7 @@ fn connection(arguments: &Arguments) -> Result<Connection, Failure> {
             lifetime: Lifetime { time: arguments.seconds("child-lifetime")?, ..Lifetime::default() },
         })],
         lifetime: arguments.seconds("ike-lifetime")?,
+        reauth: None,
         dpd: arguments.seconds("dpd")?,
     })
 }

@@ -33,6 +33,9 @@ pub struct Connection {
     pub children: Vec<Arc<ChildPolicy>>,
     /// How long the IKE SA may serve. It is rekeyed a little earlier, by chance, so that peers do not do so at once.
     pub lifetime: Option<Duration>,
+    /// How long the proofs of both are good for. Before that, whoever began has another IKE SA take the place of this one, from
+    /// scratch; with a time no longer than `lifetime`, it is not rekeyed before.
+    pub reauth: Option<Duration>,
     /// After how much silence to ask whether the peer is alive.
     pub dpd: Option<Duration>,
 }

@@ -50,6 +50,7 @@
 //!             lifetime: Lifetime::default(),
 //!         })],
 //!         lifetime: Some(Duration::from_secs(86_400)),
+//!         reauth: None,
 //!         dpd: Some(Duration::from_secs(30)),
 //!     })
 //! };

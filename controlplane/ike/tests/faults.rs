@@ -63,9 +63,9 @@ fn wish() -> impl Strategy<Value = (bool, Wish, usize, u64)> {
     (any::<bool>(), kind, 0..8usize, 0..4000u64)
 }
 
-fn with_dpd(side: &str, groups: &[Group]) -> Connection {
+fn with_dpd(side: &str, groups: &[Group], reauth: Option<u64>) -> Connection {
     let connection = with_policy(connection(side), |policy| policy.proposals[0].groups = groups.to_vec());
-    Connection { dpd: Some(Duration::from_secs(30)), ..connection }
+    Connection { dpd: Some(Duration::from_secs(30)), reauth: reauth.map(Duration::from_secs), ..connection }
 }
 
 /// Both ends hold the same IKE SAs and the same children in them, and nothing is under way.
@@ -105,10 +105,11 @@ proptest! {
         wishes in vec(wish(), 0..16),
         pfs in any::<bool>(),
         slow in proptest::option::of(0..3000u64),
+        reauth in proptest::option::of(60..200u64),
     ) {
         let groups: &[Group] = if pfs { &[Group::X25519] } else { &[] };
         let settings = Settings { jobs: slow.is_some(), most_jobs: 2, seed: Some(seed), ..Settings::default() };
-        let (a, b) = (vec![with_dpd("a", groups)], vec![with_dpd("b", groups)]);
+        let (a, b) = (vec![with_dpd("a", groups, reauth)], vec![with_dpd("b", groups, None)]);
         let mut world = World::with_settings(settings, a, b);
         world.chance = Chance(seed);
         world.slow = slow.unwrap_or(0);
@@ -121,6 +122,16 @@ proptest! {
         }
         world.faults = Faults::default();
         world.run_seconds(400);
+        // A may be proving itself anew just now.
+        let at_rest = |world: &World| {
+            let all = [&world.a, &world.b].map(|gateway| gateway.endpoint.ike_sas(world.now).collect::<Vec<_>>());
+            all.iter().flatten().all(|sa| sa.state == State::Established && sa.waiting == 0)
+        };
+        for _ in 0..300 {
+            if reauth.is_some() && !at_rest(&world) {
+                world.run_seconds(1);
+            }
+        }
         assert_at_rest(&world);
         if slow.is_some() {
             world.assert_others_computed();

@@ -175,8 +175,9 @@ impl Daemon {
         let now = Instant::now();
         let faded = self.ike.children.faded(now);
         let remove = |sa: &PlannedSa| Command::RemoveSa { index: sa.install.index };
-        let removed = faded.iter().map(remove).chain(self.ike.inherited.faded(now));
-        self.tell(&removed.collect::<Vec<_>>());
+        let mut due = self.ike.children.settled(now);
+        due.extend(faded.iter().map(remove).chain(self.ike.inherited.faded(now)));
+        self.tell(&due);
         faded.iter().for_each(|sa| self.memory.forget(&sa.name()));
         self.ike.endpoint.handle_timeout(now);
         self.negotiate();

@@ -103,9 +103,12 @@ impl Daemon {
         match self.child(&up) {
             Ok(child) => {
                 let number = child.number;
+                let sends = child.sending;
                 let mut commands = self.ike.children.add(child);
-                if up.send {
+                if sends {
                     commands.extend(self.ike.inherited.succeed(number, Instant::now()));
+                } else if up.send {
+                    self.ike.children.send_later(spi, Instant::now());
                 }
                 turn.tell(commands, Some(up));
             }
@@ -152,9 +155,11 @@ impl Daemon {
             None => self.plan.entries.get(&tunnel.entry).copied().ok_or("its entry has no number")?,
             Some(_) => {
                 let before = up.replaces.and_then(|old| children.get(old)).map(|child| child.number);
-                before.unwrap_or_else(|| children.free_number())
+                let same = || children.number_of(&up.policy, &up.remote_identity, &selectors);
+                before.or_else(same).unwrap_or_else(|| children.free_number())
             }
         };
+        let other_carries = children.carrier(number).is_some();
         let capacity = self.link.as_ref().map_or(u32::MAX, |link| link.control().sa_table().capacity());
         let [inbound, outbound] =
             children.free_indexes(capacity).ok_or("the data plane's SA table is full")?;
@@ -203,12 +208,13 @@ impl Daemon {
         Ok(Child {
             connection: up.connection.clone(),
             policy: up.policy.clone(),
+            peer: up.remote_identity.clone(),
             entry: tunnel.entry.clone(),
             dynamic: tunnel.dynamic.clone(),
             number,
             inbound: sa(Direction::Inbound, inbound, &up.inbound, reversed),
             outbound: sa(Direction::Outbound, outbound, &up.outbound, selectors),
-            sending: up.send,
+            sending: up.send && !(up.by_peer && other_carries),
         })
     }
 
@@ -221,8 +227,9 @@ impl Daemon {
     }
 
     fn child_down(&mut self, inbound: Spi, reason: Down, turn: &mut Turn) {
-        // A peer that came anew has another pair now, and what it sent by the old one may be on its way.
-        let fades = matches!(reason, Down::Replaced | Down::PeerRestarted);
+        // Where there is another pair of the same, what the peer sent by the old one may be on its way.
+        let fades =
+            matches!(reason, Down::Replaced | Down::PeerRestarted) || self.ike.children.has_other(inbound);
         let removed = self.ike.children.remove(inbound, Instant::now(), fades);
         let Some((commands, child)) = removed else { return };
         if !fades {

@@ -3,18 +3,27 @@
 //! A pair is known by its inbound SPI, which no other has. Several pairs may serve one entry at a time, as while one takes the
 //! place of another; what leaves goes by the newest that may send. The inbound SA of a pair that was replaced stays for a
 //! moment, as packets may still be on their way.
+//!
+//! A peer that proves itself anew asks for a second pair of the same and then gives up the first. It has the second only once it
+//! has our answer, so what leaves goes by the first until that is gone, or for a moment.
 
 use crate::memory::{Memory, SaName};
 use crate::plan::PlannedSa;
 use config::{EntryKey, Name, PolicyAction, PolicyRule};
-use model::{Lifetime, Marks, Spi};
+use ike::Identity;
+use model::{Lifetime, Marks, Selector, Spi};
 use shm::{Command, Limits};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long an inbound SA takes what is still on its way.
 const FADE: Duration = Duration::from_secs(3);
+
+/// How long what leaves goes by an older pair where the peer has asked for another: it may have started anew without a word of
+/// it.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// One pair of SAs.
 #[derive(Clone, Debug)]
@@ -23,6 +32,8 @@ pub struct Child {
     pub connection: Arc<str>,
     /// The policy that it serves.
     pub policy: Arc<str>,
+    /// Who the peer is.
+    pub peer: Arc<Identity>,
     /// The crypto map's entry.
     pub entry: EntryKey,
     /// The dynamic map's, if it leads to one.
@@ -54,6 +65,11 @@ pub struct Children {
     /// What peers of dynamic entries have now. There may be a hundred thousand, and they are all asked for when one changes.
     peers: BTreeMap<(Name, u16), BTreeMap<u32, Vec<PolicyRule>>>,
     fading: VecDeque<(Instant, PlannedSa)>,
+    /// Pairs that are to carry what leaves from then on, by their inbound SPIs.
+    settling: VecDeque<(Instant, Spi)>,
+    /// Numbers of peers of dynamic entries, by a hash of what makes another pair one of the same.
+    claims: HashMap<u64, u32>,
+    hasher: RandomState,
     /// Indexes and numbers that the configuration itself has given.
     reserved_indexes: BTreeSet<u32>,
     reserved_numbers: BTreeSet<u32>,
@@ -107,6 +123,12 @@ impl Children {
         pairs.clone().find(|child| child.sending)
     }
 
+    /// Whether there is another pair for the same.
+    pub fn has_other(&self, inbound: Spi) -> bool {
+        let pairs = self.by_spi.get(&inbound).and_then(|child| self.by_number.get(&child.number));
+        pairs.is_some_and(|pairs| pairs.len() > 1)
+    }
+
     /// What the configuration itself has given away.
     pub fn reserve(&mut self, indexes: BTreeSet<u32>, numbers: BTreeSet<u32>) {
         (self.reserved_indexes, self.reserved_numbers) = (indexes, numbers);
@@ -137,6 +159,32 @@ impl Children {
         free
     }
 
+    /// The number of the tunnel of a dynamic entry's peer, if it has one for the same already: it may be proving itself anew.
+    pub fn number_of(&self, policy: &Arc<str>, peer: &Arc<Identity>, selectors: &[Selector]) -> Option<u32> {
+        let number = *self.claims.get(&self.claim(policy, peer, selectors))?;
+        let is_same = |child: &Child| {
+            (&child.policy, &child.peer) == (policy, peer) && child.outbound.selectors == selectors
+        };
+        let spis = self.by_number.get(&number)?;
+        spis.iter().filter_map(|spi| self.by_spi.get(spi)).any(is_same).then_some(number)
+    }
+
+    fn claim(&self, policy: &Arc<str>, peer: &Arc<Identity>, selectors: &[Selector]) -> u64 {
+        self.hasher.hash_one((policy, peer, selectors))
+    }
+
+    /// Has a pair carry what leaves a moment later.
+    pub fn send_later(&mut self, inbound: Spi, now: Instant) {
+        self.settling.push_back((now + SETTLE, inbound));
+    }
+
+    /// Has those carry what leaves whose moment has come.
+    pub fn settled(&mut self, now: Instant) -> Vec<Command> {
+        let count = self.settling.iter().take_while(|(at, _)| *at <= now).count();
+        let settled: Vec<Spi> = self.settling.drain(..count).map(|(_, spi)| spi).collect();
+        settled.into_iter().flat_map(|spi| self.send(spi)).collect()
+    }
+
     /// Takes a pair up; what the data plane is to be told.
     pub fn add(&mut self, child: Child) -> Vec<Command> {
         let (spi, number) = (child.spi(), child.number);
@@ -146,6 +194,10 @@ impl Children {
         self.by_number.entry(number).or_default().push(spi);
         let mut commands: Vec<Command> = child.inbound.commands().chain(child.outbound.commands()).collect();
         let (sending, entry, dynamic) = (child.sending, child.entry.clone(), child.dynamic.clone());
+        if dynamic.is_some() {
+            let claim = self.claim(&child.policy, &child.peer, &child.outbound.selectors);
+            self.claims.insert(claim, number);
+        }
         self.by_spi.insert(spi, child);
         self.follow(number, &entry, dynamic.as_ref());
         if sending {
@@ -188,6 +240,16 @@ impl Children {
             if pairs.is_empty() {
                 self.by_number.remove(&child.number);
                 self.lowest_number = self.lowest_number.min(child.number);
+                let claim = self.claim(&child.policy, &child.peer, &child.outbound.selectors);
+                if self.claims.get(&claim) == Some(&child.number) {
+                    self.claims.remove(&claim);
+                }
+            } else if self.carrier(child.number).is_none() {
+                // The peer has given up what it sent on; so it has what it asked for last.
+                let newest = self.by_number.get(&child.number).and_then(|pairs| pairs.last());
+                if let Some(newest) = newest.and_then(|spi| self.by_spi.get_mut(spi)) {
+                    newest.sending = true;
+                }
             }
         }
         self.follow(child.number, &child.entry, child.dynamic.as_ref());
@@ -207,9 +269,10 @@ impl Children {
         Some(sa)
     }
 
-    /// When the first of those that fade is gone.
+    /// When the first of those that fade is gone, or of those that settle has.
     pub fn deadline(&self) -> Option<Instant> {
-        self.fading.front().map(|(at, _)| *at)
+        let fading = self.fading.front().map(|(at, _)| *at);
+        fading.into_iter().chain(self.settling.front().map(|(at, _)| *at)).min()
     }
 
     /// Those that have faded.
@@ -305,7 +368,7 @@ impl PlannedSa {
 
 /// What has a dynamic entry's peer protect what is its own.
 fn rules_of(child: &Child, label: &Arc<str>) -> Vec<PolicyRule> {
-    let rule = |&selector: &model::Selector| PolicyRule {
+    let rule = |&selector: &Selector| PolicyRule {
         selector,
         marks: Marks::ANY,
         action: PolicyAction::ProtectFor(child.number),

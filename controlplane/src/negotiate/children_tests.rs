@@ -40,6 +40,7 @@ fn child(children: &mut Children, spi: u32, sending: bool) -> Child {
     Child {
         connection: "c".into(),
         policy: "SITES 10".into(),
+        peer: Arc::new(Identity::Fqdn("gw-b.example.net".to_owned())),
         entry: key("SITES"),
         dynamic: None,
         number: 5,
@@ -84,6 +85,53 @@ fn what_leaves_stays_on_the_old_pair_until_the_new_one_may_send() {
     assert_eq!((commands.len(), children.indexes().count()), (3, 0));
 }
 
+/// Who proves himself anew has a second pair before the first goes. Of a dynamic entry, too, that is one tunnel.
+#[test]
+fn a_second_pair_of_the_same_waits_for_the_first_to_go() {
+    let (mut children, now) = (Children::default(), Instant::now());
+    let host =
+        |text: &str| vec![Selector::between("10.9.0.0/16".parse().unwrap(), text.parse().unwrap()).unwrap()];
+    let mut of_peer = |spi: u32, sending: bool| {
+        let mut new = Child { dynamic: Some(key("ANYONE")), ..child(&mut children, spi, sending) };
+        new.outbound.selectors = host("10.1.0.1/32");
+        new
+    };
+    let (first, second) = (of_peer(1000, true), of_peer(2000, false));
+    let [old, new] = [&first, &second].map(Child::spi);
+    let (policy, peer) = (first.policy.clone(), first.peer.clone());
+    let stranger = Arc::new(Identity::Fqdn("gw-c.example.net".to_owned()));
+    assert_eq!(children.number_of(&policy, &peer, &host("10.1.0.1/32")), None);
+    children.add(first);
+    assert_eq!(children.number_of(&policy, &peer, &host("10.1.0.1/32")), Some(5));
+    assert_eq!(children.number_of(&policy, &peer, &host("10.1.0.2/32")), None);
+    assert_eq!(children.number_of(&policy, &stranger, &host("10.1.0.1/32")), None);
+    assert!(!children.has_other(old));
+    assert_eq!(bound(&children.add(second)), None);
+    assert!(children.has_other(old));
+    // It goes: the second is all that there is.
+    let (commands, _) = children.remove(old, now, true).unwrap();
+    let outbound = children.get(new).unwrap().outbound.install.index;
+    assert_eq!(bound(&commands), Some(Some(outbound)));
+    assert_eq!(children.number_of(&policy, &peer, &host("10.1.0.1/32")), Some(5));
+    // It does not go, nor say a word of it: a moment later the newest carries all the same.
+    let third = Child {
+        inbound: sa(Direction::Inbound, 3000, 90),
+        outbound: sa(Direction::Outbound, 3001, 91),
+        sending: false,
+        ..children.get(new).unwrap().clone()
+    };
+    assert_eq!(bound(&children.add(third)), None);
+    children.send_later(Spi::new(3000).unwrap(), now);
+    assert_eq!(children.settled(now).len(), 0);
+    assert_eq!(children.deadline(), Some(now + FADE));
+    assert_eq!(bound(&children.settled(now + SETTLE)), Some(Some(91)));
+    for spi in [2000, 3000] {
+        children.remove(Spi::new(spi).unwrap(), now, false);
+    }
+    assert_eq!(children.number_of(&policy, &peer, &host("10.1.0.1/32")), None);
+    assert!(children.claims.is_empty());
+}
+
 /// The rules that are kept are those that all pairs together would give.
 #[test]
 fn peers_of_a_dynamic_entry_have_rules_as_long_as_they_carry() {
@@ -102,7 +150,7 @@ fn peers_of_a_dynamic_entry_have_rules_as_long_as_they_carry() {
                 let mut new = Child { number, dynamic: Some(key("ANYONE")), ..new };
                 let host: model::Prefix = format!("10.{number}.0.{}/32", step % 5).parse().unwrap();
                 new.outbound.selectors =
-                    vec![model::Selector::between("10.9.0.0/16".parse().unwrap(), host).unwrap()];
+                    vec![Selector::between("10.9.0.0/16".parse().unwrap(), host).unwrap()];
                 children.add(new);
             }
             (Some(_), 0) => drop(children.send(spi)),

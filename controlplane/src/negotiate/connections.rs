@@ -297,6 +297,9 @@ impl<'c> Builder<'c> {
             remote_proof,
             children: Vec::new(),
             lifetime: Some(Duration::from_secs(lifetime.into())),
+            reauth: profile
+                .and_then(|profile| profile.reauth)
+                .map(|seconds| Duration::from_secs(seconds.into())),
             dpd: dpd.map(|seconds| Duration::from_secs(seconds.into())),
         })
     }

@@ -3,6 +3,7 @@
 
 mod crypto;
 mod desired;
+mod entries;
 mod overlay;
 mod path_mtu;
 mod policies;

@@ -74,11 +74,14 @@ impl<'a, K: Ord, V: PartialEq> Overlay<'a, K, V> {
             before: self.base.get(key),
             after: after.as_ref(),
         });
-        let left_out = self
-            .base
-            .iter()
-            .filter(|(key, _)| self.replace && !self.asked.contains_key(key))
-            .map(|(key, before)| Change { key, number: None, before: Some(before), after: None });
+        // The table may be long, and is gone through only where it has to be.
+        let base = self.replace.then(|| self.base.iter()).into_iter().flatten();
+        let left_out = base.filter(|(key, _)| !self.asked.contains_key(key)).map(|(key, before)| Change {
+            key,
+            number: None,
+            before: Some(before),
+            after: None,
+        });
         asked.chain(left_out).filter(|change| change.before != change.after)
     }
 

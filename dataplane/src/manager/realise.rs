@@ -4,7 +4,7 @@ use super::desired::{Desired, Draft};
 use super::policies;
 use super::ports::{self, OpenPort};
 use super::routes::{self, Withdrawn};
-use super::sas::{self, Built};
+use super::sas::{self, Binding, Built};
 use super::serve::Manager;
 use crate::worker::Order;
 use crate::worker::queues::PortQueues;
@@ -41,8 +41,8 @@ impl Manager {
             self.server.set_policy(*port, None);
         }
         if self.sas.any_dying(plan.arriving.iter().map(|(index, _)| *index)) {
-            let (inbound, outbound) = (self.sas.by_spi(), self.sas.by_entry(&self.desired.bindings));
-            self.publish_amended(|shown| (shown.inbound, shown.outbound) = (Arc::new(inbound), outbound));
+            let (inbound, outbound) = (self.sas.by_spi(), self.sas.by_entry());
+            self.publish_amended(|shown| (shown.inbound, shown.outbound) = (inbound, outbound));
             self.await_last_bursts();
             self.sas.bury();
         }
@@ -52,6 +52,7 @@ impl Manager {
                 self.sas.insert(&spec.install, built);
             }
         }
+        plan.bindings.into_iter().for_each(|binding| self.sas.bind(binding));
         for (port, policy) in &plan.policies {
             match policy {
                 Some((policy, _)) => drop(self.policies.insert(*port, Arc::clone(policy))),
@@ -106,7 +107,14 @@ impl Manager {
         let policies = policies::prepare(&mut self.server, &self.policies, &draft)?;
         let (opened, closing) = self.prepare_ports(&draft)?;
         let withdrawn = self.route(desired, &draft)?;
-        Ok(Plan { arriving, leaving, policies, opened, closing, withdrawn, patch: draft.into_patch() })
+        let bindings = draft.bindings.changes().map(|change| Binding {
+            entry: *change.key,
+            before: change.before.copied(),
+            after: change.after.copied(),
+        });
+        let bindings = bindings.collect();
+        let patch = draft.into_patch();
+        Ok(Plan { arriving, leaving, bindings, policies, opened, closing, withdrawn, patch })
     }
 
     /// Opens the ports that are new and adjusts those that stay. Returns the new ones and the numbers of those to close.
@@ -199,6 +207,7 @@ type Opened = BTreeMap<PortId, (OpenPort, Vec<PortQueues>)>;
 struct Plan {
     arriving: Vec<(u32, Built)>,
     leaving: Vec<u32>,
+    bindings: Vec<Binding>,
     policies: Vec<policies::Next>,
     opened: Opened,
     closing: Vec<PortId>,

@@ -2,6 +2,8 @@
 
 use super::crypto::Crypto;
 use super::desired::SaSpec;
+use super::entries::Entries;
+use crate::pages::Pages;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
 use crate::snapshot::{InboundSa, OutboundSa, Protection};
@@ -109,10 +111,16 @@ pub(super) fn build(
     }
 }
 
-/// The policy entries whose SA sends dummies.
-pub(super) fn with_dummies(by_entry: &[Option<Arc<OutboundSa>>]) -> Arc<[u32]> {
-    let sends = |sa: &Arc<OutboundSa>| sa.tfc.dummies.interval().is_some();
-    (0..).zip(by_entry).filter(|(_, sa)| sa.as_ref().is_some_and(sends)).map(|(entry, _)| entry).collect()
+/// The slots of the outbound SAs that an entry is served by, before and after a transaction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binding {
+    pub(super) entry: u32,
+    pub(super) before: Option<u32>,
+    pub(super) after: Option<u32>,
+}
+
+fn sends_dummies(sa: &OutboundSa) -> bool {
+    sa.tfc.dummies.interval().is_some()
 }
 
 /// All live SAs by slot.
@@ -120,34 +128,41 @@ pub(super) struct Sas {
     table: Arc<SaTable>,
     inbound: BTreeMap<u32, Arc<InboundSa>>,
     outbound: BTreeMap<u32, Arc<OutboundSa>>,
+    /// The same as workers see them, which is kept up rather than made anew: there may be a hundred thousand.
+    by_spi: SpiTable<InboundSa>,
+    by_entry: Entries<OutboundSa>,
+    /// The policy entries whose SA sends dummies.
+    with_dummies: BTreeSet<u32>,
     /// The same, by the SPI that the peer gave.
     outbound_spis: BTreeSet<(Spi, u32)>,
     /// Slots of SAs that are taken out, but that a worker in the middle of a burst may still use.
     dying: BTreeSet<u32>,
-    /// Spreads SPIs in the look-up table.
-    secret: u32,
 }
 
 impl Sas {
+    /// None. `secret` spreads SPIs in the look-up table.
     pub(super) fn new(table: Arc<SaTable>, secret: u32) -> Sas {
         Sas {
             table,
             inbound: BTreeMap::new(),
             outbound: BTreeMap::new(),
             outbound_spis: BTreeSet::new(),
+            by_spi: SpiTable::new(secret),
+            by_entry: Entries::new(),
+            with_dummies: BTreeSet::new(),
             dying: BTreeSet::new(),
-            secret,
         }
     }
 
     /// Takes the SA of this slot out, if there is one. The slot is not free before [`Sas::bury`].
     pub(super) fn remove(&mut self, index: u32) {
-        let was_inbound = self.inbound.remove(&index).is_some();
-        let outbound = self.outbound.remove(&index);
-        if let Some(sa) = &outbound {
-            self.outbound_spis.remove(&(sa.spi, index));
+        if let Some(sa) = self.inbound.remove(&index) {
+            self.by_spi.remove(sa.spi);
+            self.dying.insert(index);
         }
-        if outbound.is_some() || was_inbound {
+        if let Some(sa) = self.outbound.remove(&index) {
+            self.outbound_spis.remove(&(sa.spi, index));
+            self.serve(index, None);
             self.dying.insert(index);
         }
     }
@@ -174,10 +189,12 @@ impl Sas {
         match built {
             Built::Inbound(sa) => {
                 self.reset_window(&sa, install.replay_floor);
+                self.by_spi.set(sa.spi, Arc::clone(&sa));
                 self.inbound.insert(install.index, sa);
             }
             Built::Outbound(sa) => {
                 self.outbound_spis.insert((sa.spi, install.index));
+                self.serve(install.index, Some(&sa));
                 self.outbound.insert(install.index, sa);
             }
         }
@@ -191,8 +208,18 @@ impl Sas {
     /// A live SA's peer was seen somewhere else: puts what was built for that in the SA's place, which keeps its numbers.
     pub(super) fn move_peer(&mut self, index: u32, peer: SocketAddr, built: Built) {
         match built {
-            Built::Inbound(sa) => drop(self.inbound.get_mut(&index).map(|place| *place = sa)),
-            Built::Outbound(sa) => drop(self.outbound.get_mut(&index).map(|place| *place = sa)),
+            Built::Inbound(sa) => {
+                if let Some(place) = self.inbound.get_mut(&index) {
+                    self.by_spi.set(sa.spi, Arc::clone(&sa));
+                    *place = sa;
+                }
+            }
+            Built::Outbound(sa) => {
+                if let Some(place) = self.outbound.get_mut(&index) {
+                    *place = Arc::clone(&sa);
+                    self.serve(index, Some(&sa));
+                }
+            }
         }
         self.table.set_peer(index, peer);
     }
@@ -236,18 +263,42 @@ impl Sas {
         }
     }
 
+    /// A policy entry was bound to one slot and is to another.
+    pub(super) fn bind(&mut self, Binding { entry, before, after }: Binding) {
+        let sa = after.and_then(|index| self.outbound.get(&index));
+        self.by_entry.bind(entry, before, after, sa);
+        let dummies = sa.is_some_and(|sa| sends_dummies(sa));
+        self.set_dummies(entry, dummies);
+    }
+
+    /// The outbound SA of a slot is another, or none.
+    fn serve(&mut self, index: u32, sa: Option<&Arc<OutboundSa>>) {
+        let dummies = sa.is_some_and(|sa| sends_dummies(sa));
+        for entry in self.by_entry.follow(index, sa) {
+            self.set_dummies(entry, dummies);
+        }
+    }
+
+    fn set_dummies(&mut self, entry: u32, sends: bool) {
+        if sends {
+            self.with_dummies.insert(entry);
+        } else {
+            self.with_dummies.remove(&entry);
+        }
+    }
+
     /// The look-up table of inbound SAs.
-    pub(super) fn by_spi(&self) -> SpiTable<InboundSa> {
-        SpiTable::new(self.inbound.values().map(|sa| (sa.spi, Arc::clone(sa))), self.secret)
+    pub(super) fn by_spi(&self) -> Arc<SpiTable<InboundSa>> {
+        Arc::new(self.by_spi.clone())
     }
 
     /// The table of outbound SAs by policy entry.
-    pub(super) fn by_entry(&self, bindings: &BTreeMap<u32, u32>) -> Arc<[Option<Arc<OutboundSa>>]> {
-        let length = bindings.last_key_value().map_or(0, |(&entry, _)| entry as usize + 1);
-        let mut table = vec![None; length];
-        for (&entry, index) in bindings {
-            table[entry as usize] = self.outbound.get(index).cloned();
-        }
-        table.into()
+    pub(super) fn by_entry(&self) -> Arc<Pages<Option<Arc<OutboundSa>>>> {
+        Arc::new(self.by_entry.table())
+    }
+
+    /// The policy entries whose SA sends dummies.
+    pub(super) fn with_dummies(&self) -> Arc<[u32]> {
+        self.with_dummies.iter().copied().collect()
     }
 }

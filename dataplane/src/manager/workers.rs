@@ -1,6 +1,5 @@
 //! What the workers see, and which queues are theirs.
 
-use super::sas;
 use super::serve::Manager;
 use crate::snapshot::{MAX_PORTS, NextHop, PortView, Snapshot};
 use crate::worker::Order;
@@ -64,14 +63,13 @@ impl Manager {
         for entry in &self.desired.ports {
             ports[entry.0.index()] = view(entry);
         }
-        let outbound = self.sas.by_entry(&self.desired.bindings);
         self.shared.snapshots.publish(Arc::new(Snapshot {
             generation: self.generation,
             lowers_mss: ports.iter().flatten().any(|port| port.mss4.or(port.mss6).is_some()),
             ports,
-            inbound: Arc::new(self.sas.by_spi()),
-            dummies: sas::with_dummies(&outbound),
-            outbound,
+            inbound: self.sas.by_spi(),
+            outbound: self.sas.by_entry(),
+            dummies: self.sas.with_dummies(),
             fibs: self.fibs.clone(),
             next_hops: self.next_hops(&self.desired.next_hops),
         }));

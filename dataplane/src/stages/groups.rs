@@ -6,6 +6,7 @@
 use super::encrypt::limit;
 use super::{Context, account, classify};
 use crate::burst::{BURST, Drops, Mask, Meta};
+use crate::pages::Pages;
 use crate::snapshot::OutboundSa;
 use crate::worker::alarms::{Alarm, Alarms};
 use arrayvec::ArrayVec;
@@ -76,7 +77,7 @@ impl<'a> Groups<'a> {
     ) -> Mask {
         let mut without = 0;
         let mut places = [NOWHERE as u8; PLACES];
-        let outbound: &'a [_] = &ctx.snapshot.outbound;
+        let outbound: &'a Pages<_> = &ctx.snapshot.outbound;
         // Neighbours are often of one SA.
         let mut last = NOWHERE;
         for (index, mbuf) in packets.masked_mut(mask) {

@@ -41,6 +41,7 @@ pub(super) fn check(draft: &Draft, config: &mut Config, report: &mut Report<'_, 
                 keyring: written.keyring.value().cloned(),
                 trustpoint: written.trustpoint.value().cloned(),
                 lifetime: written.lifetime.value().copied().unwrap_or(IkeProfile::DEFAULT_LIFETIME),
+                reauth: written.reauth.value().copied(),
                 dpd: written.dpd.value().copied(),
             })
         };

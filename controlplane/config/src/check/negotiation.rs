@@ -193,7 +193,7 @@ fn no_key(at: At, what: &str, report: &mut Report<'_, '_>) {
 fn wildcard(key: At, map: At, report: &mut Report<'_, '_>) {
     let message = "DANGER: whoever learns this one key, from whichever spoke, is let in from anywhere, and can pose as this \
                    gateway to every spoke";
-    let help = "give each peer a key of its own: `peer NAME` with `identity fqdn NAME` and `pre-shared-key KEY`; or certificates: \
+    let help = "give each peer a key of its own, in a `crypto ikev2 keyring`: `peer NAME` with `identity fqdn NAME` and `pre-shared-key KEY`; or certificates: \
                 `authentication remote rsa-sig`";
     report
         .warn(Fault::new(key, message).related(map, "this dynamic map takes it from any address").help(help));

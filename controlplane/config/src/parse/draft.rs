@@ -331,6 +331,7 @@ pub(crate) struct ProfileDraft {
     pub(crate) keyring: Setting<Name>,
     pub(crate) trustpoint: Setting<Name>,
     pub(crate) lifetime: Setting<u32>,
+    pub(crate) reauth: Setting<u32>,
     pub(crate) dpd: Setting<u16>,
     pub(crate) faulty: bool,
 }

@@ -54,6 +54,7 @@ impl Reader<'_, '_> {
                     keyring: Setting::Missing,
                     trustpoint: Setting::Missing,
                     lifetime: Setting::Missing,
+                    reauth: Setting::Missing,
                     dpd: Setting::Missing,
                     faulty: false,
                 });
@@ -292,7 +293,8 @@ fn dpd(cursor: &mut Cursor<'_, '_>) -> Result<Found<u16>, Fault> {
 }
 
 fn profile_line(profile: &mut ProfileDraft, cursor: &mut Cursor<'_, '_>) -> Result<(), Fault> {
-    const LINES: [&str; 7] = ["match", "identity", "authentication", "keyring", "pki", "lifetime", "dpd"];
+    const LINES: [&str; 8] =
+        ["match", "identity", "authentication", "keyring", "pki", "lifetime", "reauth", "dpd"];
     let keyword = cursor.next("a command")?;
     match keyword.text.to_ascii_lowercase().as_str() {
         "match" => {
@@ -330,6 +332,7 @@ fn profile_line(profile: &mut ProfileDraft, cursor: &mut Cursor<'_, '_>) -> Resu
             profile.trustpoint.fill(last(cursor, |cursor| cursor.name("a trustpoint's name")))
         }
         "lifetime" => profile.lifetime.fill(last(cursor, |cursor| cursor.number("seconds", 120..=86_400))),
+        "reauth" => profile.reauth.fill(last(cursor, |cursor| cursor.number("seconds", 10..=86_400))),
         "dpd" => profile.dpd.fill(last(cursor, dpd)),
         _ => Err(not_under(keyword, "crypto ikev2 profile", &LINES)),
     }

@@ -202,6 +202,9 @@ fn write_profile(text: &mut String, profile: &IkeProfile) -> fmt::Result {
     if profile.lifetime != IkeProfile::DEFAULT_LIFETIME {
         writeln!(text, " lifetime {}", profile.lifetime)?;
     }
+    if let Some(seconds) = profile.reauth {
+        writeln!(text, " reauth {seconds}")?;
+    }
     if let Some(seconds) = profile.dpd {
         writeln!(text, " dpd {seconds} 2 on-demand")?;
     }

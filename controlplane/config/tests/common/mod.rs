@@ -290,7 +290,8 @@ fn negotiations() -> impl Strategy<Value = Vec<String>> {
         rules.iter().map(|rule| format!(" match identity remote {rule}\n")).collect::<String>()
     });
     let extra =
-        subsequence(vec![" lifetime 300\n", " dpd 10 2 periodic\n", " identity local key-id us\n"], 0..4);
+        vec![" lifetime 300\n", " reauth 600\n", " dpd 10 2 periodic\n", " identity local key-id us\n"];
+    let extra = subsequence(extra, 0..5);
     let globals = vec![
         "crypto ikev2 dpd 30\n",
         "crypto ipsec security-association lifetime seconds 900\n",

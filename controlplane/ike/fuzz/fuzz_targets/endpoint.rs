@@ -46,6 +46,7 @@ fn connection(us: &str, them: &str) -> Connection {
             lifetime: Lifetime::default(),
         })],
         lifetime: None,
+        reauth: None,
         dpd: None,
     }
 }

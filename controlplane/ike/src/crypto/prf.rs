@@ -1,17 +1,53 @@
 //! HMAC, and the pseudorandom functions made of it (RFC 7296, section 2.13).
 
 use super::{CryptoError, Integrity, Prf, Secret};
-use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::sign::Signer;
+use openssl::hash::{Hasher, MessageDigest};
+use std::sync::OnceLock;
+use zeroize::{Zeroize, Zeroizing};
 
-fn hmac(digest: MessageDigest, key: &[u8], parts: &[&[u8]]) -> Result<Secret, CryptoError> {
-    let key = PKey::hmac(key)?;
-    let mut signer = Signer::new(digest, &key)?;
-    for part in parts {
-        signer.update(part)?;
+/// The longest block that a hash function of ours has.
+const LONGEST_BLOCK: usize = 128;
+
+/// A hash function that has taken nothing yet. OpenSSL looks one up by its name each time that it is asked for one, or for a
+/// MAC of it, which takes longer than hashing what IKE hashes. So each is looked up once, and copied.
+fn fresh(digest: MessageDigest) -> Result<Hasher, CryptoError> {
+    static KNOWN: [OnceLock<Hasher>; 4] = [const { OnceLock::new() }; 4];
+    let place = [20, 32, 48].iter().position(|size| *size == digest.size()).unwrap_or(3);
+    let known = &KNOWN[place];
+    if let Some(hasher) = known.get() {
+        return Ok(hasher.clone());
     }
-    Ok(Secret::new(signer.sign_to_vec()?))
+    let hasher = Hasher::new(digest)?;
+    Ok(known.get_or_init(|| hasher).clone())
+}
+
+/// The hash of the parts, one after the other.
+fn hash(digest: MessageDigest, parts: &[&[u8]]) -> Result<Secret, CryptoError> {
+    let mut hasher = fresh(digest)?;
+    for part in parts {
+        hasher.update(part)?;
+    }
+    let mut hash = hasher.finish()?;
+    let secret = Secret::new(hash.to_vec());
+    hash.zeroize();
+    Ok(secret)
+}
+
+/// RFC 2104.
+fn hmac(digest: MessageDigest, key: &[u8], parts: &[&[u8]]) -> Result<Secret, CryptoError> {
+    let block = digest.block_size().min(LONGEST_BLOCK);
+    if key.len() > block {
+        let key = hash(digest, &[key])?;
+        return hmac(digest, key.expose(), parts);
+    }
+    let mut pad = Zeroizing::new([0; LONGEST_BLOCK]);
+    pad[..key.len()].copy_from_slice(key);
+    pad.iter_mut().for_each(|byte| *byte ^= 0x36);
+    let mut inner = vec![&pad[..block]];
+    inner.extend(parts);
+    let inner = hash(digest, &inner)?;
+    pad.iter_mut().for_each(|byte| *byte ^= 0x36 ^ 0x5C);
+    hash(digest, &[&pad[..block], inner.expose()])
 }
 
 impl Integrity {
@@ -69,5 +105,37 @@ impl Prf {
         let mut stream = Secret::new(stream);
         stream.truncate(len);
         Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openssl::pkey::PKey;
+    use openssl::sign::Signer;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Against OpenSSL's own.
+        #[test]
+        fn hmac_is_hmac(
+            function in prop::sample::select(&[Prf::HmacSha1, Prf::HmacSha256, Prf::HmacSha384, Prf::HmacSha512][..]),
+            key in prop::collection::vec(any::<u8>(), 1..300),
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..4),
+        ) {
+            let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+            let key_of_openssl = PKey::hmac(&key).unwrap();
+            let mut signer = Signer::new(function.digest(), &key_of_openssl).unwrap();
+            let expected = signer.sign_oneshot_to_vec(&parts.concat()).unwrap();
+            let computed = function.compute(&key, &parts).unwrap();
+            prop_assert_eq!(computed.expose(), &expected[..]);
+        }
+    }
+
+    #[test]
+    fn an_empty_key_is_a_key() {
+        let computed = Prf::HmacSha256.compute(&[], &[]).unwrap();
+        // HMAC-SHA-256 of nothing with no key, as everybody else computes it.
+        assert_eq!(computed.expose()[..4], [0xB6, 0x13, 0x67, 0x9A]);
     }
 }

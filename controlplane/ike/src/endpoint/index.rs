@@ -17,16 +17,19 @@ pub(crate) struct Index {
     /// Those that have no proof of their peer, by where and under which SPI it began.
     half_open: HashMap<(SocketAddr, IkeSpi), IkeSpi>,
     /// Those that stand, by connection and peer.
-    peers: HashMap<(Arc<str>, Identity), BTreeSet<IkeSpi>>,
+    peers: HashMap<Peer, BTreeSet<IkeSpi>>,
     /// How many stand, by connection.
     standing: HashMap<Arc<str>, usize>,
 }
+
+/// A connection, and who is at its other end.
+pub(crate) type Peer = (Arc<str>, Arc<Identity>);
 
 struct Entry {
     sa: Box<IkeSa>,
     timer: Option<Instant>,
     half_open: Option<(SocketAddr, IkeSpi)>,
-    peer: Option<(Arc<str>, Identity)>,
+    peer: Option<Peer>,
 }
 
 impl Index {
@@ -57,9 +60,8 @@ impl Index {
     }
 
     /// Those that stand with that peer.
-    pub(crate) fn with_peer(&self, connection: &Arc<str>, peer: &Identity) -> Vec<IkeSpi> {
-        let key = (connection.clone(), peer.clone());
-        self.peers.get(&key).map(|spis| spis.iter().copied().collect()).unwrap_or_default()
+    pub(crate) fn with_peer(&self, peer: &Peer) -> Vec<IkeSpi> {
+        self.peers.get(peer).map(|spis| spis.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Takes one out, to be changed and put back.

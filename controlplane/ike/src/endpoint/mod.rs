@@ -21,7 +21,7 @@ use crate::message::{ExchangeType, Header, IkeSpi};
 use crate::sa::{Chance, Context, Effect, IkeSa};
 use crate::settings::Settings;
 use cookie::Cookies;
-use index::Index;
+use index::{Index, Peer};
 use model::Spi;
 use parked::Parked;
 use std::collections::{HashMap, VecDeque};
@@ -193,13 +193,13 @@ impl Endpoint {
         Some(result)
     }
 
-    fn carry_out(
-        &mut self,
-        now: Instant,
-        by: IkeSpi,
-        peer: Option<&(Arc<str>, crate::Identity)>,
-        effect: Effect,
-    ) {
+    /// The IKE SAs that stand with the same peer, but for that one.
+    fn others(&self, peer: Option<&Peer>, but: IkeSpi) -> Vec<IkeSpi> {
+        let all = peer.map(|peer| self.index.with_peer(peer)).unwrap_or_default();
+        all.into_iter().filter(|spi| *spi != but).collect()
+    }
+
+    fn carry_out(&mut self, now: Instant, by: IkeSpi, peer: Option<&Peer>, effect: Effect) {
         match effect {
             Effect::Add(sa) => self.index.put(sa, &self.settings),
             Effect::Inherit { to, children, tasks } => {
@@ -216,9 +216,16 @@ impl Endpoint {
                 self.with(now, spi, |sa, ctx| sa.delete(ctx, Down::Replaced));
             }
             Effect::InitialContact => {
-                let others = peer.map(|(connection, peer)| self.index.with_peer(connection, peer));
-                for spi in others.into_iter().flatten().filter(|spi| *spi != by) {
+                for spi in self.others(peer, by) {
                     self.with(now, spi, |sa, ctx| sa.delete(ctx, Down::PeerRestarted));
+                }
+            }
+            Effect::TakeOver => {
+                for spi in self.others(peer, by) {
+                    let tasks = self.with(now, spi, |sa, ctx| sa.give_way(ctx, by));
+                    for task in tasks.into_iter().flatten() {
+                        self.with(now, by, |sa, ctx| sa.ask(ctx, task));
+                    }
                 }
             }
         }

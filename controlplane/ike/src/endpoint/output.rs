@@ -92,7 +92,7 @@ pub struct IkeUp {
     /// Who we are.
     pub local_identity: Identity,
     /// Who the peer is.
-    pub remote_identity: Identity,
+    pub remote_identity: Arc<Identity>,
     /// What protects it.
     pub suite: IkeSuite,
 }
@@ -104,6 +104,8 @@ pub struct ChildUp {
     pub ike: IkeSpi,
     /// The connection of the IKE SA.
     pub connection: Arc<str>,
+    /// Who the peer is.
+    pub remote_identity: Arc<Identity>,
     /// The policy that it serves.
     pub policy: Arc<str>,
     /// Algorithms.
@@ -136,6 +138,9 @@ pub struct ChildUp {
     /// Whether to send on it at once. Else the peer may not have it yet: wait for [`Output::ChildSend`] (or for its first
     /// packet), and send on the replaced pair until then.
     pub send: bool,
+    /// Whether the peer asked for it, and so has it only once our answer has come. It may have been reauthenticated: where there
+    /// is another pair of the same, that is known to be there.
+    pub by_peer: bool,
 }
 
 /// Why an SA is no more.

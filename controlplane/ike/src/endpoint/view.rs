@@ -50,7 +50,7 @@ pub struct IkeView {
     /// Whether the peer is.
     pub remote_nat: bool,
     /// Who the peer is, once it is proved.
-    pub remote_identity: Option<Identity>,
+    pub remote_identity: Option<Arc<Identity>>,
     /// What protects it.
     pub suite: Option<IkeSuite>,
     /// Since it stands, or since it began.

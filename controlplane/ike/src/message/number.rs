@@ -151,6 +151,8 @@ registry! {
         REKEY_SA = 16393,
         /// No TFC padding.
         ESP_TFC_PADDING_NOT_SUPPORTED = 16394,
+        /// By when the peer has to prove itself anew (RFC 4478).
+        AUTH_LIFETIME = 16403,
         /// An IKE SA without a child is possible (RFC 6023).
         CHILDLESS_IKEV2_SUPPORTED = 16418,
         /// Fragmentation (RFC 7383).

@@ -2,6 +2,7 @@
 
 use super::child_conclude::refused_child;
 use super::pieces::{error_notify, notify};
+use super::reauth::auth_lifetime;
 use super::{Context, IkeSa, Offering, Pending, Task};
 use crate::auth::{SignedOctets, Trust, Verifying, shared_key_auth};
 use crate::connection::{Connection, LocalProof, RemoteProof};
@@ -196,8 +197,11 @@ impl IkeSa {
                 return self.auth_failed(ctx, by_peer, cause);
             }
         };
-        self.peer_identity = Some(identity);
+        self.peer_identity = Some(Arc::new(identity));
         self.up(ctx);
+        if let Some(time) = auth_lifetime(payloads) {
+            self.authenticate_within(ctx, time);
+        }
         let Some(offering) = offering else { return };
         match error_notify(payloads) {
             Some(kind) => {
@@ -248,6 +252,7 @@ impl IkeSa {
     /// Proved, on both sides.
     pub(super) fn up(&mut self, ctx: &mut Context<'_>) {
         self.establish(ctx);
+        self.authenticated(ctx);
         self.announced = true;
         ctx.counters.ike_up += 1;
         let (Some(connection), Some(protection)) = (self.connection().cloned(), &self.protection) else {
@@ -261,10 +266,17 @@ impl IkeSa {
             local: self.local,
             remote: self.remote,
             local_identity: connection.local_identity.clone(),
-            remote_identity: self.peer_identity.clone().unwrap_or(Identity::Unknown(0, Vec::new())),
+            remote_identity: self.known_identity(),
             suite: protection.suite,
         };
         ctx.outputs.push_back(Output::IkeUp(Box::new(up)));
+    }
+}
+
+impl IkeSa {
+    /// Who the peer has proved to be.
+    pub(super) fn known_identity(&self) -> Arc<Identity> {
+        self.peer_identity.clone().unwrap_or_else(|| Arc::new(Identity::Unknown(0, Vec::new())))
     }
 }
 

@@ -23,7 +23,7 @@ impl IkeSa {
             }
         };
         self.connections = vec![connection.clone()];
-        self.peer_identity = Some(identity);
+        self.peer_identity = Some(Arc::new(identity));
         let body = connection.local_identity.to_body();
         let (method, data) = match self.prove(ctx, &connection, &proofs, &body) {
             Ok(proof) => proof,
@@ -40,6 +40,10 @@ impl IkeSa {
         let mut answers = vec![Payload::IdR(IdBody(&body))];
         answers.extend(certificate_payloads(&connection));
         answers.push(Payload::Auth { method, data: &data });
+        // In seconds, by when the peer is to prove itself anew (RFC 4478).
+        let lifetime = connection.reauth.map(|time| time.as_secs().min(u32::MAX.into()) as u32);
+        let lifetime = lifetime.map(u32::to_be_bytes);
+        answers.extend(lifetime.as_ref().map(|data| Payload::notify(NotifyType::AUTH_LIFETIME, data)));
         // Without an SA payload it is an IKE SA without a child (RFC 6023).
         let wants_child = payloads.iter().any(|payload| matches!(payload, Payload::Sa(_)));
         if !wants_child {

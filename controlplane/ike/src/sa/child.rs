@@ -144,6 +144,7 @@ pub(super) struct Agreed {
     pub(super) replaces: Option<Spi>,
     pub(super) tfc_padding: bool,
     pub(super) send: bool,
+    pub(super) by_peer: bool,
 }
 
 impl Context<'_> {
@@ -221,8 +222,19 @@ impl IkeSa {
     /// Has a pair installed.
     pub(super) fn install(&mut self, ctx: &mut Context<'_>, agreed: Agreed) {
         let Some(connection) = self.connection() else { return };
-        let Agreed { policy, suite, mode, local, remote, inbound, outbound, replaces, tfc_padding, send } =
-            agreed;
+        let Agreed {
+            policy,
+            suite,
+            mode,
+            local,
+            remote,
+            inbound,
+            outbound,
+            replaces,
+            tfc_padding,
+            send,
+            by_peer,
+        } = agreed;
         let rekey_after = ctx.chance.before_end(&policy.lifetime, &suite);
         let child = Child {
             inbound: inbound.0,
@@ -242,6 +254,7 @@ impl IkeSa {
         ctx.outputs.push_back(Output::ChildUp(Box::new(ChildUp {
             ike: self.spi(),
             connection: connection.name.clone(),
+            remote_identity: self.known_identity(),
             policy: policy.name.clone(),
             suite,
             mode,
@@ -257,6 +270,7 @@ impl IkeSa {
             tfc_padding,
             replaces,
             send,
+            by_peer,
         })));
         self.children.push(child);
     }

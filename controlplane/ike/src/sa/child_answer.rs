@@ -156,6 +156,7 @@ impl IkeSa {
                 tfc_padding: said.tfc_padding,
                 // The initiator does not have it before our answer comes; where there is an old one, that carries on.
                 send: replaces.is_none(),
+                by_peer: true,
             },
         );
         Ok(parts)

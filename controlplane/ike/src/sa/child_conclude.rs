@@ -109,6 +109,7 @@ impl IkeSa {
             replaces: offering.replaces,
             tfc_padding: said.tfc_padding,
             send: true,
+            by_peer: false,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! INFORMATIONAL: deletion and liveness, on both sides (RFC 7296, sections 1.4 and 2.25).
 
 use super::pieces::error_notify;
+use super::reauth::auth_lifetime;
 use super::{Context, Effect, IkeSa, Pending, Phase};
 use crate::endpoint::Down;
 use crate::message::{ExchangeType, Header, NotifyType, Payload, ProtocolId};
@@ -84,6 +85,9 @@ impl IkeSa {
         if over {
             self.respond(ctx, header, &[]);
             return self.peer_deleted(ctx);
+        }
+        if let Some(time) = auth_lifetime(payloads).filter(|_| self.is_established()) {
+            self.authenticate_within(ctx, time);
         }
         let spis = self.peer_deletes_children(ctx, payloads);
         let answer = (!spis.is_empty()).then_some(Payload::Delete { protocol: ProtocolId::ESP, spis });

@@ -50,7 +50,10 @@ impl IkeSa {
         self.since = ctx.now;
         self.last_heard = ctx.now;
         let lifetime = self.connection().and_then(|connection| connection.lifetime);
-        self.rekey_at = lifetime.and_then(|time| ctx.now.checked_add(ctx.chance.before(time)));
+        // What is proved anew in that time needs no rekeying.
+        let reauth = self.connection().and_then(|connection| connection.reauth);
+        let rekey = lifetime.filter(|time| reauth.is_none_or(|reauth| reauth > *time));
+        self.rekey_at = rekey.and_then(|time| ctx.now.checked_add(ctx.chance.before(time)));
         self.ends_at = lifetime.and_then(|time| ctx.now.checked_add(time));
     }
 
@@ -68,6 +71,8 @@ impl IkeSa {
             self.protection.as_ref().and_then(Protection::deadline),
             self.rekey_at.filter(|_| self.is_settled()),
             self.ends_at.filter(|_| self.is_settled()),
+            self.authentication.again_at.filter(|_| self.is_settled()),
+            self.authentication.ends_at.filter(|_| self.is_settled()),
             dpd.filter(|_| established && idle).and_then(|dpd| self.last_heard.checked_add(dpd)).map(waiting),
             self.retry_at.filter(|_| idle && !self.tasks.is_empty()),
             (self.nat.ours && established).then(|| self.last_sent + settings.keepalive),
@@ -96,11 +101,15 @@ impl IkeSa {
         if !self.is_established() {
             return;
         }
-        if self.is_settled() && self.ends_at.is_some_and(|at| at <= now) {
-            // Nothing came of rekeying it in time.
+        let is_past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if self.is_settled() && (is_past(self.ends_at) || is_past(self.authentication.ends_at)) {
+            // Nothing came of rekeying it, or of proving itself anew, in time.
             return self.delete(ctx, Down::Lifetime);
         }
-        if self.is_settled() && self.rekey_at.is_some_and(|at| at <= now) {
+        if self.is_settled() && is_past(self.authentication.again_at) {
+            self.reauthenticate(ctx);
+        }
+        if self.is_settled() && is_past(self.rekey_at) {
             self.rekey_at = None;
             self.tasks.push_back(Task::RekeyIke);
         }
@@ -151,7 +160,7 @@ impl IkeSa {
                 return;
             }
             self.retry_at = None;
-            let Some(task) = self.tasks.pop_front() else { return };
+            let Some(task) = self.tasks.pop_front() else { return self.has_all(ctx) };
             self.begin(ctx, task);
         }
     }

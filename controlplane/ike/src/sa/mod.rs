@@ -22,6 +22,7 @@ mod life;
 pub(crate) mod nat;
 mod pieces;
 mod protect;
+mod reauth;
 mod rekey;
 mod waiting;
 mod window;
@@ -42,6 +43,7 @@ use crate::settings::Settings;
 use model::Spi;
 use nat::Nat;
 use protect::Protection;
+use reauth::Authentication;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,6 +87,8 @@ pub(crate) enum Effect {
     Delete(IkeSpi),
     /// The peer knows of no other.
     InitialContact,
+    /// It has all that it was begun for, in the place of another.
+    TakeOver,
 }
 
 /// What is to be asked of the peer when the window is free.
@@ -156,7 +160,10 @@ pub(crate) struct IkeSa {
     pub(crate) phase: Phase,
     /// Those that could be meant; one, once the peer is proved.
     pub(crate) connections: Vec<Arc<Connection>>,
-    pub(crate) peer_identity: Option<Identity>,
+    pub(crate) peer_identity: Option<Arc<Identity>>,
+    authentication: Authentication,
+    /// Whether it was begun to take the place of another, which still stands.
+    takes_over: bool,
     pub(crate) abilities: Abilities,
     /// Whether anybody outside knows of it, and is to hear of its end. One that was made to take another's place is not
     /// known before it has taken over.
@@ -198,6 +205,8 @@ impl IkeSa {
             phase,
             connections: Vec::new(),
             peer_identity: None,
+            authentication: Authentication::default(),
+            takes_over: false,
             abilities: Abilities::default(),
             announced: false,
             protection: None,

@@ -166,6 +166,8 @@ impl IkeSa {
         new.nat = self.nat;
         new.connections = self.connections.clone();
         new.peer_identity = self.peer_identity.clone();
+        new.authentication = self.authentication;
+        new.takes_over = self.takes_over;
         new.abilities = self.abilities;
         new.establish(ctx);
         // Until it has taken over, it may be one of two that a collision made: whoever made the lesser deletes it.

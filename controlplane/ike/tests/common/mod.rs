@@ -389,6 +389,7 @@ pub fn connection(us: &str) -> Connection {
             lifetime: Lifetime::default(),
         })],
         lifetime: None,
+        reauth: None,
         dpd: None,
     }
 }
