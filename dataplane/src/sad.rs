@@ -38,16 +38,40 @@ impl<T> SpiTable<T> {
         table
     }
 
+    /// Where the SPI is looked for first.
+    #[inline]
+    fn first(&self, spi: u32) -> usize {
+        (spi.wrapping_mul(self.multiplier) >> self.shift) as usize & (self.slots.len() - 1)
+    }
+
     /// Where the SPI is, or the empty slot where it would be.
     #[inline]
     fn place(&self, spi: u32) -> usize {
         let mask = self.slots.len() - 1;
-        let mut place = (spi.wrapping_mul(self.multiplier) >> self.shift) as usize & mask;
+        let mut place = self.first(spi);
         // Ends: at least half of the slots are empty.
         while self.slots[place].0 != spi && self.slots[place].0 != 0 {
             place = (place + 1) & mask;
         }
         place
+    }
+
+    /// Asks the memory for what [`SpiTable::fetch_value`] reads.
+    #[inline]
+    pub(crate) fn fetch_slot(&self, spi: u32) {
+        let slot = &self.slots[self.first(spi)];
+        dpdk::prefetch(slot, size_of_val(slot));
+    }
+
+    /// Asks the memory for what [`SpiTable::get`] reads beside that.
+    #[inline]
+    pub(crate) fn fetch_value(&self, spi: u32) {
+        let (found, value) = self.slots[self.place(spi)];
+        if found != 0
+            && let Some(value) = self.values.get(value as usize)
+        {
+            dpdk::prefetch(value, size_of_val(value));
+        }
     }
 
     /// The SA with this SPI, as read from the packet (any value).
