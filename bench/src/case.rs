@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// What the gateway does with each packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
     /// Routes it past the policy: it leaves as it came.
@@ -150,7 +150,8 @@ const SIZES: [Size; 7] = [
 /// Those that show most, and those of `--quick`.
 const FEW_SIZES: [Size; 3] = [Size::Bytes(64), Size::Bytes(1420), Size::Imix];
 const QUICK_SIZES: [Size; 2] = [Size::Bytes(64), Size::Bytes(1420)];
-const MANY: u32 = 1000;
+/// Tunnels where there are many.
+pub const MANY: u32 = 1000;
 
 impl Group {
     /// Its cases, or the few that show most.

@@ -3,9 +3,8 @@
 //! It stands still (SIGSTOP) but while it is measured. So whatever is read of it between two rounds is exact, and the
 //! core is free for what it is compared with.
 
-use crate::case::Case;
 use crate::error::Error;
-use crate::tunnels::{self, Devices, End};
+use crate::tunnels::{self, Role};
 use rustix::process::{Pid, Signal, WaitOptions};
 use shm::{Control, CountersSnapshot};
 use std::path::{Path, PathBuf};
@@ -18,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(4);
 /// Its packet buffers.
 pub const MBUFS: u32 = 16_384;
+/// Its SAs at least.
+const MIN_SAS: u32 = 4096;
 /// Its routes.
 const MAX_ROUTES: u32 = 1024;
 
@@ -30,6 +31,8 @@ pub struct Machine {
     pub core: usize,
     /// Packet memory on hugepages.
     pub hugepages: bool,
+    /// Network cards may be taken.
+    pub cards: bool,
 }
 
 impl Machine {
@@ -45,12 +48,26 @@ impl Machine {
 
     /// EAL arguments that say so, with `mib` of memory where there are no hugepages.
     pub fn eal(&self, mib: u32) -> Vec<String> {
-        let mut args = vec!["--no-pci".to_owned()];
+        let mut args = Vec::new();
+        if !self.cards {
+            args.push("--no-pci".to_owned());
+        }
         if !self.hugepages {
             args.extend(["--no-huge".to_owned(), "-m".to_owned(), mib.to_string()]);
         }
         args
     }
+}
+
+/// How long it took to begin.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// From the process's start to its welcome.
+    pub start: Duration,
+    /// To compile the policy, here.
+    pub compile: Duration,
+    /// From the first command to the acknowledgement of all.
+    pub install: Duration,
 }
 
 /// A data plane that stands still.
@@ -61,33 +78,30 @@ pub struct Dataplane {
     control: Control,
     /// How long each worker has run, as Linux says it.
     workers: Vec<PathBuf>,
+    times: Times,
 }
 
 impl Dataplane {
-    /// Starts it with its socket and its log in `folder`, makes it the case's gateway at one end, and stops it.
+    /// Starts it with its socket and its log in `folder`, makes it what its role says, and stops it.
     ///
     /// # Errors
     ///
     /// [`Error::NoProgram`], [`Error::Process`] and others.
-    pub fn start(
-        machine: &Machine,
-        case: &Case,
-        end: End,
-        devices: &Devices,
-        folder: &Path,
-    ) -> Result<Dataplane, Error> {
+    pub fn start(machine: &Machine, role: Role<'_>, folder: &Path) -> Result<Dataplane, Error> {
+        let Role { case, idle, .. } = role;
         let program = machine.programs.join("espalier-dataplane");
         if !program.exists() {
             return Err(Error::NoProgram(program));
         }
         let (socket, log) = (folder.join("socket"), folder.join("dataplane.log"));
         let stderr = std::fs::File::create(&log).map_err(Error::io("cannot make the data plane's log"))?;
-        // By setpriv it ends with us, even if we are killed. It never idles while it is measured; sleeping is for the
-        // moments before.
+        // By setpriv it ends with us, even if we are killed.
+        let begun = Instant::now();
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&program)
-            .args(["--log", "warn", "--idle", "sleep", "--max-sas", "4096"])
+            .args(["--log", "warn", "--idle", idle])
+            .args(["--max-sas", &MIN_SAS.max(2 * case.tunnels).to_string()])
             .args(["--cores", &machine.cores(case.workers)?, "--mbufs", &MBUFS.to_string()])
             .args(["--max-routes", &MAX_ROUTES.to_string(), "--socket"])
             .arg(&socket)
@@ -98,14 +112,15 @@ impl Dataplane {
             .stderr(stderr)
             .spawn()
             .map_err(Error::io(format!("cannot run {}", program.display())))?;
-        let begun = connect(&mut child, &socket, &log).and_then(|control| {
+        let connected = connect(&mut child, &socket, &log).and_then(|control| {
             let workers = workers(&child, case.workers)?;
             Ok((control, workers))
         });
-        match begun {
+        match connected {
             Ok((control, workers)) => {
-                let mut dataplane = Dataplane { child, log, control, workers };
-                dataplane.configure(case, end, devices)?;
+                let times = Times { start: begun.elapsed(), ..Times::default() };
+                let mut dataplane = Dataplane { child, log, control, workers, times };
+                dataplane.configure(&role)?;
                 dataplane.stop()?;
                 Ok(dataplane)
             }
@@ -117,12 +132,31 @@ impl Dataplane {
         }
     }
 
-    fn configure(&mut self, case: &Case, end: End, devices: &Devices) -> Result<(), Error> {
-        let policy = tunnels::policy(case, end)?;
+    fn configure(&mut self, role: &Role<'_>) -> Result<(), Error> {
+        let begun = Instant::now();
+        let policy = tunnels::policy(role.case, role.end)?;
+        self.times.compile = begun.elapsed();
+        let begun = Instant::now();
         let segment = self.control.offer(&policy).map_err(|error| self.failed(error.to_string()))?;
-        let commands = tunnels::commands(case, end, devices, segment)?;
+        let commands = tunnels::commands(role, segment)?;
         let commit = self.control.submit(&commands, true).map_err(|error| self.failed(error.to_string()))?;
-        self.control.wait_ack(commit, PATIENCE).map_err(|error| self.failed(error.to_string()))
+        self.control.wait_ack(commit, PATIENCE).map_err(|error| self.failed(error.to_string()))?;
+        self.times.install = begun.elapsed();
+        Ok(())
+    }
+
+    /// How long it took to begin.
+    pub fn times(&self) -> Times {
+        self.times
+    }
+
+    /// What memory it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if Linux does not say.
+    pub fn usage(&self) -> Result<shm::Usage, Error> {
+        shm::Usage::of(self.child.id()).map_err(Error::io("cannot look at the data plane's memory"))
     }
 
     fn failed(&self, why: String) -> Error {
@@ -137,7 +171,7 @@ impl Dataplane {
     pub fn run(&mut self, time: Duration) -> Result<(), Error> {
         let enough = self.worker_time()? + time.as_nanos() as u64 * self.workers.len() as u64;
         let deadline = Instant::now() + PATIENCE;
-        self.signal(Signal::CONT)?;
+        self.resume()?;
         std::thread::sleep(time);
         while self.worker_time()? < enough {
             if Instant::now() >= deadline {
@@ -150,8 +184,21 @@ impl Dataplane {
         self.stop()
     }
 
+    /// Lets it go on until it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Process`] if it cannot be told.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.signal(Signal::CONT)
+    }
+
     /// Returns when its last thread stands still.
-    fn stop(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Process`] if it ended by itself.
+    pub fn stop(&mut self) -> Result<(), Error> {
         self.signal(Signal::STOP)?;
         let status = rustix::process::waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED);
         match status {

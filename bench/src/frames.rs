@@ -5,11 +5,11 @@ use crate::error::Error;
 use crate::tunnels::{self, End, LAN, Tunnel};
 use model::{Direction, Mode};
 use packet::{ethernet, ipv4, ipv6, protocol, udp};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Frames of a round at least. Few, so that they stay in the core's own caches: how soon a cache that the core shares
 /// gives them up is the neighbours' doing and would be measured, too.
-const SHORTEST_ROUND: usize = 252;
+pub const SHORTEST_ROUND: usize = 252;
 /// Frames of a round are a multiple of this: as many as IMIX counts by.
 const STEP: usize = 12;
 
@@ -22,7 +22,8 @@ pub struct Frames {
     pub bytes_out: u64,
 }
 
-/// Makes a round of plain frames: lengths and tunnels in their proportions, in random order, always the same one.
+/// Makes a round of plain frames, `shortest` at least: lengths and tunnels in their proportions, in random order, always
+/// the same one. Each frame has its number in the round as its mark.
 ///
 /// They are for the gateway that is measured; for [`Way::Decrypt`] for the one that protects them before:
 /// [`peers`](crate::peers).
@@ -30,9 +31,9 @@ pub struct Frames {
 /// # Errors
 ///
 /// [`Error::Generator`].
-pub fn generate(case: &Case) -> Result<Frames, Error> {
+pub fn generate(case: &Case, shortest: usize) -> Result<Frames, Error> {
     let mut random = fastrand::Rng::with_seed(7);
-    let round = SHORTEST_ROUND.max((case.tunnels as usize).next_multiple_of(STEP));
+    let round = shortest.max(case.tunnels as usize).next_multiple_of(STEP);
     let mut lengths: Vec<usize> = case.size.lengths().into_iter().cycle().take(round).collect();
     let mut tunnels: Vec<Tunnel> = (0..case.tunnels).cycle().take(round).map(Tunnel).collect();
     random.shuffle(&mut lengths);
@@ -40,17 +41,35 @@ pub fn generate(case: &Case) -> Result<Frames, Error> {
     let end = if case.way == Way::Decrypt { End::Peers } else { End::Ours };
     let mut frames = Vec::with_capacity(round);
     let mut bytes_out = 0;
-    for (&length, &tunnel) in lengths.iter().zip(&tunnels) {
+    for (number, (&length, &tunnel)) in (0..).zip(lengths.iter().zip(&tunnels)) {
         let (source, mut destination) = tunnel.flow(end, case.headers);
         if case.way == Way::Forward {
             destination = tunnels::outside(case.headers);
         }
-        let packet = datagram(source, destination, length, &mut random)?;
+        let mut packet = datagram(source, destination, length, &mut random)?;
+        set_mark(&mut packet, number);
         let out = if case.way == Way::Encrypt { outer_len(&packet, case)? } else { length };
         frames.push(frame(end, &packet)?);
         bytes_out += (ethernet::HEADER_LEN + out) as u64;
     }
     Ok(Frames { frames, bytes_out })
+}
+
+fn set_mark(packet: &mut [u8], number: u32) {
+    if let Some(mark) = packet.last_chunk_mut() {
+        *mark = number.to_be_bytes();
+    }
+}
+
+/// The number in its round of a frame whose payload is in clear: its last bytes.
+pub fn mark(frame: &[u8]) -> Option<u32> {
+    frame.last_chunk().copied().map(u32::from_be_bytes)
+}
+
+/// Where an IPv4 frame goes to.
+pub fn destination(frame: &[u8]) -> Option<Ipv4Addr> {
+    let packet = frame.get(ethernet::HEADER_LEN..)?;
+    Some(ipv4::Packet::new_checked(packet).ok()?.destination())
 }
 
 /// To the LAN port of an end, from the host next to it.
@@ -152,7 +171,7 @@ mod tests {
     #[test]
     fn lengths_and_tunnels_are_spread_as_the_case_says() {
         let case = case(Way::Decrypt, Size::Imix, 1000, Headers::FourInFour);
-        let round = generate(&case).unwrap();
+        let round = generate(&case, SHORTEST_ROUND).unwrap();
         let (mut lengths, mut senders) = (BTreeMap::new(), BTreeSet::new());
         for frame in &round.frames {
             let header = ipv4::Packet::new_checked(&frame[ethernet::HEADER_LEN..]).unwrap();
@@ -173,7 +192,7 @@ mod tests {
             let ends = [(Way::Encrypt, Tunnel(0).beyond(headers)), (Way::Forward, tunnels::outside(headers))];
             for (way, destination) in ends {
                 let case = case(way, Size::Bytes(100), 1, headers);
-                for frame in generate(&case).unwrap().frames {
+                for frame in generate(&case, SHORTEST_ROUND).unwrap().frames {
                     let packet = &frame[ethernet::HEADER_LEN..];
                     let (length, to): (usize, IpAddr) = if headers.inner_is_v6() {
                         let header = ipv6::Packet::new_checked(packet).unwrap();

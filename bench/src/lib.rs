@@ -13,8 +13,8 @@
 //! - [`report`]: a table for people, rows for programs.
 //!
 //! `espalier-bench gcm` measures our AES-GCM beside others: [`gcm`]. `espalier-bench acl` measures our access lists beside
-//! DPDK's: [`acl`]. What they share: [`clock`], [`guard`] and
-//! [`progress`]. `espalier-bench report` makes a page of what they wrote:
+//! DPDK's: [`acl`]. `espalier-bench rings` measures the gateway behind rings that another core fills: [`rings`]. What they share: [`command`], [`clock`], [`guard`] and
+//! [`progress`]. `espalier-bench memory` says what SAs cost in memory: [`memory`]. `espalier-bench report` makes a page of what they wrote:
 //! [`whole`].
 //!
 //! `cargo bench -p bench --features micro` measures single pieces (`benches/`).
@@ -25,18 +25,22 @@ pub mod acl;
 pub mod case;
 #[allow(unsafe_code)]
 pub mod clock;
+pub mod command;
 pub mod dataplane;
 mod error;
 pub mod frames;
 pub mod gcm;
 pub mod guard;
 pub mod measure;
+pub mod memory;
 pub mod pcap;
 pub mod peers;
 pub mod ports;
 pub mod progress;
 pub mod report;
+pub mod rings;
 mod samples;
+pub mod stand;
 pub mod tunnels;
 pub mod whole;
 

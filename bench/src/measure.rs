@@ -11,6 +11,7 @@ use crate::frames::{self, Frames};
 use crate::peers;
 use crate::ports::{self, Ports};
 use crate::samples::{median, ratio};
+use crate::tunnels::Role;
 use crate::tunnels::{End, LAN, WAN};
 use crate::{pcap, report::Row};
 use model::Direction;
@@ -56,7 +57,7 @@ pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool
         .tempdir()
         .map_err(Error::io("cannot make a temporary folder"))?;
     let capture = folder.path().join("in.pcap");
-    let traffic = frames::generate(case)?;
+    let traffic = frames::generate(case, frames::SHORTEST_ROUND)?;
     let frames = match case.way {
         Way::Decrypt => &peers::protect(&traffic.frames, case, machine, folder.path())?,
         Way::Forward | Way::Encrypt => &traffic.frames,
@@ -73,7 +74,9 @@ pub fn measure(case: &Case, machine: &Machine, effort: Effort, stop: &AtomicBool
         let name = format!("{}", case.workers);
         let folder = folder.path().join(name);
         std::fs::create_dir(&folder).map_err(Error::io(format!("cannot make {}", folder.display())))?;
-        Dataplane::start(machine, case, End::Ours, &devices(case.workers), &folder)
+        // It never idles while it is measured; sleeping is for the moments before.
+        let role = Role { case, end: End::Ours, devices: &devices(case.workers), idle: "sleep", window: 0 };
+        Dataplane::start(machine, role, &folder)
     };
     let mut gateway = start(case)?;
     // What more than one worker are held against.
@@ -147,12 +150,12 @@ fn round(gateway: &mut Dataplane, case: &Case, time: Duration) -> Result<f64, Er
 }
 
 /// The traffic of the port that packets come in by.
-fn into(counters: &CountersSnapshot, case: &Case) -> PortTraffic {
+pub(crate) fn into(counters: &CountersSnapshot, case: &Case) -> PortTraffic {
     traffic(counters, if case.way == Way::Decrypt { WAN } else { LAN })
 }
 
 /// The traffic of the port that they leave by.
-fn out(counters: &CountersSnapshot, case: &Case) -> PortTraffic {
+pub(crate) fn out(counters: &CountersSnapshot, case: &Case) -> PortTraffic {
     traffic(counters, if case.way == Way::Decrypt { LAN } else { WAN })
 }
 
@@ -162,7 +165,7 @@ fn traffic(counters: &CountersSnapshot, port: u16) -> PortTraffic {
 
 /// Clocks of each stage per packet received, of those bursts that the data plane timed, but for the slowest twentieth of
 /// packets: the data plane cannot know in which bursts its worker lost the core to somebody else.
-fn by_stage(before: &CountersSnapshot, after: &CountersSnapshot) -> BTreeMap<Stage, f64> {
+pub(crate) fn by_stage(before: &CountersSnapshot, after: &CountersSnapshot) -> BTreeMap<Stage, f64> {
     let received = after.stage(Stage::Receive).packets - before.stage(Stage::Receive).packets;
     let clocks = |stage: Stage| {
         let (before, after) = (before.stage(stage), after.stage(stage));
@@ -186,7 +189,7 @@ fn drops(counters: &CountersSnapshot) -> String {
     format!("{drops:?}")
 }
 
-fn unproven(case: &Case, why: String) -> Error {
+pub(crate) fn unproven(case: &impl ToString, why: String) -> Error {
     Error::Unproven { case: case.to_string(), why }
 }
 

@@ -5,6 +5,7 @@ use crate::case::Case;
 use crate::dataplane::{Dataplane, Machine};
 use crate::error::Error;
 use crate::pcap;
+use crate::tunnels::Role;
 use crate::tunnels::{Devices, End, WAN};
 use shm::PortId;
 use std::path::Path;
@@ -34,7 +35,11 @@ pub fn protect(
         wan: format!("net_pcap1,tx_pcap={}", output.display()),
     };
     let case = &Case { workers: 1, ..*case };
-    let mut gateway = Dataplane::start(machine, case, End::Peers, &devices, folder)?;
+    let mut gateway = Dataplane::start(
+        machine,
+        Role { case, end: End::Peers, devices: &devices, idle: "sleep", window: 0 },
+        folder,
+    )?;
     let wan = PortId::new(WAN).ok_or_else(|| Error::Generator(format!("there can be no port {WAN}")))?;
     let sent = |gateway: &Dataplane| gateway.counters().traffic(wan).tx_packets;
     let mut looks = 0;

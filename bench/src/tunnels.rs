@@ -19,6 +19,21 @@ pub struct Devices {
     pub wan: String,
 }
 
+/// What a data plane is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Role<'a> {
+    /// Its tunnels and workers.
+    pub case: &'a Case,
+    /// Which end of the tunnels it is.
+    pub end: End,
+    /// Its ports.
+    pub devices: &'a Devices,
+    /// What its workers do while nothing comes, as `--idle` takes it.
+    pub idle: &'static str,
+    /// Packets of its replay windows. None, where the same packets come in over and over.
+    pub window: u32,
+}
+
 /// Longest packet on either port, in bytes.
 const MTU: u16 = 1500;
 
@@ -86,6 +101,11 @@ fn address(is_v6: bool, v4: [u8; 4], network: u16, host: u32) -> IpAddr {
     }
 }
 
+/// SPI of the first SA.
+const FIRST_SPI: u32 = 0x1000_0000;
+/// The host behind the first peer, in IPv4.
+const FIRST_BEYOND: [u8; 4] = [10, 2, 0, 1];
+
 /// One tunnel, by its number from 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Tunnel(pub u32);
@@ -93,7 +113,12 @@ pub struct Tunnel(pub u32);
 impl Tunnel {
     /// The host behind the peer.
     pub fn beyond(self, headers: Headers) -> IpAddr {
-        self.numbered(headers.inner_is_v6(), [10, 2, 0, 1], 2)
+        self.numbered(headers.inner_is_v6(), FIRST_BEYOND, 2)
+    }
+
+    /// The tunnel that leads to an IPv4 host.
+    pub fn beyond_which(host: Ipv4Addr) -> Option<Tunnel> {
+        host.to_bits().checked_sub(Ipv4Addr::from(FIRST_BEYOND).to_bits()).map(Tunnel)
     }
 
     /// The peer.
@@ -116,7 +141,13 @@ impl Tunnel {
 
     /// SPI of our SA of a direction.
     pub fn spi(self, direction: Direction) -> Option<Spi> {
-        Spi::new(0x1000_0000 + self.index(direction)).ok()
+        Spi::new(FIRST_SPI + self.index(direction)).ok()
+    }
+
+    /// The tunnel whose outbound SA has this SPI.
+    pub fn of_outbound(spi: Spi) -> Option<Tunnel> {
+        let index = spi.get().checked_sub(FIRST_SPI)?;
+        index.is_multiple_of(2).then_some(Tunnel(index / 2))
     }
 
     /// Keying material of our SA of a direction. No secret: both ends are ours, and the traffic is noise.
@@ -139,12 +170,13 @@ impl Tunnel {
 /// # Errors
 ///
 /// [`Error::Generator`].
-pub fn commands(case: &Case, end: End, devices: &Devices, segment: u32) -> Result<Vec<Command>, Error> {
+pub fn commands(role: &Role<'_>, segment: u32) -> Result<Vec<Command>, Error> {
+    let &Role { case, end, devices, .. } = role;
     let [lan, wan] = [port(LAN)?, port(WAN)?];
     let mut commands = vec![attach(lan, end, &devices.lan)?, attach(wan, end, &devices.wan)?];
     for tunnel in (0..case.tunnels).map(Tunnel) {
-        commands.push(sa(tunnel, end, Direction::Outbound, case)?);
-        commands.push(sa(tunnel, end, Direction::Inbound, case)?);
+        commands.push(sa(tunnel, Direction::Outbound, role)?);
+        commands.push(sa(tunnel, Direction::Inbound, role)?);
         let (here, there) = tunnel.flow(end, case.headers);
         let selector = selector(there, here)?;
         commands.push(Command::AddSelector { index: tunnel.index(Direction::Inbound), selector });
@@ -211,7 +243,8 @@ fn selector(source: IpAddr, destination: IpAddr) -> Result<Selector, Error> {
     Selector::between(source.into(), destination.into()).map_err(|error| Error::Generator(error.to_string()))
 }
 
-fn sa(tunnel: Tunnel, end: End, direction: Direction, case: &Case) -> Result<Command, Error> {
+fn sa(tunnel: Tunnel, direction: Direction, role: &Role<'_>) -> Result<Command, Error> {
+    let &Role { case, end, window, .. } = role;
     let index = tunnel.index(direction);
     let ours = end.ours(direction);
     let parts = || Some((tunnel.spi(ours)?, KeyMaterial::new(&tunnel.key(ours, case))?));
@@ -229,8 +262,7 @@ fn sa(tunnel: Tunnel, end: End, direction: Direction, case: &Case) -> Result<Com
         remote,
         udp_port: case.headers.udp_port(),
         extended_sequence: false,
-        // The same packets come in over and over.
-        replay_window: 0,
+        replay_window: window,
         first_sequence: 1,
         replay_floor: 0,
         iv_base: 0,
@@ -252,6 +284,12 @@ mod tests {
             let (here, there) = tunnel.flow(End::Ours, headers);
             assert_eq!(tunnel.flow(End::Peers, headers), (there, here));
             assert!(there.is_ipv6() && tunnel.remote(headers).is_ipv4());
+            let spis =
+                [Direction::Outbound, Direction::Inbound].map(|direction| tunnel.spi(direction).unwrap());
+            assert_eq!(
+                spis.map(Tunnel::of_outbound).map(|tunnel| tunnel.map(|tunnel| tunnel.0)),
+                [Some(tunnel.0), None]
+            );
         }
         assert_ne!(Tunnel(70_000).beyond(headers), Tunnel(70_000 - 65_536).beyond(headers));
         assert_eq!(End::Ours.macs(), End::Peers.neighbours());

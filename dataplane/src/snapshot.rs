@@ -156,14 +156,14 @@ pub(crate) enum Protection {
     Device(Box<DeviceSa>),
 }
 
-/// An inbound SA: the immutable part; its window and counters are in shared memory.
+/// An inbound SA: the immutable part; its window and counters are in shared memory. In this order in memory, so that what
+/// every packet reads lies together.
+#[repr(C)]
 pub(crate) struct InboundSa {
     /// Its slot in the SA table.
     pub(crate) index: u32,
     pub(crate) spi: Spi,
     pub(crate) protection: Protection,
-    /// Of our own kernel.
-    pub(crate) key: Option<gcm::Key>,
     pub(crate) parameters: esp::inbound::Parameters,
     /// Words of its replay window; 0 is no check.
     pub(crate) window_words: usize,
@@ -171,9 +171,16 @@ pub(crate) struct InboundSa {
     pub(crate) local: IpAddr,
     /// Where its packets come from, of an SA in UDP, whose peer may move.
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) limits: Limits,
     /// What may come out of it.
     pub(crate) selectors: Selectors,
-    pub(crate) limits: Limits,
+    /// Of our own kernel.
+    pub(crate) key: Option<gcm::Key>,
+}
+
+impl InboundSa {
+    /// Bytes of it that are not the key.
+    pub(crate) const BEFORE_KEY: usize = std::mem::offset_of!(InboundSa, key);
 }
 
 /// An outbound SA: the immutable part; its sequence number and counters are in shared memory. In this order in memory, so

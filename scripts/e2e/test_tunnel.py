@@ -88,6 +88,7 @@ class Tunnel(LabCase):
             ("show", "interfaces"),
             ("show", "drops"),
             ("show", "dataplane", "stages"),
+            ("show", "dataplane", "memory"),
         ):
             with self.subTest(" ".join(words)):
                 self.assertNotEqual(self.a.espalier(*words).stdout.strip(), "")

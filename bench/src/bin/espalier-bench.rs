@@ -3,23 +3,20 @@
 
 use bench::case::{Case, Group};
 use bench::clock::Rate;
-use bench::dataplane::Machine;
+use bench::command::{Place, last_core, only, publish, stay_on, stop_on_signals};
 use bench::guard::Guard;
 use bench::measure::{Effort, measure};
+use bench::memory::{self, MemoryArgs};
 use bench::progress::Progress;
+use bench::rings::{self, RingsArgs, process::GeneratorArgs};
+use bench::stand::{self, StandArgs};
 use bench::whole::{self, ReportArgs};
 use bench::{Error, acl, gcm, ports, report};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::Serialize;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// Hugepages that the data plane and its bare ports take together, in bytes.
-const NEEDED: u64 = 384 << 20;
 
 /// Measures Espalier.
 #[derive(Debug, Parser)]
@@ -37,6 +34,12 @@ enum Command {
     Gcm(GcmArgs),
     /// What a packet costs our access lists, and DPDK's.
     Acl(AclArgs),
+    /// What a gateway of one worker carries behind rings that another core fills, and how long a packet's way takes.
+    Rings(RingsArgs),
+    /// What SAs cost in memory, and how long it takes to begin with many.
+    Memory(MemoryArgs),
+    /// A gateway of many tunnels between two ports, for others to measure (scripts/pktgen).
+    Stand(StandArgs),
     /// One page, and one file for programs, of what the others wrote.
     Report(ReportArgs),
     /// The ports alone, for `gateway` to compare with.
@@ -47,6 +50,9 @@ enum Command {
         #[arg(last = true)]
         eal: Vec<String>,
     },
+    /// The other side of the rings, for `rings`.
+    #[command(hide = true)]
+    Generator(GeneratorArgs),
 }
 
 const COLUMNS: &str = "\
@@ -203,15 +209,11 @@ struct GatewayArgs {
     /// Show the clocks of each stage.
     #[arg(long)]
     stages: bool,
-    /// The core to measure on. Default: the last one that we may use.
-    #[arg(long, value_name = "N")]
-    core: Option<usize>,
+    #[command(flatten)]
+    place: Place,
     /// Name the cases and measure nothing.
     #[arg(long)]
     list: bool,
-    /// Where espalier-dataplane is. Default: beside this program.
-    #[arg(long, value_name = "FOLDER", env = "ESPALIER_BIN")]
-    programs: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -219,6 +221,10 @@ fn main() -> ExitCode {
         Command::Gateway(args) => gateway(&args),
         Command::Gcm(args) => contest(&args),
         Command::Acl(args) => classify(&args),
+        Command::Rings(args) => rings::run(&args),
+        Command::Memory(args) => memory::run(&args),
+        Command::Stand(args) => stand::stand(&args),
+        Command::Generator(args) => rings::process::serve(&args),
         Command::Report(args) => whole::report(&args),
         Command::Ports { input, output, eal } => ports::serve(&input, &output, &eal),
     };
@@ -239,11 +245,8 @@ fn gateway(args: &GatewayArgs) -> Result<(), Error> {
         cases.iter().for_each(|case| println!("{case}"));
         return Ok(());
     }
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::NotRoot);
-    }
+    let machine = args.place.machine()?;
     let stop = stop_on_signals()?;
-    let machine = machine(args)?;
     let mut rows = Vec::new();
     let mut progress = Progress::new(cases.len());
     for case in &cases {
@@ -354,78 +357,4 @@ fn classify(args: &AclArgs) -> Result<(), Error> {
         println!("{}", acl::report::table(&rows));
         println!("\n{}", acl::report::conditions(&rows, &contest.guard));
     })
-}
-
-/// Set once we are to end.
-fn stop_on_signals() -> Result<Arc<AtomicBool>, Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(Error::io("cannot watch for signals"))?;
-    }
-    Ok(stop)
-}
-
-/// Keeps this thread on a core.
-fn stay_on(core: usize) {
-    if !core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        eprintln!("warning: we may not stay on core {core}, and where we are moved the figures are worse");
-    }
-}
-
-/// The cases whose names are wanted.
-fn only<C: ToString>(mut cases: Vec<C>, parts: &[String]) -> Result<Vec<C>, Error> {
-    for part in parts {
-        if !cases.iter().any(|case| case.to_string().contains(part)) {
-            return Err(Error::NoSuchCase(part.clone()));
-        }
-    }
-    cases.retain(|case| parts.is_empty() || parts.iter().any(|part| case.to_string().contains(part)));
-    Ok(cases)
-}
-
-/// Rows for programs where they are wanted, and `table` for people unless the rows are on stdout.
-fn publish(json: Option<&Path>, rows: &impl Serialize, table: impl FnOnce()) -> Result<(), Error> {
-    let text = || serde_json::to_string_pretty(rows).unwrap_or_default() + "\n";
-    match json {
-        Some(file) if file == Path::new("-") => print!("{}", text()),
-        file => {
-            if let Some(file) = file {
-                std::fs::write(file, text())
-                    .map_err(Error::io(format!("cannot write {}", file.display())))?;
-            }
-            table();
-        }
-    }
-    Ok(())
-}
-
-/// The last core that we may use.
-fn last_core() -> usize {
-    core_affinity::get_core_ids().unwrap_or_default().last().map_or(0, |core| core.id)
-}
-
-/// The core to measure on, the memory, the programs.
-fn machine(args: &GatewayArgs) -> Result<Machine, Error> {
-    // We ourselves sleep while anything is measured, so we may stay where we are.
-    let core = args.core.unwrap_or_else(last_core);
-    let hugepages = dpdk::hugepages_free() >= NEEDED;
-    if !hugepages {
-        eprintln!(
-            "warning: {} MiB of hugepages are free and {} MiB are wanted; on ordinary memory all is slower \
-             (mend: scripts/setup bench)",
-            dpdk::hugepages_free() >> 20,
-            NEEDED >> 20
-        );
-    }
-    let programs = match &args.programs {
-        Some(folder) => folder.clone(),
-        None => {
-            let mut program =
-                std::env::current_exe().map_err(Error::io("cannot learn this program's own path"))?;
-            program.pop();
-            program
-        }
-    };
-    Ok(Machine { programs, core, hugepages })
 }

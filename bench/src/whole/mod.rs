@@ -3,11 +3,12 @@
 mod compare;
 mod page;
 mod plot;
+mod rings;
 mod rows;
 
 use crate::Error;
 use clap::Args;
-use rows::{Acl, Figure, Figures, Gateway, Gcm};
+use rows::{Acl, Figure, Figures, Gateway, Gcm, Rings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ pub struct ReportArgs {
     /// What `gateway --json` wrote.
     #[arg(long, value_name = "FILE")]
     gateway: Option<PathBuf>,
+    /// What `rings --json` wrote.
+    #[arg(long, value_name = "FILE")]
+    rings: Option<PathBuf>,
     /// What the report is of: the commit.
     #[arg(long, value_name = "TEXT", default_value = "unknown")]
     commit: String,
@@ -57,6 +61,9 @@ struct Run {
     gcm: Vec<Value>,
     acl: Vec<Value>,
     gateway: Vec<Value>,
+    /// Runs of before there were any have none.
+    #[serde(default)]
+    rings: Vec<Value>,
 }
 
 /// The same rows, read.
@@ -64,6 +71,7 @@ struct Read {
     gcm: Vec<Gcm>,
     acl: Vec<Acl>,
     gateway: Vec<Gateway>,
+    rings: Vec<Rings>,
 }
 
 impl Run {
@@ -81,11 +89,13 @@ impl Run {
             gcm: part(from, "gcm", &self.gcm)?,
             acl: part(from, "acl", &self.acl)?,
             gateway: part(from, "gateway", &self.gateway)?,
+            rings: part(from, "rings", &self.rings)?,
         })
     }
 }
 
 impl Read {
+    /// What runs are compared by. Not what two cores do together: its rounds say too little of its noise.
     fn figures(&self) -> Vec<(&'static str, Vec<Figure>)> {
         fn of<T: Figures>(rows: &[T]) -> Vec<Figure> {
             rows.iter().filter_map(Figures::figure).collect()
@@ -114,6 +124,7 @@ pub fn report(args: &ReportArgs) -> Result<(), Error> {
         gcm: rows(&args.gcm)?,
         acl: rows(&args.acl)?,
         gateway: rows(&args.gateway)?,
+        rings: rows(&args.rings)?,
     };
     let read = run.read("this run")?;
     let earlier = match &args.compare {

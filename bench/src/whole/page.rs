@@ -3,7 +3,7 @@
 use super::compare::{Moved, Verdict};
 use super::plot::{self, Bar, Drawn, Line};
 use super::rows::{Acl, Gateway, Gcm, plain};
-use super::{Read, Run};
+use super::{Read, Run, rings};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 use shm::Stage;
@@ -45,6 +45,7 @@ pub(super) fn page(run: &Run, read: &Read, earlier: Option<&Earlier>) -> String 
                 }
                 @if let Some(earlier) = earlier { (since(earlier)) }
                 @if !read.gateway.is_empty() { (gateway(&read.gateway, command("gateway"))) }
+                @if !read.rings.is_empty() { (rings::rings(&read.rings, command("rings"))) }
                 @if !read.gcm.is_empty() { (gcm(&read.gcm, command("gcm"))) }
                 @if !read.acl.is_empty() { (acl(&read.acl, command("acl"))) }
             }
@@ -53,18 +54,18 @@ pub(super) fn page(run: &Run, read: &Read, earlier: Option<&Earlier>) -> String 
     .into_string()
 }
 
-fn measured_by(command: Option<&String>) -> Markup {
+pub(super) fn measured_by(command: Option<&String>) -> Markup {
     html! { @if let Some(command) = command { p { "Measured by " code { (command) } "." } } }
 }
 
-fn drawn(plot: Drawn) -> Markup {
+pub(super) fn drawn(plot: Drawn) -> Markup {
     match plot {
         Ok(svg) => PreEscaped(svg),
         Err(why) => html! { p { "This plot could not be drawn: " (why) } },
     }
 }
 
-fn table(caption: &str, head: &[String], rows: &[Vec<String>]) -> Markup {
+pub(super) fn table(caption: &str, head: &[String], rows: &[Vec<String>]) -> Markup {
     html! {
         table {
             caption { (caption) }
@@ -111,7 +112,7 @@ fn bytes(size: &Value) -> Option<f64> {
 }
 
 /// What is new in order of appearance.
-fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+pub(super) fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     all.for_each(|each| {
         if !seen.contains(&each) {
@@ -121,7 +122,7 @@ fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     seen
 }
 
-fn clocks(clocks: f64) -> String {
+pub(super) fn clocks(clocks: f64) -> String {
     if clocks < 100.0 { format!("{clocks:.1}") } else { format!("{clocks:.0}") }
 }
 
@@ -166,7 +167,7 @@ fn gateway(rows: &[Gateway], command: Option<&String>) -> Markup {
             ". The ports' own cost, which the same run measured, is taken off in the plot."
         }
         (measured_by(command))
-        (drawn(plot::lines("What a packet costs the gateway", "bytes of the inner packet", &lines)))
+        (drawn(plot::lines("What a packet costs the gateway", ("bytes of the inner packet", plot::CLOCKS), &lines)))
         @if !stages.is_empty() { (drawn(plot::bars("Where the clocks go", &stages, &bars))) }
         (table("Clocks per packet", &head.map(str::to_owned), &rows.iter().map(cells).collect::<Vec<_>>()))
     }
@@ -205,7 +206,7 @@ fn gcm_block(first: &Gcm, block: &[Gcm]) -> Markup {
     let head: Vec<String> = [String::new()].into_iter().chain(sizes.iter().cloned()).collect();
     html! {
         h3 { (title) }
-        @if sizes.len() > 2 { (drawn(plot::lines(&title, "bytes of the text", &lines))) }
+        @if sizes.len() > 2 { (drawn(plot::lines(&title, ("bytes of the text", plot::CLOCKS), &lines))) }
         (table("Clocks per packet (ratio)", &head, &names.iter().map(cells).collect::<Vec<_>>()))
     }
 }
@@ -250,7 +251,7 @@ fn acl_shape(shape: &str, rows: &[&Acl]) -> Markup {
     let title = format!("Rules of the shape {shape}");
     html! {
         h3 { (title) }
-        (drawn(plot::lines(&title, "rules", &lines)))
+        (drawn(plot::lines(&title, ("rules", plot::CLOCKS), &lines)))
         details {
             summary { "Each figure" }
             (table("Clocks per packet", &head, &rows.iter().map(cells).collect::<Vec<_>>()))

@@ -20,6 +20,9 @@ const PALETTE: [RGBColor; 9] = [
     RGBColor(0xc2, 0x6d, 0xbc),
 ];
 
+/// What most plots show.
+pub(super) const CLOCKS: &str = "clocks per packet";
+
 /// A name and its points.
 pub(super) type Line = (String, Vec<(f64, f64)>);
 
@@ -69,8 +72,8 @@ fn mark(value: f64) -> String {
     if text.starts_with(['7', '9']) { String::new() } else { text }
 }
 
-/// Clocks over something, both on logarithmic scales.
-pub(super) fn lines(title: &str, across: &str, lines: &[Line]) -> Drawn {
+/// Something upwards over something across, both on logarithmic scales.
+pub(super) fn lines(title: &str, (across, upwards): (&str, &str), lines: &[Line]) -> Drawn {
     let points = || lines.iter().flat_map(|(_, points)| points.iter());
     let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
     svg(SIZE, lines.iter().map(|line| &line.0), |area| {
@@ -84,7 +87,7 @@ pub(super) fn lines(title: &str, across: &str, lines: &[Line]) -> Drawn {
         chart
             .configure_mesh()
             .x_desc(across)
-            .y_desc("clocks per packet")
+            .y_desc(upwards)
             .light_line_style(WHITE.mix(0.0))
             .x_label_formatter(&|value| mark(*value))
             .y_label_formatter(&|value| mark(*value))
@@ -117,7 +120,7 @@ pub(super) fn bars(title: &str, parts: &[String], bars: &[Bar]) -> Drawn {
             .configure_mesh()
             .disable_y_mesh()
             .light_line_style(WHITE.mix(0.0))
-            .x_desc("clocks per packet")
+            .x_desc(CLOCKS)
             .x_label_formatter(&|value| format!("{value:.0}"))
             .y_labels(last + 1)
             .y_label_formatter(&|place| match place {
@@ -155,7 +158,8 @@ mod tests {
     #[test]
     fn a_plot_names_what_it_shows() {
         let text =
-            lines("A title", "bytes", &[("ours".into(), vec![(64.0, 36.0), (1420.0, 271.0)])]).unwrap();
+            lines("A title", ("bytes", CLOCKS), &[("ours".into(), vec![(64.0, 36.0), (1420.0, 271.0)])])
+                .unwrap();
         assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"));
         for word in ["A title", "bytes", "clocks per packet", "ours"] {
             assert!(text.contains(word), "{word}");
@@ -166,8 +170,8 @@ mod tests {
 
     #[test]
     fn nothing_to_show_is_no_mistake() {
-        assert!(lines("None", "bytes", &[]).is_ok());
-        assert!(lines("None", "bytes", &[("ours".into(), vec![(f64::NAN, f64::NAN)])]).is_ok());
+        assert!(lines("None", ("bytes", CLOCKS), &[]).is_ok());
+        assert!(lines("None", ("bytes", CLOCKS), &[("ours".into(), vec![(f64::NAN, f64::NAN)])]).is_ok());
         assert!(bars("None", &[], &[]).is_ok());
     }
 }

@@ -124,6 +124,44 @@ impl Figures for Gateway {
     }
 }
 
+/// Of `espalier-bench rings`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Rings {
+    pub(super) ring: String,
+    pub(super) case: String,
+    pub(super) size: Value,
+    pub(super) sas: u32,
+    pub(super) load: Value,
+    pub(super) mpps: f64,
+    pub(super) gbps: f64,
+    pub(super) clocks: f64,
+    pub(super) busy: f64,
+    pub(super) burst: f64,
+    /// Not of the peak.
+    pub(super) latency: Option<Latency>,
+}
+
+/// Percentiles in nanoseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Latency {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+    pub(super) max: f64,
+}
+
+impl Rings {
+    /// The case without its load.
+    pub(super) fn kind(&self) -> String {
+        let sas = match self.sas {
+            0 => String::new(),
+            1 => " 1 SA".to_owned(),
+            many => format!(" {many} SAs"),
+        };
+        format!("{} {} {}{sas}", self.ring, self.case, plain(&self.size))
+    }
+}
+
 /// A text or number as people read it.
 pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)

@@ -18,6 +18,15 @@ fn rows(clocks: f64) -> Run {
             "clocks_best": clocks, "port_clocks": 40.0, "spread": 0.01, "tsc_mhz": 2600.0, "hugepages": true,
             "crypto": "vaes-512", "stages": {"receive": 30.0, "parse": 20.0}
         })],
+        rings: [json!("peak"), json!(10), json!(90)]
+            .map(|load| {
+                let latency = load.is_number().then(|| json!({"p50": 1500, "p99": 4000, "p999": 9000, "max": 77_700}));
+                json!({
+                    "ring": "memif", "case": "encrypt", "size": 64, "sas": 1, "load": load, "mpps": 4.0, "gbps": 2.0,
+                    "clocks": clocks, "busy": 0.97, "burst": 63.5, "latency": latency
+                })
+            })
+            .into(),
         ..Run::default()
     }
 }
@@ -27,7 +36,17 @@ fn a_page_shows_every_part_and_escapes_what_it_is_told() {
     let run = rows(200.0);
     let read = run.read("test").unwrap();
     let text = page::page(&run, &read, None);
-    for word in ["vaes-512", "rte_acl-scalar", "encrypt 1 SA 128 bits", "abc &lt;b&gt;", "parse", "imix"] {
+    for word in [
+        "vaes-512",
+        "rte_acl-scalar",
+        "encrypt 1 SA 128 bits",
+        "abc &lt;b&gt;",
+        "parse",
+        "imix",
+        "memif encrypt 64 1 SA",
+        "77.7",
+        "99.9 %",
+    ] {
         assert!(text.contains(word), "{word}");
     }
     assert!(
@@ -42,13 +61,16 @@ fn a_run_is_compared_with_what_an_earlier_one_wrote() {
     let file = |name: &str| folder.path().join(name);
     for (name, clocks) in [("old", 300.0), ("new", 200.0)] {
         let rows = rows(clocks);
-        for (part, rows) in [("gcm", &rows.gcm), ("acl", &rows.acl), ("gateway", &rows.gateway)] {
+        for (part, rows) in
+            [("gcm", &rows.gcm), ("acl", &rows.acl), ("gateway", &rows.gateway), ("rings", &rows.rings)]
+        {
             std::fs::write(file(part), serde_json::to_string(rows).unwrap()).unwrap();
         }
         let args = ReportArgs {
             gcm: Some(file("gcm")),
             acl: Some(file("acl")),
             gateway: Some(file("gateway")),
+            rings: Some(file("rings")),
             commit: name.into(),
             when: "today".into(),
             command: vec!["gcm=scripts/bench gcm".into()],
@@ -72,6 +94,7 @@ fn what_is_no_run_is_refused_by_name() {
         gcm: Some(file.clone()),
         acl: None,
         gateway: None,
+        rings: None,
         commit: String::new(),
         when: String::new(),
         command: Vec::new(),

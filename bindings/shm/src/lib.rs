@@ -6,7 +6,7 @@
 //!
 //! - The data plane: [`Server`], and what its workers write, [`SaTable`], [`Counters`], [`Hits`].
 //! - The control plane: [`Control`], which sends [`Command`]s and [`PolicySegment`]s and gets [`Event`]s.
-//! - Those who only look: [`Observer`], [`SaTableView`], [`CountersView`], [`PolicyView`].
+//! - Those who only look: [`Observer`], [`SaTableView`], [`CountersView`], [`PolicyView`]; and [`Usage`], of the process's memory.
 //!
 //! Built with `--cfg loom` it is the lock-free pieces alone, for the model checker.
 #![cfg_attr(loom, allow(dead_code, missing_docs, unreachable_pub, rustdoc::broken_intra_doc_links))]
@@ -63,6 +63,8 @@ mod text;
 #[cfg(not(loom))]
 mod transaction;
 #[cfg(not(loom))]
+mod usage;
+#[cfg(not(loom))]
 mod windows;
 #[cfg(not(loom))]
 mod words;
@@ -91,5 +93,6 @@ pub use {
     snapshot::{CountersSnapshot, PortTraffic, StageSnapshot, WorkerSnapshot},
     text::{Device, Label, PortName, Text, TextError},
     transaction::Transaction,
+    usage::{Place, Taken, Usage},
     words::{DropReason, Stage},
 };

@@ -3,7 +3,7 @@
 
 use crate::layout::{HEADER_BYTES, LABEL_BYTES, MAGIC, MAX_POLICY_BYTES, MAX_RULES, MOST_NUMBERS, VERSION};
 use crate::memory::Mapping;
-use crate::segment::{Kind, SegmentError, sealed_size};
+use crate::segment::{Kind, SegmentError, file_name, sealed_size};
 use crate::text::Label;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
 use std::fmt;
@@ -122,7 +122,7 @@ impl PolicySegment {
             || io::Error::new(io::ErrorKind::InvalidInput, "the policy is too large; use fewer rules");
         let count = origins.map_or(0, <[_]>::len);
         let (parts, len) = Parts::plan(image.len(), first, labels.len(), count).ok_or_else(too_large)?;
-        let fd = memfd_create("espalier-policy", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let fd = memfd_create(file_name::POLICY, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, len as u64)?;
         let mut head = vec![0; HEADER_BYTES];
         for (chunk, word) in head.as_chunks_mut::<8>().0.iter_mut().zip(parts.header()) {

@@ -8,6 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Names of the files that segments are in: nobody opens them by these, but `/proc/PID/maps` shows them.
+pub(crate) mod file_name {
+    /// What all begin with.
+    pub(crate) const PREFIX: &str = "espalier";
+    pub(crate) const SAS: &str = "espalier-sas";
+    pub(crate) const POLICY: &str = "espalier-policy";
+}
+
 /// What a segment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -21,6 +29,18 @@ pub(crate) enum Kind {
     Policy = 4,
     /// A policy's hit counters.
     Hits = 5,
+}
+
+impl Kind {
+    fn file_name(self) -> &'static str {
+        match self {
+            Kind::Rings => "espalier-rings",
+            Kind::Sas => file_name::SAS,
+            Kind::Counters => "espalier-counters",
+            Kind::Policy => file_name::POLICY,
+            Kind::Hits => "espalier-hits",
+        }
+    }
 }
 
 /// The first words of a segment. The rest of its first page is zero.
@@ -92,7 +112,7 @@ impl Segment {
         len: usize,
         writers: Writers,
     ) -> io::Result<Segment> {
-        let fd = memfd_create("espalier", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let fd = memfd_create(kind.file_name(), MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, len as u64)?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
         let mapping = Arc::new(Mapping::new(fd.as_fd(), len, true)?);

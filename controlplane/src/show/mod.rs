@@ -8,6 +8,7 @@ pub mod crypto_map;
 pub mod drops;
 pub mod ikev2;
 pub mod interfaces;
+pub mod memory;
 pub mod sa;
 pub mod session;
 pub mod stages;

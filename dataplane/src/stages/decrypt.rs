@@ -2,7 +2,7 @@
 //! [`suites`].
 
 use super::account::Tally;
-use super::{Context, account, suites};
+use super::{Context, account, ahead, suites};
 use crate::burst::{BURST, Burst, Drops, Mask, Meta};
 use crate::snapshot::{InboundSa, Protection};
 use crate::worker::alarms::{Alarm, Alarms};
@@ -77,6 +77,7 @@ pub(crate) fn decrypt<'a>(
     ctx: &Context<'a>,
 ) -> Mask {
     let Burst { packets, meta } = burst;
+    ahead::fetch_inbound(packets, mask, meta, ctx);
     let mut drops = Drops::new(ctx.counters);
     let mut other = 0;
     let mut found = ArrayVec::<Found<'a>, BURST>::new();

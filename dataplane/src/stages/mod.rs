@@ -9,6 +9,7 @@
 //! `worker::way` strings them together.
 
 mod account;
+mod ahead;
 pub(crate) mod answer;
 pub(crate) mod classify;
 pub(crate) mod decrypt;

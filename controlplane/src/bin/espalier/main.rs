@@ -120,6 +120,8 @@ enum Show {
 enum Dataplane {
     /// Where the workers' clocks go, by stage and packet
     Stages(Output),
+    /// What memory it takes, by what it is for, and how much of it is on large pages
+    Memory(Output),
 }
 
 #[derive(Debug, Args)]

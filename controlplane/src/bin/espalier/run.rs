@@ -14,13 +14,14 @@ use controlplane::show::crypto_map::CryptoMaps;
 use controlplane::show::drops::Drops;
 use controlplane::show::ikev2::IkeSas;
 use controlplane::show::interfaces::Interfaces;
+use controlplane::show::memory::Memory;
 use controlplane::show::sa::{Associations, Only};
 use controlplane::show::session::Sessions;
 use controlplane::show::stages::Stages;
 use controlplane::show::stats::Stats;
 use controlplane::show::{Page, View, plural};
 use serde::Serialize;
-use shm::{ConnectError, LinkError, Observer};
+use shm::{ConnectError, LinkError, Observer, Usage};
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,11 @@ pub(crate) enum RunError {
     /// A word of the command line is none that it takes.
     #[error("{0}")]
     Usage(String),
+    /// Linux does not say what the data plane's process takes.
+    #[error(
+        "cannot look at the data plane's process ({0}); is it gone, or in another PID namespace? And it takes root"
+    )]
+    Process(io::Error),
     /// Standard output.
     #[error("cannot print: {0}")]
     Print(io::Error),
@@ -194,6 +200,10 @@ pub(crate) fn show(sockets: &Sockets, show: &Show) -> Result<ExitCode, RunError>
         Show::Interfaces(output) => page(&Interfaces::new(&view), output.json),
         Show::Drops(output) => page(&Drops::new(&view), output.json),
         Show::Dataplane(Dataplane::Stages(output)) => page(&Stages::new(&view), output.json),
+        Show::Dataplane(Dataplane::Memory(output)) => {
+            let usage = Usage::of(observer.pid()).map_err(RunError::Process)?;
+            page(&Memory::new(&view, usage), output.json)
+        }
     }
 }
 
