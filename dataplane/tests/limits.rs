@@ -17,9 +17,11 @@ const BURST: u64 = 64;
 const SOFT: u64 = 100;
 const HARD: u64 = 200;
 
-/// What came of it: packets that passed the SA, drops by the two reasons, and all events of the SA.
+/// What came of it: packets that passed the SA, those that it says it refused, drops by the two reasons, and all events of
+/// the SA.
 struct Outcome {
     passed: u64,
+    refused: u64,
     expired: u64,
     exhausted: u64,
     events: Vec<Event>,
@@ -68,8 +70,10 @@ fn limited(limits: Limits, inbound: bool) -> Outcome {
     let index = if inbound { INBOUND } else { OUTBOUND };
     let drops = control.counters().snapshot().drops();
     let count = |reason| drops.get(&reason).copied().unwrap_or_default();
+    let counters = control.sa_table().get(index).unwrap().counters;
     let outcome = Outcome {
-        passed: control.sa_table().get(index).unwrap().counters.packets,
+        passed: counters.packets,
+        refused: counters.expired,
         expired: count(DropReason::SaExpired),
         exhausted: count(DropReason::EspSequenceExhausted),
         events,
@@ -96,10 +100,12 @@ fn packets() {
     let out = limited(limits, false);
     // A packet takes a number, and so this one is kept to the last packet.
     assert_eq!((out.passed, out.expired + out.exhausted), (HARD, PACKETS - HARD));
+    assert_eq!(out.refused, PACKETS - HARD);
     assert_told_once(&out.events, false);
     let inn = limited(limits, true);
     assert!((HARD..HARD + BURST).contains(&inn.passed), "{}", inn.passed);
     assert_eq!((inn.passed + inn.expired, inn.exhausted), (PACKETS, 0));
+    assert_eq!(inn.refused, inn.expired);
     assert_told_once(&inn.events, true);
 }
 
@@ -111,6 +117,7 @@ fn bytes() {
         let outcome = limited(limits, inbound);
         assert!((HARD..HARD + BURST).contains(&outcome.passed), "{}", outcome.passed);
         assert_eq!((outcome.passed + outcome.expired, outcome.exhausted), (PACKETS, 0));
+        assert_eq!(outcome.refused, outcome.expired);
         assert_told_once(&outcome.events, inbound);
     }
 }

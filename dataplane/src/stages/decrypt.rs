@@ -166,7 +166,7 @@ pub(crate) fn decrypt<'a>(
                         tally.add(found.sa, found.slot, 0, alarms, ctx.now);
                         counters.dummies.add(1);
                     }
-                    DropReason::EspEcnDrop => {}
+                    DropReason::EspEcnDrop => drop(counters.other.add(1)),
                     _ => drop(counters.malformed.add(1)),
                 }
                 drops.add(index, reason);

@@ -49,6 +49,7 @@ pub(super) fn seal(
     groups: &mut Groups<'_>,
     crypto: Option<&mut CryptoQueue>,
     drops: &mut Drops<'_>,
+    ctx: &Context<'_>,
 ) -> Mask {
     let (mut inner_len, mut padding) = ([0_u32; BURST], [0_u32; BURST]);
     let is_dummy = |index: usize| dummies >> index & 1 != 0;
@@ -66,7 +67,7 @@ pub(super) fn seal(
         let (packet, sealing) = match encapsulate(group, mbuf) {
             Ok(encapsulated) => encapsulated,
             Err(reason) => {
-                drops.add(index, reason);
+                drops.add(index, group.refuse(reason, ctx));
                 continue;
             }
         };
@@ -118,7 +119,7 @@ pub(super) fn seal(
         };
         match sealed {
             Some(()) => done |= 1 << job.slot,
-            None => drops.add(job.slot, DropReason::CryptoDevice),
+            None => drops.add(job.slot, groups.of(job.slot).refuse(DropReason::CryptoDevice, ctx)),
         }
     }
     for index in bits(done) {
