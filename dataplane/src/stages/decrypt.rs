@@ -79,14 +79,15 @@ pub(crate) fn decrypt<'a>(
     let Burst { packets, meta } = burst;
     let mut drops = Drops::new(ctx.counters);
     let mut other = 0;
-    let mut found = ArrayVec::<Found<'a>, BURST>::new();
+    let mut all = ArrayVec::<Found<'a>, BURST>::new();
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
     let mut elsewhere: Mask = 0;
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
         match look_up(packet, &meta[index], ctx) {
             Ok((sa, slot, window, opening)) => {
-                if has_moved(sa, packet, &meta[index]).is_some() {
+                // What is not ahead of all others was overtaken; or, where no window says so, it is a copy.
+                if has_moved(sa, packet, &meta[index]).is_some() && opening.sequence > window.highest() {
                     elsewhere |= 1 << index;
                 }
                 let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
@@ -94,10 +95,10 @@ pub(crate) fn decrypt<'a>(
                     continue;
                 };
                 let Opening { sequence, nonce, aad, text } = opening;
-                if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
+                if all.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
                     key.prefetch(text.len());
                 }
-                found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
+                all.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
                 jobs.push(gcm::Job {
                     key,
                     nonce,
@@ -113,13 +114,13 @@ pub(crate) fn decrypt<'a>(
     let mut forged = gcm::open(&mut jobs);
     drop(jobs);
     if other != 0 {
-        forged |= suites::open(packets, other, meta, &mut found, crypto, &mut drops, ctx);
+        forged |= suites::open(packets, other, meta, &mut all, crypto, &mut drops, ctx);
     }
 
-    let (seen, too_old) = commit(&found, forged);
+    let (seen, too_old) = commit(&all, forged);
     let mut opened = 0;
     let mut tally = Tally::new();
-    for (place, found) in found.iter().enumerate() {
+    for (place, found) in all.iter().enumerate() {
         let index = usize::from(found.index);
         let Some(mbuf) = packets.get_mut(index) else { continue };
         let counters = &found.slot.counters;
@@ -136,6 +137,7 @@ pub(crate) fn decrypt<'a>(
         // Only the newest packet says where the peer is: one that was overtaken comes from where it was.
         if elsewhere & 1 << index != 0
             && found.sequence == found.window.highest()
+            && !is_copy(&all, place, forged)
             && let Some(peer) = has_moved(found.sa, mbuf.data(), &meta[index])
         {
             alarms.raise(Alarm::PeerMoved { index: found.sa.index, spi: found.sa.spi, peer }, ctx.now);
@@ -204,6 +206,16 @@ fn commit(found: &[Found<'_>], forged: Mask) -> (Mask, Mask) {
         }
     }
     (seen, too_old)
+}
+
+/// Whether a genuine packet of the same number was before this one in the burst. Where there is a window, it was told so.
+#[cold]
+fn is_copy(all: &[Found<'_>], place: usize, forged: Mask) -> bool {
+    let is_twin = |this: &Found<'_>, at: usize| {
+        let other = &all[at];
+        forged & (1 << at) == 0 && std::ptr::eq(other.sa, this.sa) && other.sequence == this.sequence
+    };
+    all.get(place).is_some_and(|this| (0..place).any(|at| is_twin(this, at)))
 }
 
 /// Where the peer of an SA in UDP is, if this packet comes from somewhere else than was known. In transport mode the
