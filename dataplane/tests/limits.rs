@@ -37,11 +37,16 @@ fn of_limits(events: &mut Vec<Event>, control: &mut Control) {
     }
 }
 
+/// Packets that are to be protected.
+fn outgoing(site: &Site) -> Vec<Vec<u8>> {
+    let packet = datagram("10.1.0.9", "10.2.0.7", 64, &[7; BYTES as usize - 28]);
+    (0..PACKETS).map(|_| frame(site.macs[0], site.neighbours[0], &packet)).collect()
+}
+
 /// Sends the packets through an SA with these limits.
 fn limited(limits: Limits, inbound: bool) -> Outcome {
     let there = Site::a();
-    let packet = datagram("10.1.0.9", "10.2.0.7", 64, &[7; BYTES as usize - 28]);
-    let lan: Vec<_> = (0..PACKETS).map(|_| frame(there.macs[0], there.neighbours[0], &packet)).collect();
+    let lan = outgoing(&there);
     let (site, lan, wan) = match inbound {
         true => (Site { limits, ..there.peer() }, vec![], run(&there, &lan, &[]).wan),
         false => (Site { limits, ..there }, lan, vec![]),
@@ -120,4 +125,36 @@ fn bytes() {
         assert_eq!(outcome.refused, outcome.expired);
         assert_told_once(&outcome.events, inbound);
     }
+}
+
+/// A control plane that comes when the limits were reached long ago is told, too; each once.
+#[test]
+fn who_was_not_there_is_told_later() {
+    let limits = Limits { soft_packets: Some(SOFT), hard_bytes: Some(HARD * BYTES), ..Limits::default() };
+    let site = Site { limits, ..Site::a() };
+    let folder = tempfile::tempdir().unwrap();
+    pcap::write(&folder.path().join("lan.in"), &outgoing(&site)).unwrap();
+    pcap::write(&folder.path().join("wan.in"), &[]).unwrap();
+    let mut dataplane = Dataplane::start(folder.path());
+    let mut control = dataplane.connect();
+    let segment = control.offer(&site.policy()).unwrap();
+    let commit = control.submit(&site.commands(folder.path(), segment), true).unwrap();
+    control.wait_ack(commit, PATIENCE).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    for _ in 0..3 {
+        let mut events = Vec::new();
+        while doors(&control.counters().snapshot()).iter().sum::<u64>() < PACKETS || events.len() < 2 {
+            of_limits(&mut events, &mut control);
+            assert!(Instant::now() < deadline, "{events:?}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        // The manager looks at the counters again meanwhile.
+        std::thread::sleep(std::time::Duration::from_millis(600));
+        of_limits(&mut events, &mut control);
+        assert_told_once(&events, false);
+        drop(control);
+        control = dataplane.connect();
+    }
+    drop(control);
+    dataplane.stop();
 }

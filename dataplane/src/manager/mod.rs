@@ -3,6 +3,7 @@
 
 mod crypto;
 mod desired;
+mod limits;
 mod overlay;
 mod path_mtu;
 mod policies;
