@@ -6,6 +6,7 @@ use crate::fib::Fibs;
 use crate::policy::Policy;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
+use esp::resync::Resync;
 use model::{IcvLen, SizeRules, Spi, Tfc};
 use shm::Limits;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -173,6 +174,8 @@ pub(crate) struct InboundSa {
     /// What may come out of it.
     pub(crate) selectors: Selectors,
     pub(crate) limits: Limits,
+    /// Of extended sequence numbers, after long loss.
+    pub(crate) resync: Resync,
 }
 
 /// An outbound SA: the immutable part; its sequence number and counters are in shared memory. In this order in memory, so

@@ -17,6 +17,7 @@ use packet::{esp as esp_header, ipv4, ipv6};
 use shm::{DropReason, SaSlot, WorkerCounters};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 /// What is ESP among packets to us, and what is not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,11 +82,11 @@ pub(crate) fn decrypt<'a>(
     let mut other = 0;
     let mut all = ArrayVec::<Found<'a>, BURST>::new();
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
-    let mut elsewhere: Mask = 0;
+    let (mut elsewhere, mut tried): (Mask, Mask) = (0, 0);
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
         match look_up(packet, &meta[index], ctx) {
-            Ok((sa, slot, window, opening)) => {
+            Ok((sa, slot, window, mut opening)) => {
                 // What is not ahead of all others was overtaken; or, where no window says so, it is a copy.
                 if has_moved(sa, packet, &meta[index]).is_some() && opening.sequence > window.highest() {
                     elsewhere |= 1 << index;
@@ -94,10 +95,15 @@ pub(crate) fn decrypt<'a>(
                     other |= 1 << index;
                     continue;
                 };
-                let Opening { sequence, nonce, aad, text } = opening;
+                // The first of its SA's run.
                 if all.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
-                    key.prefetch(text.len());
+                    key.prefetch(opening.text.len());
+                    if sa.resync.is_due() {
+                        tried |=
+                            Mask::from(look_further(packet, &meta[index], sa, slot, &mut opening)) << index;
+                    }
                 }
+                let Opening { sequence, nonce, aad, text } = opening;
                 all.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
                 jobs.push(gcm::Job {
                     key,
@@ -114,7 +120,7 @@ pub(crate) fn decrypt<'a>(
     let mut forged = gcm::open(&mut jobs);
     drop(jobs);
     if other != 0 {
-        forged |= suites::open(packets, other, meta, &mut all, crypto, &mut drops, ctx);
+        forged |= suites::open(packets, (other, &mut tried), meta, &mut all, crypto, &mut drops, ctx);
     }
 
     let (seen, too_old) = commit(&all, forged);
@@ -126,6 +132,9 @@ pub(crate) fn decrypt<'a>(
         let counters = &found.slot.counters;
         if forged & (1 << place) != 0 {
             counters.auth_failed.add(1);
+            if found.sa.parameters.esn {
+                found.sa.resync.failed(counters.packets.get(), ctx.now);
+            }
             drops.add(index, DropReason::EspBadIcv);
             continue;
         }
@@ -176,6 +185,12 @@ pub(crate) fn decrypt<'a>(
         }
     }
     tally.end(alarms, ctx.now);
+    if tried != 0 {
+        let refused = forged | seen | too_old;
+        for (_, found) in all.iter().enumerate().filter(|(place, _)| refused >> place & 1 == 0) {
+            found.slot.counters.resynchronised.add(u64::from(tried >> found.index & 1 != 0));
+        }
+    }
     let dropped = drops.mask;
     packets.free(dropped);
     opened
@@ -262,6 +277,27 @@ pub(super) fn look_up<'a>(
     })?;
     window.check(opening.sequence).map_err(|replay| refuse(replay, slot))?;
     Ok((sa, slot, window, opening))
+}
+
+/// Has a packet of an SA that opens nothing opened as if it were of a run of low halves further on, if one is to be tried
+/// ([`esp::resync`]). Returns whether it is so.
+#[cold]
+pub(super) fn look_further(
+    packet: &[u8],
+    meta: &Meta,
+    sa: &InboundSa,
+    slot: &SaSlot,
+    opening: &mut Opening,
+) -> bool {
+    let highest = slot.highest.load(Ordering::Relaxed);
+    let further =
+        sa.resync.take(slot.counters.packets.get()).and_then(|further| highest.checked_add(further));
+    let Some(further) = further else { return false };
+    match esp::inbound::prepare(&sa.parameters, packet, usize::from(meta.esp_at), further) {
+        Ok(other) => *opening = other,
+        Err(_) => return false,
+    }
+    true
 }
 
 /// Counts a refused sequence number with its SA, and names it.
