@@ -7,6 +7,7 @@ use crate::pages::Pages;
 use crate::policy::Policy;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
+use esp::resync::Resync;
 use model::{IcvLen, SizeRules, Spi, Tfc};
 use shm::Limits;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -172,6 +173,8 @@ pub(crate) struct InboundSa {
     /// Where its packets come from, of an SA in UDP, whose peer may move.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) limits: Limits,
+    /// Of extended sequence numbers, after long loss.
+    pub(crate) resync: Resync,
     /// What may come out of it.
     pub(crate) selectors: Selectors,
     /// Of our own kernel.

@@ -202,17 +202,40 @@ fn an_sa_without_a_device_is_refused_and_no_other() {
     }
 }
 
-/// An SA without ESN sends its last number, and nothing after it.
+/// An SA sends its last number, and nothing after it: with ESN or without, by our own kernel or by a crypto device.
 #[test]
 fn no_number_is_used_after_the_last() {
-    let site = Site { first_sequence: (1 << 32) - 3, ..Site::a() };
-    let sent = conversation(&site);
-    let here = run(&site, &sent, &[]);
-    assert_eq!(here.wan.len(), 3);
-    let last = here.wan[2][esp_at(&here.wan[2]) + 4..][..4].to_vec();
-    assert_eq!(last, u32::MAX.to_be_bytes());
-    assert_eq!(drops(&here, DropReason::EspSequenceExhausted), sent.len() as u64 - 3);
-    assert_eq!(here.sas[0].next_sequence, 1 << 32);
+    for (esn, suite) in
+        [(false, Suite::AES_GCM_128), (true, Suite::AES_GCM_128), (false, Suite::ChaCha20Poly1305)]
+    {
+        let last = esp::sequence::last(esn);
+        let site = Site { esn, suite, first_sequence: last - 2, ..Site::a() };
+        let sent = conversation(&site);
+        let here = run(&site, &sent, &[]);
+        assert_eq!(here.wan.len(), 3);
+        let low = here.wan[2][esp_at(&here.wan[2]) + 4..][..4].to_vec();
+        assert_eq!(low, (last as u32).to_be_bytes());
+        let refused = sent.len() as u64 - 3;
+        assert_eq!(drops(&here, DropReason::EspSequenceExhausted), refused);
+        assert_eq!(here.sas[0].next_sequence, last + 1);
+        let counters = here.sas[0].counters;
+        assert_eq!((counters.packets, counters.expired, counters.other), (3, refused, 0));
+        let there = run(&site.peer(), &[], &here.wan);
+        assert_eq!((there.lan.len(), there.sas[1].highest), (3, last));
+    }
+}
+
+/// Congestion that the inner header cannot speak of is a drop, and its SA counts it (RFC 6040, section 4.2).
+#[test]
+fn what_met_congestion_and_cannot_say_so_is_an_error_of_its_sa() {
+    let site = Site::a();
+    let packet = datagram("10.1.0.9", "10.2.0.7", 64, b"not ECN-capable");
+    let mut sealed = run(&site, &[frame(site.macs[0], site.neighbours[0], &packet)], &[]).wan;
+    let mut outer = ipv4::Packet::new_unchecked(&mut sealed[0][ethernet::HEADER_LEN..]);
+    outer.set_ecn(packet::Ecn::Ce);
+    let there = run(&site.peer(), &[], &sealed);
+    assert_eq!(drops(&there, DropReason::EspEcnDrop), 1, "{:?}", there.counters.drops());
+    assert_eq!(there.sas[1].counters.other, 1);
 }
 
 /// What comes in clear where the map wants it protected, or out of an SA that is not for it, is not let in.

@@ -74,3 +74,19 @@ fn two_workers_share_an_sa() {
     assert_eq!((sa.counters.packets, sa.counters.replayed), (PACKETS.into(), PACKETS.into()));
     assert_eq!(sa.highest, u64::from(PACKETS));
 }
+
+/// Both want the last numbers of an SA: each is used once, and none after the last.
+#[test]
+fn two_workers_come_to_the_last_number() {
+    const LEFT: u64 = 1000;
+    let site = Site { first_sequence: esp::sequence::last(true) - (LEFT - 1), ..site() };
+    let sent = &numbered()[..4000];
+    let here = run(&site, sent, &[]);
+    assert_both_worked(&here);
+    let numbers: BTreeSet<u32> = here.wan.iter().map(|esp| sequence(esp)).collect();
+    assert_eq!((here.wan.len(), numbers.len(), numbers.last()), (1000, 1000, Some(&(u32::MAX - 1))));
+    let sa = &here.sas[0];
+    assert_eq!((sa.next_sequence, sa.counters.packets), (u64::MAX, LEFT));
+    assert_eq!(sa.counters.expired, sent.len() as u64 - LEFT);
+    assert_eq!(here.counters.drops().get(&DropReason::EspSequenceExhausted), Some(&sa.counters.expired));
+}

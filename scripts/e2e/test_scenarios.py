@@ -318,6 +318,8 @@ class Headers(ScenarioCase):
         self.emit(scenario, packet(scenario.ours, scenario.theirs, 44, fragment))
         after = self.eventually("both drops", lambda: self.drops_after(before, 2))
         self.assertEqual(after.dropped_since(before), {"esp_transport_fragment": 2})
+        before, after = ([sa["other"] for sa in read.stats["sa"] if sa["direction"] == "outbound"] for read in (before, after))
+        self.assertEqual(sum(after) - sum(before), 2, "each an error of the SA that did not send it")
 
     def drops_after(self, before, count):
         after = at_rest(self.counters)

@@ -74,7 +74,8 @@ pub struct SaCounters {
     pub dummies: SharedCounter,
     /// Outbound: bytes of TFC padding (RFC 4303, section 2.7).
     pub tfc_padding: SharedCounter,
-    reserved: [SharedCounter; 1],
+    /// Inbound: how often the high half of its sequence numbers was found again after long loss (RFC 4303, appendix A3).
+    pub resynchronised: SharedCounter,
 }
 
 /// Words of a descriptor in memory.
@@ -351,6 +352,7 @@ impl SaSlot {
             other: c.other.get(),
             dummies: c.dummies.get(),
             tfc_padding: c.tfc_padding.get(),
+            resynchronised: c.resynchronised.get(),
         }
     }
 }
@@ -497,6 +499,7 @@ impl SaTable {
             &c.other,
             &c.dummies,
             &c.tfc_padding,
+            &c.resynchronised,
         ] {
             counter.set(0);
         }
@@ -578,6 +581,8 @@ pub struct SaCounts {
     pub dummies: u64,
     /// Outbound: bytes of TFC padding (RFC 4303, section 2.7).
     pub tfc_padding: u64,
+    /// Inbound: how often the high half of its sequence numbers was found again after long loss (RFC 4303, appendix A3).
+    pub resynchronised: u64,
 }
 
 /// All that a reader can know of an SA.

@@ -325,9 +325,14 @@ impl Server {
         }
     }
 
+    /// Whether there is a control plane.
+    pub const fn is_controlled(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Tells the control plane of something. Without a control plane, or when it does not read, the event is lost, and
-    /// counted.
-    pub fn event(&mut self, event: Event) {
+    /// counted. Returns whether it was told.
+    pub fn event(&mut self, event: Event) -> bool {
         let told = self.session.as_mut().is_some_and(|session| {
             session.flush_acks();
             session.has_room(ACK_RESERVE) && session.push(&event)
@@ -335,6 +340,7 @@ impl Server {
         if !told {
             self.counters.lose_event();
         }
+        told
     }
 
     /// Tells the control plane what became of its transaction `number`. It is kept until there is room for it.

@@ -21,6 +21,7 @@ pub mod iv;
 pub mod outbound;
 pub mod reference;
 pub mod replay;
+pub mod resync;
 pub mod sequence;
 pub mod shape;
 pub mod size;

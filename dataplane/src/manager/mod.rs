@@ -4,6 +4,7 @@
 mod crypto;
 mod desired;
 mod entries;
+mod limits;
 mod overlay;
 mod path_mtu;
 mod policies;

@@ -35,6 +35,7 @@ impl Manager {
         // From here on nothing can fail. Slots that change hands are taken from the workers first.
         for &index in plan.leaving.iter().chain(plan.arriving.iter().map(|(index, _)| index)) {
             self.sas.remove(index);
+            self.told.forget(index);
         }
         for port in &plan.closing {
             self.policies.remove(port);

@@ -7,6 +7,7 @@ use crate::pages::Pages;
 use crate::sad::SpiTable;
 use crate::selectors::Selectors;
 use crate::snapshot::{InboundSa, OutboundSa, Protection};
+use esp::resync::Resync;
 use esp::tunnel::Dscp;
 use model::{Direction, IcvLen, IvRule, Spi, Suite, Tfc};
 use shm::{InstallSa, Reason, SaTable};
@@ -17,6 +18,9 @@ use std::sync::atomic::Ordering;
 
 /// Packets that may have been sent since the one that a router speaks of: at full speed, those of a tenth of a second.
 const LATELY: u64 = 1 << 20;
+
+/// How often an SA that opens nothing may try what else its peer's sequence number could be.
+const RESYNCS_PER_SECOND: u64 = 10;
 
 /// An SA ready to be used, its slot not yet written.
 pub(super) enum Built {
@@ -65,6 +69,7 @@ pub(super) fn build(
             peer,
             selectors: Selectors::new(&spec.selectors),
             limits: install.limits,
+            resync: Resync::new(dpdk::tsc_hz() / RESYNCS_PER_SECOND),
         }))),
         Direction::Outbound => {
             let parameters = esp::outbound::Parameters {

@@ -2,6 +2,7 @@
 
 use super::crypto::Crypto;
 use super::desired::{Capacity, Desired};
+use super::limits::Told;
 use super::path_mtu::PathMtus;
 use super::policies::InUse;
 use super::ports::OpenPort;
@@ -11,7 +12,7 @@ use crate::worker::alarms::Alarm;
 use crate::worker::{Order, Shared};
 use crossbeam_channel::{Receiver, Sender};
 use model::Spi;
-use shm::{Event, PortId, Request, Server};
+use shm::{Event, Limits, PortId, Request, Server};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(crate) struct Manager {
     pub(super) sas: Sas,
     pub(super) crypto: Crypto,
     path_mtus: PathMtus,
+    pub(super) told: Told,
     pub(super) fibs: Fibs,
     pub(super) capacity: Capacity,
     pub(super) generation: u64,
@@ -66,6 +68,7 @@ impl Manager {
             sas,
             crypto,
             path_mtus: PathMtus::default(),
+            told: Told::default(),
             fibs,
             capacity,
             generation: 0,
@@ -79,7 +82,10 @@ impl Manager {
             for request in self.server.wait(TICK)? {
                 match request {
                     Request::Transaction(transaction) => self.transaction(transaction),
-                    Request::ControlAttached { pid } => tracing::info!("control plane {pid} attached"),
+                    Request::ControlAttached { pid } => {
+                        tracing::info!("control plane {pid} attached");
+                        self.told.forget_all();
+                    }
                     Request::ControlDetached(why) => {
                         tracing::warn!("the control plane is gone ({why}); traffic flows on");
                     }
@@ -89,6 +95,7 @@ impl Manager {
             if survey_at <= Instant::now() {
                 survey_at = Instant::now() + SURVEY;
                 self.survey();
+                self.look_at_limits();
                 self.path_mtus.forget(&self.sas);
             }
         }
@@ -116,12 +123,35 @@ impl Manager {
                 tracing::debug!("SA {index}: its path takes {mtu} bytes");
                 self.path_mtus.learn(&self.desired, &self.sas, (index, spi), mtu);
             }
+            if let Alarm::SoftExpired { index, spi }
+            | Alarm::HardExpired { index, spi }
+            | Alarm::SequenceExhausted { index, spi } = alarm
+                && let Some(sa) = self.desired.sas.get(&index).filter(|sa| sa.install.spi == spi)
+            {
+                match (alarm, self.shared.sas.slot(index)) {
+                    (Alarm::SequenceExhausted { .. }, _) => {
+                        self.told.of_sequence(&sa.install, &mut self.server)
+                    }
+                    (_, Some(slot)) => self.told.of_counters(&sa.install, slot, &mut self.server),
+                    _ => {}
+                }
+            }
             if let Some(event) = event(alarm) {
                 self.server.event(event);
             }
         }
         if moved {
             self.publish();
+        }
+    }
+
+    /// Tells the control plane of the limits that SAs reached and that no alarm told of.
+    fn look_at_limits(&mut self) {
+        for (&index, sa) in &self.desired.sas {
+            if let Some(slot) = self.shared.sas.slot(index).filter(|_| sa.install.limits != Limits::default())
+            {
+                self.told.of_counters(&sa.install, slot, &mut self.server);
+            }
         }
     }
 
@@ -212,11 +242,12 @@ fn event(alarm: Alarm) -> Option<Event> {
         Alarm::NeighbourNeeded { port, address } => {
             Event::NeighbourNeeded { port: PortId::new(port)?, address }
         }
-        // The manager's own affair.
-        Alarm::PathMtu { .. } | Alarm::TooBig { .. } => return None,
+        // The manager's own affair, or told by it when it has looked.
+        Alarm::PathMtu { .. }
+        | Alarm::TooBig { .. }
+        | Alarm::SequenceExhausted { .. }
+        | Alarm::SoftExpired { .. }
+        | Alarm::HardExpired { .. } => return None,
         Alarm::PeerMoved { index, spi, peer } => Event::PeerMoved { index, spi, peer },
-        Alarm::SequenceExhausted { index, spi } => Event::SequenceExhausted { index, spi },
-        Alarm::SoftExpired { index, spi } => Event::SaSoftExpired { index, spi },
-        Alarm::HardExpired { index, spi } => Event::SaHardExpired { index, spi },
     })
 }

@@ -17,6 +17,7 @@ use packet::{esp as esp_header, ipv4, ipv6};
 use shm::{DropReason, SaSlot, WorkerCounters};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 /// What is ESP among packets to us, and what is not.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,25 +81,31 @@ pub(crate) fn decrypt<'a>(
     ahead::fetch_inbound(packets, mask, meta, ctx);
     let mut drops = Drops::new(ctx.counters);
     let mut other = 0;
-    let mut found = ArrayVec::<Found<'a>, BURST>::new();
+    let mut all = ArrayVec::<Found<'a>, BURST>::new();
     let mut jobs = ArrayVec::<gcm::Job<'_>, BURST>::new();
-    let mut elsewhere: Mask = 0;
+    let (mut elsewhere, mut tried): (Mask, Mask) = (0, 0);
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
         match look_up(packet, &meta[index], ctx) {
-            Ok((sa, slot, window, opening)) => {
-                if has_moved(sa, packet, &meta[index]).is_some() {
+            Ok((sa, slot, window, mut opening)) => {
+                // What is not ahead of all others was overtaken; or, where no window says so, it is a copy.
+                if has_moved(sa, packet, &meta[index]).is_some() && opening.sequence > window.highest() {
                     elsewhere |= 1 << index;
                 }
                 let (Protection::Gcm(icv), Some(key)) = (&sa.protection, &sa.key) else {
                     other |= 1 << index;
                     continue;
                 };
-                let Opening { sequence, nonce, aad, text } = opening;
-                if found.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
-                    key.prefetch(text.len());
+                // The first of its SA's run.
+                if all.last().is_none_or(|before| !std::ptr::eq(before.sa, sa)) {
+                    key.prefetch(opening.text.len());
+                    if sa.resync.is_due() {
+                        tried |=
+                            Mask::from(look_further(packet, &meta[index], sa, slot, &mut opening)) << index;
+                    }
                 }
-                found.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
+                let Opening { sequence, nonce, aad, text } = opening;
+                all.push(Found { index: index as u8, sa, slot, window, sequence, text: text.clone() });
                 jobs.push(gcm::Job {
                     key,
                     nonce,
@@ -114,18 +121,21 @@ pub(crate) fn decrypt<'a>(
     let mut forged = gcm::open(&mut jobs);
     drop(jobs);
     if other != 0 {
-        forged |= suites::open(packets, other, meta, &mut found, crypto, &mut drops, ctx);
+        forged |= suites::open(packets, (other, &mut tried), meta, &mut all, crypto, &mut drops, ctx);
     }
 
-    let (seen, too_old) = commit(&found, forged);
+    let (seen, too_old) = commit(&all, forged);
     let mut opened = 0;
     let mut tally = Tally::new();
-    for (place, found) in found.iter().enumerate() {
+    for (place, found) in all.iter().enumerate() {
         let index = usize::from(found.index);
         let Some(mbuf) = packets.get_mut(index) else { continue };
         let counters = &found.slot.counters;
         if forged & (1 << place) != 0 {
             counters.auth_failed.add(1);
+            if found.sa.parameters.esn {
+                found.sa.resync.failed(counters.packets.get(), ctx.now);
+            }
             drops.add(index, DropReason::EspBadIcv);
             continue;
         }
@@ -137,6 +147,7 @@ pub(crate) fn decrypt<'a>(
         // Only the newest packet says where the peer is: one that was overtaken comes from where it was.
         if elsewhere & 1 << index != 0
             && found.sequence == found.window.highest()
+            && !is_copy(&all, place, forged)
             && let Some(peer) = has_moved(found.sa, mbuf.data(), &meta[index])
         {
             alarms.raise(Alarm::PeerMoved { index: found.sa.index, spi: found.sa.spi, peer }, ctx.now);
@@ -167,7 +178,7 @@ pub(crate) fn decrypt<'a>(
                         tally.add(found.sa, found.slot, 0, alarms, ctx.now);
                         counters.dummies.add(1);
                     }
-                    DropReason::EspEcnDrop => {}
+                    DropReason::EspEcnDrop => drop(counters.other.add(1)),
                     _ => drop(counters.malformed.add(1)),
                 }
                 drops.add(index, reason);
@@ -175,6 +186,12 @@ pub(crate) fn decrypt<'a>(
         }
     }
     tally.end(alarms, ctx.now);
+    if tried != 0 {
+        let refused = forged | seen | too_old;
+        for (_, found) in all.iter().enumerate().filter(|(place, _)| refused >> place & 1 == 0) {
+            found.slot.counters.resynchronised.add(u64::from(tried >> found.index & 1 != 0));
+        }
+    }
     let dropped = drops.mask;
     packets.free(dropped);
     opened
@@ -205,6 +222,16 @@ fn commit(found: &[Found<'_>], forged: Mask) -> (Mask, Mask) {
         }
     }
     (seen, too_old)
+}
+
+/// Whether a genuine packet of the same number was before this one in the burst. Where there is a window, it was told so.
+#[cold]
+fn is_copy(all: &[Found<'_>], place: usize, forged: Mask) -> bool {
+    let is_twin = |this: &Found<'_>, at: usize| {
+        let other = &all[at];
+        forged & (1 << at) == 0 && std::ptr::eq(other.sa, this.sa) && other.sequence == this.sequence
+    };
+    all.get(place).is_some_and(|this| (0..place).any(|at| is_twin(this, at)))
 }
 
 /// Where the peer of an SA in UDP is, if this packet comes from somewhere else than was known. In transport mode the
@@ -251,6 +278,27 @@ pub(super) fn look_up<'a>(
     })?;
     window.check(opening.sequence).map_err(|replay| refuse(replay, slot))?;
     Ok((sa, slot, window, opening))
+}
+
+/// Has a packet of an SA that opens nothing opened as if it were of a run of low halves further on, if one is to be tried
+/// ([`esp::resync`]). Returns whether it is so.
+#[cold]
+pub(super) fn look_further(
+    packet: &[u8],
+    meta: &Meta,
+    sa: &InboundSa,
+    slot: &SaSlot,
+    opening: &mut Opening,
+) -> bool {
+    let highest = slot.highest.load(Ordering::Relaxed);
+    let further =
+        sa.resync.take(slot.counters.packets.get()).and_then(|further| highest.checked_add(further));
+    let Some(further) = further else { return false };
+    match esp::inbound::prepare(&sa.parameters, packet, usize::from(meta.esp_at), further) {
+        Ok(other) => *opening = other,
+        Err(_) => return false,
+    }
+    true
 }
 
 /// Counts a refused sequence number with its SA, and names it.

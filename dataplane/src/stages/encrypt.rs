@@ -90,7 +90,7 @@ pub(crate) fn encrypt(
                 group.bytes += inner_len as u64;
                 sealed |= 1 << index;
             }
-            Err(reason) => drops.add(index, reason),
+            Err(reason) => drops.add(index, group.refuse(reason, ctx)),
         }
     }
     let failed = gcm::seal(&mut jobs);
@@ -105,7 +105,7 @@ pub(crate) fn encrypt(
         sealed &= !drops.mask;
     }
     if other != 0 {
-        let done = suites::seal(packets, (other, dummies), &mut groups, crypto, &mut drops);
+        let done = suites::seal(packets, (other, dummies), &mut groups, crypto, &mut drops, ctx);
         for index in bits(done) {
             let template = &groups.of(index).sa.template;
             meta[index].family = template.version().into();

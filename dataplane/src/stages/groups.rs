@@ -42,6 +42,19 @@ impl Group<'_> {
         self.wanted += 1;
         self.longest = self.longest.max(mbuf.len() as u32);
     }
+
+    /// Counts a packet with its SA that it does not send, and returns why it does not.
+    #[cold]
+    pub(super) fn refuse(&self, reason: DropReason, ctx: &Context<'_>) -> DropReason {
+        // By its index, as an SA that is spent has no slot here.
+        if let Some(slot) = ctx.sas.slot(self.sa.index) {
+            match reason {
+                DropReason::SaExpired | DropReason::EspSequenceExhausted => slot.counters.expired.add(1),
+                _ => slot.counters.other.add(1),
+            };
+        }
+        reason
+    }
 }
 
 /// All groups of a burst.
@@ -168,7 +181,8 @@ impl<'a> Groups<'a> {
             let group = self.of(index);
             if group.slot.is_none() {
                 let known = ctx.sas.slot(group.sa.index).is_some();
-                drops.add(index, if known { DropReason::SaExpired } else { DropReason::Internal });
+                let reason = if known { DropReason::SaExpired } else { DropReason::Internal };
+                drops.add(index, group.refuse(reason, ctx));
                 continue;
             }
             match group.sa.template.fit(group.sa.size, mbuf.data(), group.limit) {

@@ -9,7 +9,7 @@
 //! comparison of a vector register.
 
 use super::Context;
-use super::decrypt::{Found, look_up};
+use super::decrypt::{Found, look_further, look_up};
 use super::encrypt::{TRAILING, encapsulate};
 use super::groups::{Group, Groups};
 use crate::burst::{BURST, Drops, Mask, Meta, bits};
@@ -49,6 +49,7 @@ pub(super) fn seal(
     groups: &mut Groups<'_>,
     crypto: Option<&mut CryptoQueue>,
     drops: &mut Drops<'_>,
+    ctx: &Context<'_>,
 ) -> Mask {
     let (mut inner_len, mut padding) = ([0_u32; BURST], [0_u32; BURST]);
     let is_dummy = |index: usize| dummies >> index & 1 != 0;
@@ -66,7 +67,7 @@ pub(super) fn seal(
         let (packet, sealing) = match encapsulate(group, mbuf) {
             Ok(encapsulated) => encapsulated,
             Err(reason) => {
-                drops.add(index, reason);
+                drops.add(index, group.refuse(reason, ctx));
                 continue;
             }
         };
@@ -118,7 +119,7 @@ pub(super) fn seal(
         };
         match sealed {
             Some(()) => done |= 1 << job.slot,
-            None => drops.add(job.slot, DropReason::CryptoDevice),
+            None => drops.add(job.slot, groups.of(job.slot).refuse(DropReason::CryptoDevice, ctx)),
         }
     }
     for index in bits(done) {
@@ -138,11 +139,12 @@ pub(super) fn seal(
 }
 
 /// Opens the packets of `mask`, whose SAs were found before. Adds to `found` those whose ICV was looked at, and returns in
-/// which places of it the ICV was wrong; it gives the others to `drops`.
+/// which places of it the ICV was wrong; it gives the others to `drops`. Of `mask`, those `tried` may be further on than
+/// they seem.
 #[inline(never)]
 pub(super) fn open<'a>(
     packets: &mut Packets,
-    mask: Mask,
+    (mask, tried): (Mask, &mut Mask),
     meta: &[Meta; BURST],
     found: &mut ArrayVec<Found<'a>, BURST>,
     crypto: Option<&mut CryptoQueue>,
@@ -157,13 +159,16 @@ pub(super) fn open<'a>(
     for (index, mbuf) in packets.masked_mut(mask) {
         let packet = mbuf.data_mut();
         // It was looked up before, and something may have happened on another worker since.
-        let (sa, slot, window, opening) = match look_up(packet, &meta[index], ctx) {
+        let (sa, slot, window, mut opening) = match look_up(packet, &meta[index], ctx) {
             Ok(looked_up) => looked_up,
             Err(reason) => {
                 drops.add(index, reason);
                 continue;
             }
         };
+        if sa.resync.is_due() {
+            *tried |= Mask::from(look_further(packet, &meta[index], sa, slot, &mut opening)) << index;
+        }
         let found_one = |Opening { sequence, text, .. }: Opening| Found {
             index: index as u8,
             sa,

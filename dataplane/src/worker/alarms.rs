@@ -72,26 +72,28 @@ pub(crate) enum Alarm {
 }
 
 impl Alarm {
-    /// Alarms with equal subjects are one alarm to the rate limit.
+    /// Alarms with equal subjects are one alarm to the rate limit. An SA is its slot and its SPI: another may have the slot
+    /// soon.
     fn subject(&self) -> u64 {
         use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
         match self {
             Alarm::Acquire { entry, .. } => hasher.hash_one((1, entry)),
             Alarm::NeighbourNeeded { port, address } => hasher.hash_one((2, port, address)),
-            Alarm::SequenceExhausted { index, .. } => hasher.hash_one((3, index)),
-            Alarm::SoftExpired { index, .. } => hasher.hash_one((4, index)),
-            Alarm::HardExpired { index, .. } => hasher.hash_one((5, index)),
+            Alarm::SequenceExhausted { index, spi } => hasher.hash_one((3, index, spi)),
+            Alarm::SoftExpired { index, spi } => hasher.hash_one((4, index, spi)),
+            Alarm::HardExpired { index, spi } => hasher.hash_one((5, index, spi)),
             Alarm::TooBig { spi, ends, mtu, .. } => hasher.hash_one((8, spi, ends, mtu)),
-            Alarm::PathMtu { index, mtu, .. } => hasher.hash_one((7, index, mtu)),
+            Alarm::PathMtu { index, spi, mtu } => hasher.hash_one((7, index, spi, mtu)),
             // A peer that moves on at once is another matter.
-            Alarm::PeerMoved { index, peer, .. } => hasher.hash_one((6, index, peer)),
+            Alarm::PeerMoved { index, spi, peer } => hasher.hash_one((6, index, spi, peer)),
         }
     }
 }
 
 /// Raises alarms, each subject at most once in [`Alarms::PAUSE_MS`]. A storm of packets raises a trickle of alarms;
-/// what is lost to a full channel or to two subjects in one place is raised again by the next packet.
+/// what is lost to a full channel or to two subjects in one place is raised again by the next packet. Only a limit is crossed
+/// once: the manager looks for those by itself, too.
 #[derive(Debug)]
 pub(crate) struct Alarms {
     channel: Sender<Alarm>,
@@ -141,5 +143,39 @@ mod tests {
         alarms.raise(Alarm::SequenceExhausted { index: 1, spi: Spi::MIN }, 90_000);
         alarms.raise(alarm, 200_000);
         assert_eq!(receiver.len(), 3);
+    }
+
+    #[test]
+    fn who_takes_over_a_slot_is_heard_at_once() {
+        let (sender, receiver) = crossbeam_channel::bounded(8);
+        let mut alarms = Alarms::new(sender, 1_000_000);
+        let (index, spis) = (1, [256, 257].map(|spi| Spi::new(spi).unwrap()));
+        let peer = "192.0.2.1:4500".parse().unwrap();
+        let kinds: [fn(u32, Spi, SocketAddr) -> Alarm; 5] = [
+            |index, spi, _| Alarm::SoftExpired { index, spi },
+            |index, spi, _| Alarm::HardExpired { index, spi },
+            |index, spi, _| Alarm::SequenceExhausted { index, spi },
+            |index, spi, _| Alarm::PathMtu { index, spi, mtu: 1400 },
+            |index, spi, peer| Alarm::PeerMoved { index, spi, peer },
+        ];
+        for raised in kinds {
+            for spi in [spis[0], spis[0], spis[1]] {
+                alarms.raise(raised(index, spi, peer), 7);
+            }
+            assert_eq!(receiver.try_iter().count(), 2);
+        }
+    }
+
+    #[test]
+    fn what_found_no_room_may_come_again_at_once() {
+        let (sender, receiver) = crossbeam_channel::bounded(1);
+        let mut alarms = Alarms::new(sender, 1_000_000);
+        let (first, second) = (1, 2);
+        for index in [first, second] {
+            alarms.raise(Alarm::HardExpired { index, spi: Spi::MIN }, 7);
+        }
+        assert_eq!(receiver.try_iter().count(), 1);
+        alarms.raise(Alarm::HardExpired { index: second, spi: Spi::MIN }, 8);
+        assert_eq!(receiver.try_iter().count(), 1);
     }
 }

@@ -334,6 +334,11 @@ pub(crate) fn run_until(
         assert!(Instant::now() < deadline, "{}: {given} packets in, but {counters:?}", site.name);
         std::thread::sleep(Duration::from_millis(2));
     };
+    // Between the answers to two, the manager does what the workers' alarms want.
+    for _ in 0..2 {
+        let commit = control.submit(&[Command::Barrier], false).unwrap();
+        control.wait_ack(commit, PATIENCE).unwrap();
+    }
     let observer = shm::Observer::connect(&dataplane.socket).unwrap();
     let hits = observer.policies().unwrap().iter().flat_map(numbered).map(|(_, hits)| hits).sum();
     let sas = [OUTBOUND, INBOUND].map(|index| control.sa_table().get(index).unwrap());

@@ -110,7 +110,8 @@ fn answers_get_through_where_events_do_not() {
     }
     let to_answer = answers.clone();
     plane.with(move |server| {
-        (0..sent).for_each(|number| server.event(link((number % 32) as u16)));
+        let told = (0..sent).filter(|&number| server.event(link((number % 32) as u16))).count();
+        assert_eq!(told, fits);
         to_answer.into_iter().for_each(|number| server.ack(number, Ok(())));
     });
     assert_eq!(control.counters().snapshot().events_lost, (sent - fits) as u64);
@@ -126,7 +127,10 @@ fn answers_get_through_where_events_do_not() {
 #[test]
 fn an_event_that_nobody_is_there_for_is_counted() {
     let plane = Plane::start();
-    plane.with(|server| server.event(link(0)));
+    plane.with(|server| {
+        assert!(!server.is_controlled());
+        assert!(!server.event(link(0)));
+    });
     assert_eq!(plane.observer().counters().snapshot().events_lost, 1);
 }
 

@@ -127,6 +127,13 @@ fn write_sa(text: &mut String, sa: &Association) -> std::fmt::Result {
                 0 => writeln!(text, "        replay detection support: N")?,
                 packets => writeln!(text, "        replay detection support: Y, window {packets} packets")?,
             }
+            if c.resynchronised != 0 {
+                writeln!(
+                    text,
+                    "        sequence number found again after long loss: {} times",
+                    c.resynchronised
+                )?;
+            }
         }
         (None, None) => {}
     }
