@@ -161,6 +161,11 @@ impl Said {
         Said { flow: self.flow.reversed(), ..self }
     }
 
+    /// What somebody else would say.
+    pub(crate) fn from(self, source: IpAddr) -> Said {
+        Said { flow: FiveTuple { source, ..self.flow }, ..self }
+    }
+
     /// What a later fragment of it alone says.
     fn of_a_later_fragment(self) -> Said {
         Said { flow: FiveTuple { ports: None, ..self.flow }, tcp_flags: TcpFlags::UNSEEN, ..self }
