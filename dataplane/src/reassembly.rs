@@ -203,7 +203,13 @@ fn is_copy(fragments: &[Fragment], new: &Fragment) -> bool {
 
 /// Joins what the fragments say of congestion (RFC 3168, section 5.3): one that met some speaks for all, but where another
 /// says that the sender does not know of such things, there is none to believe.
+/// And what would be longer than any packet can be is none: each fragment alone knows only where its payload ends.
 fn complete(fragments: Vec<Fragment>, end: usize, counters: &WorkerCounters) -> Option<Complete> {
+    let first = fragments.iter().find(|fragment| fragment.part.offset == 0)?;
+    if first.part.whole_len(end).is_none() {
+        counters.drop(DropReason::IpFragment, fragments.len() as u64);
+        return None;
+    }
     let says = |ecn: Ecn| fragments.iter().any(|fragment| fragment.part.ecn == ecn);
     let ecn = match (says(Ecn::Ce), says(Ecn::NotEct)) {
         (true, true) => {
@@ -211,7 +217,7 @@ fn complete(fragments: Vec<Fragment>, end: usize, counters: &WorkerCounters) -> 
             return None;
         }
         (true, false) => Ecn::Ce,
-        _ => fragments.iter().find(|fragment| fragment.part.offset == 0)?.part.ecn,
+        _ => first.part.ecn,
     };
     Some(Complete { fragments, end, ecn })
 }

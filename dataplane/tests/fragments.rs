@@ -4,10 +4,12 @@
 
 mod gateway;
 
+use acl::{Action, Rule};
 use gateway::frames::{datagram, frame};
-use gateway::{Outcome, Site, doors, made, received, run};
+use gateway::{ENTRY, Outcome, Site, doors, made, received, run};
+use model::{PortRange, Protocol, Selector};
 use packet::fragment::Cutter;
-use packet::{ethernet, ipv4};
+use packet::{ethernet, ipv4, protocol};
 use shm::DropReason;
 
 fn drops(outcome: &Outcome, reason: DropReason) -> u64 {
@@ -71,18 +73,42 @@ fn esp_in_fragments_is_put_together() {
     }
 }
 
-/// A packet that no buffer but a large one holds.
+/// A packet that no buffer but a large one holds, sealed whole as its policy asks for ports, is put together and opened.
 #[test]
 fn a_giant_is_put_together() {
+    let ports = PortRange::single(1000);
+    let (inside, beyond) = ("10.1.0.0/16".parse().unwrap(), "10.2.0.0/16".parse().unwrap());
+    let selector = Selector::new(inside, beyond, Protocol::UDP, ports, PortRange::ANY).unwrap();
+    let site = Site { rules: Some(vec![Rule::new(selector, Action::Protect(ENTRY))]), ..Site::a() };
+    let payload: Vec<u8> = (0..60_000_u32).map(|byte| (byte * 7 >> 4) as u8).collect();
+    let giant = datagram("10.1.0.9", "10.2.0.7", 64, &payload);
+    let here = run(&site, &cut(&frame(site.macs[0], site.neighbours[0], &giant), 1500, 7), &[]);
+    assert_conserved(&here);
+    assert!(here.wan.len() > 37, "{:?}", here.counters.drops());
+    assert_eq!(here.sas[0].counters.packets, 1);
+    let there = run(&site.peer(), &[], &here.wan);
+    assert_conserved(&there);
+    let arrived: Vec<u8> = there.lan.iter().flat_map(|part| part[34..].to_vec()).collect();
+    assert!(arrived == giant[20..], "{} bytes came: {:?}", arrived.len(), there.counters.drops());
+}
+
+/// A payload as long as a packet may be, whose header makes it longer than that.
+#[test]
+fn nothing_is_longer_than_a_packet_can_be() {
     let site = Site::a();
-    let mut giant = datagram("192.0.2.2", "192.0.2.1", 64, &vec![1; 60_000]);
-    giant[9] = 50;
-    giant[20..24].copy_from_slice(&0x2001_u32.to_be_bytes());
-    ipv4::Packet::new_unchecked(&mut giant[..]).fill_checksum();
-    let fragments = cut(&frame(site.macs[1], site.neighbours[1], &giant), 1500, 7);
+    let part = |offset: usize| {
+        let len = (65_535 - offset).min(1480);
+        let mut packet = datagram("192.0.2.2", "192.0.2.1", 64, &vec![1; len - 8]);
+        packet[9] = protocol::ESP;
+        let more = if offset + len < 65_535 { 0x2000 } else { 0 };
+        packet[6..8].copy_from_slice(&(more | offset as u16 / 8).to_be_bytes());
+        ipv4::Packet::new_unchecked(&mut packet[..]).fill_checksum();
+        frame(site.macs[1], site.neighbours[1], &packet)
+    };
+    let fragments: Vec<Vec<u8>> = (0..65_535).step_by(1480).map(part).collect();
     let outcome = run(&site, &[], &fragments);
     assert_conserved(&outcome);
-    assert_eq!(drops(&outcome, DropReason::EspBadIcv), 1, "{:?}", outcome.counters.drops());
+    assert_eq!(drops(&outcome, DropReason::IpFragment), 45, "{:?}", outcome.counters.drops());
 }
 
 /// What overlaps takes all of its packet with it, whatever comes later; a copy does nothing; the others are not touched.

@@ -150,6 +150,44 @@ fn fragments_before_encryption_arrive_as_fragments() {
     }
 }
 
+/// What came out of a tunnel and is too long for the hosts' link is answered into the tunnel, from an address that the other
+/// end expects there, and not from that of the port by which the answer leaves.
+#[test]
+fn an_answer_into_a_tunnel_is_from_inside() {
+    let site = narrow(1600, SizeRules::default());
+    let lan = PortIp {
+        address4: Some("10.2.0.1".parse().unwrap()),
+        address6: Some("2001:db8:2::1".parse().unwrap()),
+        mtu4: Some(1000),
+        mtu6: Some(1300),
+        ..PortIp::default()
+    };
+    let wan = PortIp {
+        address4: Some("192.0.2.2".parse().unwrap()),
+        address6: Some("2001:db8:ffff::2".parse().unwrap()),
+        ..PortIp::default()
+    };
+    let peer = Site { ip: [lan, wan], ..site.peer() };
+    for (packet, from, mtu) in
+        [(packet4(1200, true), "10.2.0.1", 1000), (packet6(1300), "2001:db8:2::1", 1300)]
+    {
+        let here = run(&site, &[from_host(&site, &packet)], &[]);
+        let there = run(&peer, &[], &here.wan);
+        assert_conserved(&there);
+        assert_eq!((there.wan.len(), there.lan.len()), (1, 0), "{:?}", there.counters.drops());
+        let back = run(&site, &[], &there.wan);
+        let [answer] = &back.lan[..] else { panic!("{:?}", back.counters.drops()) };
+        let answer = &answer[ethernet::HEADER_LEN..];
+        let (source, at) = if answer[0] >> 4 == 4 {
+            (ipv4::Packet::new_unchecked(answer).source().to_string(), ipv4::HEADER_LEN)
+        } else {
+            (ipv6::Packet::new_unchecked(answer).source().to_string(), ipv6::HEADER_LEN)
+        };
+        assert_eq!(source, from);
+        assert_eq!(icmp::Packet::new_checked(&answer[at..]).unwrap().rest(), mtu);
+    }
+}
+
 /// In clear, too.
 #[test]
 fn a_router_fragments_or_answers() {

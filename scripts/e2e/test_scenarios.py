@@ -309,22 +309,6 @@ class Headers(ScenarioCase):
                 outer = esp.encapsulated(sa, self.next_number(sa), inner)
                 self.assert_taken(scenario, chained(sa.source, sa.destination, (outer[6], outer[40:])), inner)
 
-    def test_fragments_are_not_for_transport_mode(self):
-        before = at_rest(self.counters)
-        scenario = only(mode="transport", outer=4)[0]
-        self.emit(scenario, reply(scenario.ours, scenario.theirs, 64, flags=0x2000))
-        scenario = only(mode="transport", outer=6)[0]
-        fragment = bytes((esp.ICMPV6, 0, 0, 9, 0, 0, 0, 1)) + bytes(64)
-        self.emit(scenario, packet(scenario.ours, scenario.theirs, 44, fragment))
-        after = self.eventually("both drops", lambda: self.drops_after(before, 2))
-        self.assertEqual(after.dropped_since(before), {"esp_transport_fragment": 2})
-        before, after = ([sa["other"] for sa in read.stats["sa"] if sa["direction"] == "outbound"] for read in (before, after))
-        self.assertEqual(sum(after) - sum(before), 2, "each an error of the SA that did not send it")
-
-    def drops_after(self, before, count):
-        after = at_rest(self.counters)
-        return after if sum(after.dropped_since(before).values()) >= count else None
-
 
 class Strange(ScenarioCase):
     """Packets that no honest sender writes, and sequence numbers at every edge."""

@@ -12,8 +12,8 @@ from scapy.packet import Raw
 from . import esp
 from .counters import at_rest
 from .scenarios import CONFIG, SCENARIOS, only
-from .test_scenarios import ScenarioCase, forwarded, reply
-from .wire import in_namespace_of
+from .test_scenarios import ScenarioCase, forwarded, packet, reply
+from .wire import checksum, in_namespace_of
 
 MTU = 1400
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, IP_MTU, IPV6_MTU, DO = 10, 23, 14, 24, 2
@@ -131,6 +131,47 @@ class Fragments(ScenarioCase):
             self.assert_taken(scenario, parts[0], inner)
         self.assertEqual(self.settled(0).unaccounted(), 0)
 
+    def put_together(self, frames):
+        """The packet that these are the fragments of."""
+        parts = {}
+        for frame in frames:
+            outer = frame[14:]
+            v4 = outer[0] >> 4 == 4
+            word = int.from_bytes(outer[6:8] if v4 else outer[42:44], "big")
+            parts[(word & 0x1FFF) * 8 if v4 else word & 0xFFF8] = outer
+        self.assertEqual(len(parts), len(frames))
+        first = parts[0]
+        payload = b"".join(part[20 if v4 else 48 :] for _, part in sorted(parts.items()))
+        if v4:
+            head = bytearray(first[:20])
+            head[2:4], head[6:8], head[10:12] = (20 + len(payload)).to_bytes(2, "big"), b"\0\0", b"\0\0"
+            head[10:12] = checksum(bytes(head)).to_bytes(2, "big")
+            return bytes(head) + payload
+        return first[:4] + len(payload).to_bytes(2, "big") + first[40:41] + first[7:40] + payload
+
+    def test_the_gateways_own_are_sealed_whole(self):
+        """Linux cuts what is longer than its TAP takes; ESP in transport mode comes first (RFC 4303, section 3.3.4)."""
+        for scenario in only(mode="transport", bits=128, esn=False):
+            sa = scenario.sa("outbound")
+            ping = ("ping", "-n", "-q", "-c", "1", "-W", "0.1", "-s", "4000", scenario.peer)
+            self.lab.complete("a large ping", ping, SITE_A.gateway)
+
+            def ours(frame, scenario=scenario):
+                end = {b"\x08\x00": 30, b"\x86\xdd": 38}.get(frame[12:14])
+                address = socket.inet_pton(socket.AF_INET6 if ":" in scenario.peer else socket.AF_INET, scenario.peer)
+                return end is not None and frame[end : end + len(address)] == address
+
+            frames = self.wire.receive(3, ours, 3)
+            self.assertEqual(len(frames), 3, scenario)
+            self.assertTrue(all(len(frame) <= 14 + 1600 for frame in frames))
+            outer = self.put_together(frames)
+            at = esp.find(outer)
+            self.assertEqual(outer[at : at + 4], sa.spi.to_bytes(4, "big"))
+            opened = sa.open(outer)
+            kind, number = (8, 1) if outer[0] >> 4 == 4 else (128, esp.ICMPV6)
+            self.assertEqual((opened[0], opened[-1], len(opened) - 2 - opened[-2]), (kind, number, 4008), scenario)
+        self.assertEqual(self.settled(0).unaccounted(), 0)
+
     def test_what_never_completes_is_let_go(self):
         scenario = only(outer=6, mode="tunnel")[0]
         sa = scenario.sa("inbound")
@@ -138,9 +179,15 @@ class Fragments(ScenarioCase):
         for number in range(20):
             outer = esp.encapsulated(sa, self.next_number(sa), self.inner_in(scenario, 700))
             self.deliver(self.fragments(outer, 500, 1000 + number)[0])
-        self.eventually("the fragments wait", lambda: self.counters().waiting == 20)
+        # Of our own, which transport mode wants whole.
+        scenario = only(mode="transport", outer=4)[0]
+        self.emit(scenario, reply(scenario.ours, scenario.theirs, 64, flags=0x2000))
+        scenario = only(mode="transport", outer=6)[0]
+        lone = bytes((esp.ICMPV6, 0, 0, 9, 0, 0, 0, 1)) + bytes(64)
+        self.emit(scenario, packet(scenario.ours, scenario.theirs, 44, lone))
+        self.eventually("the fragments wait", lambda: self.counters().waiting == 22)
         self.eventually("the fragments are gone", lambda: not self.counters().waiting, seconds=15)
-        self.assertEqual(self.counters().dropped_since(before), {"fragment_timeout": 20})
+        self.assertEqual(self.counters().dropped_since(before), {"fragment_timeout": 22})
         self.assertEqual(at_rest(self.counters).unaccounted(), 0)
 
 
@@ -159,6 +206,20 @@ class PathMtu(ScenarioCase):
         self.emit(scenario, reply(scenario.ours, scenario.theirs, 1350))
         ((outer, _, _),) = self.sealed_out(sa.spi, 1)
         return outer
+
+    def test_what_was_fragmented_after_encryption_is_known(self):
+        """A router that does not take a fragment of ESP quotes the header of that, too (RFC 8200, section 4.5)."""
+        for scenario in only(mode="tunnel", outer=6, inner=4, bits=256, esn=False):
+            outer = self.sent(scenario)
+            word = outer[6:7] + b"\0\0\1" + scenario.number.to_bytes(4, "big")
+            cut = outer[:4] + (8 + 1360).to_bytes(2, "big") + b"\x2c" + outer[7:40] + word + outer[40:1400]
+            # It is no longer than that: the whole packet's length says nothing of the fragment's.
+            self.deliver(self.quote(cut, len(cut)))
+            self.settled(0)
+            time.sleep(0.15)
+            self.assertEqual(self.path_mtu(scenario), 1600, scenario)
+            self.deliver(self.quote(cut, 1300))
+            self.eventually(f"{scenario}: it is believed", lambda scenario=scenario: self.path_mtu(scenario) == 1300)
 
     def path_mtu(self, scenario):
         spi = scenario.sa("outbound").spi

@@ -48,7 +48,7 @@ named_enum! {
         PortDown = 39, "port_down", "The egress port is down or detached; check the link and `shutdown`.";
         NoTap = 40, "no_tap", "The packet is for Linux, but its port has no mirror TAP.";
         Internal = 41, "internal", "A fault in the data plane; please report it.";
-        EspTransportFragment = 42, "esp_transport_fragment", "A fragment cannot be protected in transport mode (RFC 4303, section 3.3.4); lower the sender's MTU, or use tunnel mode.";
+        EspTransportFragment = 42, "esp_transport_fragment", "A fragment cannot be protected in transport mode (RFC 4303, section 3.3.4); only the gateway's own are put together before; lower the sender's MTU, or use tunnel mode.";
         EspOtherEnds = 43, "esp_other_ends", "Transport mode is for packets between the SA's ends, and this one is not; use tunnel mode.";
         UdpKeepalive = 44, "udp_keepalive", "A keepalive of a peer behind a translator (RFC 3948, section 2.3); normal.";
         EspNested = 45, "esp_nested", "ESP in ESP in ESP: more layers than are opened; suspect a loop of tunnels.";

@@ -214,8 +214,9 @@ impl Template {
         }
     }
 
+    /// Whether it is of transport mode.
     #[inline]
-    pub(crate) const fn is_transport(&self) -> bool {
+    pub const fn is_transport(&self) -> bool {
         matches!(self.front, Front::Transport)
     }
 

@@ -3,8 +3,8 @@
 //! And of the port that it came in by, turned around: what that map protects must not come in unprotected
 //! (RFC 4301, section 5.2, step 4).
 
-use super::Context;
 use super::parse::fault;
+use super::{Context, encrypt};
 use crate::burst::{BURST, Burst, Drops, Family, Mask, Meta};
 use crate::policy::Policy;
 use acl::{Action, Depth, KeyV4, KeyV6, Verdict};
@@ -100,10 +100,41 @@ pub(crate) fn by_policy(burst: &mut Burst, mask: Mask, policy: &Policy, ctx: &Co
     classified
 }
 
-/// Whether a packet that `meta.entry` protects must be sealed before it is cut: whoever sees its fragments alone would not
-/// find that they belong there, and neither would the peer.
+/// Whether an entry's SA is of transport mode, where ESP comes before fragmentation (RFC 4303, section 3.3.4). An entry that
+/// has none may yet get one of that mode.
+fn takes_no_fragments(entry: u32, ctx: &Context<'_>) -> bool {
+    encrypt::serving(ctx, entry).map_or(true, |(sa, _)| sa.template.is_transport())
+}
+
+/// The fragments of `mask` that leave by an SA which takes none.
+#[inline]
+pub(crate) fn of_transport(burst: &Burst, mask: Mask, policy: &Policy, ctx: &Context<'_>) -> Mask {
+    #[cold]
+    fn is_for_transport(packet: &[u8], policy: &Policy, ctx: &Context<'_>) -> bool {
+        let Ok(said) = Said::by(packet) else { return false };
+        match one(&said, policy).action() {
+            Some(Action::Protect(entry)) => takes_no_fragments(entry, ctx),
+            _ => false,
+        }
+    }
+    let mut found = 0;
+    for (index, mbuf) in burst.packets.masked(mask) {
+        let is_fragment = match burst.meta[index].family {
+            Family::V4 => ipv4::Packet::new_unchecked(mbuf.data()).is_fragment(),
+            Family::V6 => extensions::fragmented(mbuf.data()).is_some(),
+        };
+        found |= Mask::from(is_fragment && is_for_transport(mbuf.data(), policy, ctx)) << index;
+    }
+    found
+}
+
+/// Whether a packet that `meta.entry` protects must be sealed before it is cut: its SA is of transport mode, or whoever sees
+/// its fragments alone would not find that they belong there, and neither would the peer.
 #[cold]
 pub(crate) fn only_whole(packet: &[u8], meta: &Meta, ctx: &Context<'_>) -> bool {
+    if takes_no_fragments(meta.entry, ctx) {
+        return true;
+    }
     let policy = ctx.snapshot.port(meta.egress).and_then(|port| port.policy.as_ref());
     let (Some(policy), Ok(said)) = (policy, Said::by(packet)) else { return false };
     one(&said.of_a_later_fragment(), policy).action() != Some(Action::Protect(meta.entry))
@@ -128,6 +159,11 @@ impl Said {
     /// What the other end would say.
     pub(crate) fn reversed(self) -> Said {
         Said { flow: self.flow.reversed(), ..self }
+    }
+
+    /// What somebody else would say.
+    pub(crate) fn from(self, source: IpAddr) -> Said {
+        Said { flow: FiveTuple { source, ..self.flow }, ..self }
     }
 
     /// What a later fragment of it alone says.

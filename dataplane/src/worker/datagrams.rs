@@ -3,7 +3,8 @@
 //!
 //! They leave as they came, each by itself, where that comes to the same: in clear, or by an SA that each alone is for. A
 //! datagram that an SA is for only because of its ports is put together, and sealed as one packet: the peer could not tell
-//! what its later fragments are, and may not be sent any (section 7.3). What never becomes whole goes nowhere.
+//! what its later fragments are, and may not be sent any (section 7.3). So is what Linux cut of its own and an SA of transport
+//! mode is for, which takes no fragments. What never becomes whole goes nowhere.
 
 use super::fragments::{self, Restored};
 use super::stopwatch::Stopwatch;

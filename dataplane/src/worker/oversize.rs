@@ -214,9 +214,21 @@ fn flush(
     let routed = route::route(burst, answers, ctx);
     for index in bits(routed.transit | routed.local) {
         let to_us = routed.local >> index & 1 != 0;
-        let signed = signature(burst, index, to_us, &said, ctx).and_then(|from| {
-            let mbuf = burst.packets.get_mut(index)?;
-            answer::sign(mbuf.data_mut(), from)
+        // It quotes what the packet said, and so it goes as safely as answers of that flow go (RFC 4301, section 6.2).
+        let policy = ctx.snapshot.port(burst.meta[index].egress).and_then(|port| port.policy.as_deref());
+        let verdict = |said: &Said| policy.and_then(|policy| classify::one(said, policy).action());
+        let action = said[index].as_ref().filter(|_| !to_us).and_then(verdict);
+        let signed = said[index].and_then(|said| {
+            let from = if to_us {
+                // Linux takes nothing from the wire that has one of its own addresses: as if from the far end.
+                said.flow.source
+            } else {
+                signature(&burst.meta[index], ctx, |own| match action {
+                    Some(Action::Protect(_)) => verdict(&said.from(own)) == action,
+                    _ => true,
+                })?
+            };
+            answer::sign(burst.packets.get_mut(index)?.data_mut(), from)
         });
         if signed.is_none() {
             burst.discard(1 << index, DropReason::MtuExceeded, ctx.counters);
@@ -229,9 +241,7 @@ fn flush(
             exception::to_linux(burst, frame, port, &mut doors.queues, ctx);
             continue;
         }
-        // It quotes what the packet said, and so it goes as safely as answers of that flow go (RFC 4301, section 6.2).
-        let policy = ctx.snapshot.port(burst.meta[index].egress).and_then(|port| port.policy.as_ref());
-        match policy.and_then(|policy| classify::one(said[index].as_ref()?, policy).action()) {
+        match action {
             Some(Action::Protect(entry)) => {
                 burst.meta[index].entry = entry;
                 protect |= 1 << index;
@@ -244,19 +254,11 @@ fn flush(
     burst.discard(rest.all(), DropReason::MtuExceeded, ctx.counters);
 }
 
-/// Who an answer is from: the port that it leaves by, else any port (RFC 1812, section 4.3.2.4). What our own Linux is
-/// to hear comes as if from the far end, as it takes nothing from the wire that has one of its own addresses.
-fn signature(
-    burst: &Burst,
-    index: usize,
-    to_us: bool,
-    said: &[Option<Said>; BURST],
-    ctx: &Context<'_>,
-) -> Option<IpAddr> {
-    let meta = &burst.meta[index];
-    if to_us {
-        return said[index].map(|said| said.flow.source);
-    }
-    let own = ctx.snapshot.port(meta.egress).and_then(|port| port.address(meta.family));
-    own.or_else(|| ctx.snapshot.ports.iter().flatten().find_map(|port| port.address(meta.family)))
+/// Who an answer is from: the port that it leaves by, else any port (RFC 1812, section 4.3.2.4). First of all one that is
+/// `fitting`: in an SA, a peer takes only what is from where the SA's traffic is from (RFC 4301, section 5.2).
+fn signature(meta: &Meta, ctx: &Context<'_>, fitting: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let others = ctx.snapshot.ports.iter().flatten();
+    let ports = ctx.snapshot.port(meta.egress).into_iter().chain(others);
+    let mut addresses = ports.filter_map(|port| port.address(meta.family));
+    addresses.clone().find(|&own| fitting(own)).or_else(|| addresses.next())
 }

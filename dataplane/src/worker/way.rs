@@ -194,12 +194,14 @@ pub(super) fn from_linux(
     }
     if let Some(policy) = &port.policy {
         let parse::Parsed { ip, linux } = parse::unframe(burst, mask, &doors.large, ctx.counters);
+        // Linux has cut what is longer than the TAP takes, though transport mode may want it whole.
         let undecided = classify::undecided(burst, ip, ip, policy);
-        if undecided != 0 {
-            datagrams = fragments::gather(burst, undecided, &doors.aside.ours, ctx);
+        let pieces = undecided | classify::of_transport(burst, ip & !undecided, policy, ctx);
+        if pieces != 0 {
+            datagrams = fragments::gather(burst, pieces, &doors.aside.ours, ctx);
         }
-        let exempt = exempt::exempt(burst, ip & !undecided, Ours::Source);
-        let classified = classify::by_policy(burst, ip & !undecided & !exempt, policy, ctx);
+        let exempt = exempt::exempt(burst, ip & !pieces, Ours::Source);
+        let classified = classify::by_policy(burst, ip & !pieces & !exempt, policy, ctx);
         let clear = parse::reframe(burst, classified.clear | exempt, ctx.counters);
         protect(burst, classified.protect, 0, doors, ctx, watch);
         frames = linux | clear;
