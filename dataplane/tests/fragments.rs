@@ -80,7 +80,7 @@ fn a_giant_is_put_together() {
     let (inside, beyond) = ("10.1.0.0/16".parse().unwrap(), "10.2.0.0/16".parse().unwrap());
     let selector = Selector::new(inside, beyond, Protocol::UDP, ports, PortRange::ANY).unwrap();
     let site = Site { rules: Some(vec![Rule::new(selector, Action::Protect(ENTRY))]), ..Site::a() };
-    let payload: Vec<u8> = (0..60_000_u32).map(|byte| (byte * 7 >> 4) as u8).collect();
+    let payload: Vec<u8> = (0..60_000_u32).map(|byte| ((byte * 7) >> 4) as u8).collect();
     let giant = datagram("10.1.0.9", "10.2.0.7", 64, &payload);
     let here = run(&site, &cut(&frame(site.macs[0], site.neighbours[0], &giant), 1500, 7), &[]);
     assert_conserved(&here);
@@ -101,7 +101,7 @@ fn nothing_is_longer_than_a_packet_can_be() {
         let mut packet = datagram("192.0.2.2", "192.0.2.1", 64, &vec![1; len - 8]);
         packet[9] = protocol::ESP;
         let more = if offset + len < 65_535 { 0x2000 } else { 0 };
-        packet[6..8].copy_from_slice(&(more | offset as u16 / 8).to_be_bytes());
+        packet[6..8].copy_from_slice(&(more | (offset as u16 / 8)).to_be_bytes());
         ipv4::Packet::new_unchecked(&mut packet[..]).fill_checksum();
         frame(site.macs[1], site.neighbours[1], &packet)
     };

@@ -48,7 +48,7 @@ fn the_newest_packet_moves_the_peer_and_no_copy_does() {
         let moved = from_elsewhere(newest);
         let there = SocketAddr::new(site.local.parse().unwrap(), ELSEWHERE);
 
-        let sa = after(&site, &[others, &[moved.clone()]].concat());
+        let sa = after(&site, &[others, std::slice::from_ref(&moved)].concat());
         assert_eq!((sa.descriptor.moved_to, sa.counters.packets), (Some(there), PACKETS as u64), "{window}");
         // A copy of the newest: in one burst with it, and long after it. And one that was overtaken.
         let at_once = [others, &[newest.clone(), moved.clone()]].concat();
