@@ -162,11 +162,22 @@ impl Children {
     /// The number of the tunnel of a dynamic entry's peer, if it has one for the same already: it may be proving itself anew.
     pub fn number_of(&self, policy: &Arc<str>, peer: &Arc<Identity>, selectors: &[Selector]) -> Option<u32> {
         let number = *self.claims.get(&self.claim(policy, peer, selectors))?;
-        let is_same = |child: &Child| {
+        self.has_claim(number, policy, peer, selectors).then_some(number)
+    }
+
+    /// Whether a pair of that number is that peer's, for the same.
+    fn has_claim(
+        &self,
+        number: u32,
+        policy: &Arc<str>,
+        peer: &Arc<Identity>,
+        selectors: &[Selector],
+    ) -> bool {
+        let mut pairs =
+            self.by_number.get(&number).into_iter().flatten().filter_map(|spi| self.by_spi.get(spi));
+        pairs.any(|child| {
             (&child.policy, &child.peer) == (policy, peer) && child.outbound.selectors == selectors
-        };
-        let spis = self.by_number.get(&number)?;
-        spis.iter().filter_map(|spi| self.by_spi.get(spi)).any(is_same).then_some(number)
+        })
     }
 
     fn claim(&self, policy: &Arc<str>, peer: &Arc<Identity>, selectors: &[Selector]) -> u64 {
@@ -240,16 +251,21 @@ impl Children {
             if pairs.is_empty() {
                 self.by_number.remove(&child.number);
                 self.lowest_number = self.lowest_number.min(child.number);
-                let claim = self.claim(&child.policy, &child.peer, &child.outbound.selectors);
-                if self.claims.get(&claim) == Some(&child.number) {
-                    self.claims.remove(&claim);
-                }
             } else if self.carrier(child.number).is_none() {
                 // The peer has given up what it sent on; so it has what it asked for last.
                 let newest = self.by_number.get(&child.number).and_then(|pairs| pairs.last());
                 if let Some(newest) = newest.and_then(|spi| self.by_spi.get_mut(spi)) {
                     newest.sending = true;
                 }
+            }
+        }
+        // Those that are left of its number may be for something else.
+        if child.dynamic.is_some()
+            && !self.has_claim(child.number, &child.policy, &child.peer, &child.outbound.selectors)
+        {
+            let claim = self.claim(&child.policy, &child.peer, &child.outbound.selectors);
+            if self.claims.get(&claim) == Some(&child.number) {
+                self.claims.remove(&claim);
             }
         }
         self.follow(child.number, &child.entry, child.dynamic.as_ref());
